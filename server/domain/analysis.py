@@ -1,0 +1,36 @@
+"""What to do with a video: the analysis of a job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from model_export.manifest import NAME_PATTERN
+
+ModelReference = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}(@[1-9][0-9]*)?$")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class Analysis(BaseModel):
+    """Unknown keys are refused, so that a misspelt one is an error and not a surprise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelReference | None = Field(
+        default=None,
+        description="`name` or `name@version`; the server's default model if absent",
+        examples=["yolox-nano"],
+    )
+    sample_fps: float | None = Field(
+        default=None, gt=0, le=1000, description="frames analysed per second of media time; every frame if absent"
+    )
+    confidence: float | None = Field(
+        default=None, ge=0, le=1, description="what counts as found; the model's own threshold if absent"
+    )
+    labels: tuple[Label, ...] | None = Field(
+        default=None, min_length=1, max_length=1000, description="only these labels; all if absent", examples=[["car"]]
+    )
+    track: bool | None = Field(
+        default=None, description="give objects an id that lasts; default true for detection and motion"
+    )

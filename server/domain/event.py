@@ -1,0 +1,37 @@
+"""Something that happened, at one moment of a job or stream."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class EventType(StrEnum):
+    TRACK_STARTED = "track_started"
+    TRACK_ENDED = "track_ended"
+
+
+EVENT_TYPES: tuple[EventType, ...] = tuple(EventType)
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What does not apply is left out.
+
+    Attributes:
+        id: `<owner>-<seq>`; the owner is the job or stream.
+        seq: from 1, in the order of raising.
+        value: seconds the track lasted (`track_ended`).
+        pts_s: media time of the moment, in seconds.
+    """
+
+    id: str
+    seq: int
+    type: EventType
+    job: str | UnsetType = UNSET
+    track_id: int | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    confidence: float | UnsetType = UNSET
+    value: float | UnsetType = UNSET
+    pts_s: float

@@ -1,0 +1,337 @@
+"""What the processes say to each other: msgspec structs, one MessagePack frame each.
+
+On the socket a message is `[header][body][payload …]`. Pixels are never in it: a `FrameRef` names the shared-memory
+slot that holds them. Outputs of a model travel as payload up to `INLINE_OUTPUT_BYTES`, larger ones in a slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import msgspec
+
+PROTOCOL = 1
+INLINE_OUTPUT_BYTES = 256 * 1024
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """First frame of every message. What an older incarnation of a process sent is dropped and counted."""
+
+    protocol: int
+    sender: str
+    incarnation: int
+
+
+class FrameRef(msgspec.Struct, frozen=True, array_like=True):
+    """Where an array lies. Only `wire.slots` resolves it.
+
+    Attributes:
+        kind: of memory; `shm` is all there is.
+        owner: name of the segment.
+        slot: index in the segment.
+        generation: of the slot's content; a reader that finds another one must not believe what it read.
+        shape, dtype: of the array, C order.
+    """
+
+    kind: str
+    owner: str
+    slot: int
+    generation: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class TensorMeta(msgspec.Struct, frozen=True, array_like=True):
+    """An output that follows as payload, in C order."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Priority(IntEnum):
+    """Lower goes first."""
+
+    LIVE = 0
+    JOB = 1
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Base of all that travels; the tag is the class's name."""
+
+
+# ── worker → engine ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Infer(Message, frozen=True, tag=True):
+    """Run one frame.
+
+    Attributes:
+        stream: whose frame it is: the unit of order, fairness and recurrent state.
+        seq: of the request within the stream, rising; results of a stream are answered in this order.
+        model: `name@version`.
+        frame: the input, uint8 [H, W, 3].
+        priority: live before jobs.
+        deadline: CLOCK_MONOTONIC seconds after which nobody wants the answer; None: never.
+        reset: forget the stream's recurrent state first.
+        reply: a slot for outputs that are too large for a message, or None.
+    """
+
+    stream: str
+    seq: int
+    model: str
+    frame: FrameRef
+    priority: Priority
+    deadline: float | None = None
+    reset: bool = False
+    reply: FrameRef | None = None
+
+
+class Cancel(Message, frozen=True, tag=True):
+    """Leave the queue: every request of the stream that has not run. Answered by `Cancelled`, then the slots are free.
+
+    With `forget` its recurrent state goes too: the stream has ended.
+    """
+
+    stream: str
+    forget: bool = False
+
+
+class GetState(Message, frozen=True, tag=True):
+    """Ask for a stream's recurrent rows, as they are after its last answered request; `StateRows` brings them."""
+
+    stream: str
+    model: str
+
+
+class PutState(Message, frozen=True, tag=True):
+    """Set a stream's recurrent rows (payload: one buffer per state, in the manifest's order). Not answered."""
+
+    stream: str
+    model: str
+
+
+# ── engine → worker ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class InferDone(Message, frozen=True, tag=True):
+    """The outputs of one frame, without the batch axis and without state; payload: one buffer per meta, or the slot.
+
+    Attributes:
+        error: a code, or None. `stale`: past its deadline. Anything else: the run failed.
+        queue_s: waited before the run. infer_s: the run. batch: frames that shared it.
+    """
+
+    stream: str
+    seq: int
+    outputs: tuple[TensorMeta, ...] = ()
+    in_slot: bool = False
+    error: str | None = None
+    message: str = ""
+    queue_s: float = 0.0
+    infer_s: float = 0.0
+    batch: int = 0
+
+
+class Cancelled(Message, frozen=True, tag=True):
+    """The stream's waiting requests are gone and its running ones finished: the engine holds none of its slots.
+
+    `seqs` are the requests that were dropped unanswered.
+    """
+
+    stream: str
+    seqs: tuple[int, ...]
+
+
+class StateRows(Message, frozen=True, tag=True):
+    """Payload: one buffer per state, in the manifest's order; empty if the stream has no rows."""
+
+    stream: str
+    found: bool
+
+
+# ── API → engine ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LoadModel(Message, frozen=True, tag=True):
+    """Verify, warm up and serve the bundle in folder `bundle`; it counts in row `metrics_row` of the metrics page."""
+
+    model: str
+    bundle: str
+    metrics_row: int
+
+
+class UnloadModel(Message, frozen=True, tag=True):
+    """Finish what is queued for it, then give the memory back."""
+
+    model: str
+
+
+class Stop(Message, frozen=True, tag=True):
+    """End in order: finish what runs, close, exit 0."""
+
+
+# ── engine → API ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EngineReady(Message, frozen=True, tag=True):
+    """The engine listens. `providers` are those that ONNX Runtime has here; `onnxruntime` its version."""
+
+    pid: int
+    providers: tuple[str, ...]
+    onnxruntime: str
+
+
+class ModelLoaded(Message, frozen=True, tag=True):
+    """The model is verified and warm.
+
+    Attributes:
+        provider: that runs it.
+        asked: that was asked for; where they differ, `why` says the reason.
+        sessions, threads, max_batch: how it runs.
+        load_s: seconds from the command to here.
+    """
+
+    model: str
+    provider: str
+    asked: str
+    why: str
+    precision: str
+    sessions: int
+    threads: int
+    max_batch: int
+    load_s: float
+
+
+class ModelFailed(Message, frozen=True, tag=True):
+    """The model does not serve."""
+
+    model: str
+    code: str
+    message: str
+
+
+class ModelUnloaded(Message, frozen=True, tag=True):
+    """Its sessions are gone."""
+
+    model: str
+
+
+# ── API → worker ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class StartJob(Message, frozen=True, tag=True):
+    """Analyse a file.
+
+    Attributes:
+        source: path of the video.
+        analysis: JSON of an `Analysis`.
+        bundle: folder of the pinned model.
+        engine: address of the engine that serves it.
+        checkpoint: what the last `JobCheckpoint` said; empty: from the beginning.
+    """
+
+    job: str
+    source: str
+    analysis: bytes
+    bundle: str
+    engine: str
+    checkpoint: bytes = b""
+
+
+class CancelJob(Message, frozen=True, tag=True):
+    """Stop a job; `JobEnded` follows."""
+
+    job: str
+
+
+class RowsTaken(Message, frozen=True, tag=True):
+    """The API process has this many of the job's `JobRows` in hand: the worker may send as many more."""
+
+    job: str
+    count: int = 1
+
+
+class Predict(Message, frozen=True, tag=True):
+    """One encoded picture (payload) → one result row. Answered by `Predicted`."""
+
+    request: int
+    bundle: str
+    engine: str
+    confidence: float | None = None
+    labels: Sequence[str] | None = None
+
+
+# ── worker → API ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WorkerReady(Message, frozen=True, tag=True):
+    """The worker listens."""
+
+    pid: int
+
+
+class JobProgress(msgspec.Struct, frozen=True):
+    """How far a job is. `frames` counts by outcome, in the order of `OUTCOMES`; `progress` is None where unknown."""
+
+    frames: tuple[int, ...]
+    pts_s: float
+    progress: float | None
+    width: int
+    height: int
+
+
+class JobRows(Message, frozen=True, tag=True):
+    """Finished rows: payload 0 is NDJSON of rows, payload 1 of events."""
+
+    job: str
+    progress: JobProgress
+
+
+class JobCheckpoint(Message, frozen=True, tag=True):
+    """Payload 0: all it takes to go on after the rows sent so far."""
+
+    job: str
+    next_frame: int
+
+
+class JobEnded(Message, frozen=True, tag=True):
+    """The last word on a job.
+
+    Attributes:
+        state: `done`, `failed` or `cancelled`.
+        code, message: why it failed.
+        summary: JSON, label → `LabelSummary`.
+    """
+
+    job: str
+    state: str
+    progress: JobProgress
+    summary: bytes
+    warnings: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+
+
+class Predicted(Message, frozen=True, tag=True):
+    """Payload 0: the row as JSON, unless `code` says why there is none."""
+
+    request: int
+    code: str = ""
+    message: str = ""
+
+
+# ── both ways ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Heartbeat(Message, frozen=True, tag=True):
+    """The process lives."""
+
+
+AnyMessage = (
+    Infer | Cancel | GetState | PutState | InferDone | Cancelled | StateRows
+    | LoadModel | UnloadModel | Stop | EngineReady | ModelLoaded | ModelFailed | ModelUnloaded
+    | StartJob | CancelJob | RowsTaken | Predict
+    | WorkerReady | JobRows | JobCheckpoint | JobEnded | Predicted | Heartbeat
+)  # fmt: skip
