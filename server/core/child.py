@@ -1,0 +1,48 @@
+"""The life of a child process, seen from inside: its configuration on the first line of standard input, and the end
+of standard input as the sign that the parent has died.
+
+Children are started as `python -m MODULE`, not forked: nothing of the parent's threads, locks or sockets comes along.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TypeVar
+
+import msgspec
+
+Config = TypeVar("Config", bound=msgspec.Struct)
+
+_GRACE_S = 4.0
+
+
+def read_config(kind: type[Config]) -> Config:
+    """The configuration that the parent wrote.
+
+    Raises:
+        msgspec.ValidationError: it is not of that kind.
+    """
+    return msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
+
+
+class Life:
+    """Whether to go on. Ctrl-C in the terminal reaches every process of the group, so children leave it to the parent,
+    who asks them to stop in order; when the parent is gone, `over` is set and a few seconds later the process ends,
+    whatever it is doing.
+    """
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self.over.set())
+        threading.Thread(target=self._watch, name="parent", daemon=True).start()
+
+    def _watch(self) -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        self.over.set()
+        threading.Event().wait(_GRACE_S)
+        os._exit(70)

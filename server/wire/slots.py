@@ -1,0 +1,215 @@
+"""Frame slots: fixed places in shared memory that pixels are written into once, and named by a `FrameRef` after that.
+
+A segment belongs to one process that writes (a worker), which alone gives out its slots; any process may read them.
+A slot carries the generation of its content, so that a reference that outlived it is noticed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from server.wire.errors import FrameTooLarge, StaleFrame, WireError
+from server.wire.memory import SharedFile
+from server.wire.messages import FrameRef
+
+_MAGIC = 0x7669_6473_6C6F_7473  # "vidslots"
+_PAGE = 4096
+_MAX_CLASSES = 16
+
+Array = npt.NDArray[Any]
+
+
+class SizeClass(NamedTuple):
+    """`slots` slots of `slot_bytes` each; a multiple of the page size."""
+
+    slot_bytes: int
+    slots: int
+
+
+def size_classes(total_bytes: int) -> tuple[SizeClass, ...]:
+    """Divide a worker's share of shared memory: most slots for common inputs, a few for large ones.
+
+    256 KiB holds 384×216, 640 KiB holds 416×416, 1.25 MiB holds 640×640 (uint8, three channels), 6 MiB a 1080p frame.
+    """
+    shares = ((256 * 1024, 0.125), (640 * 1024, 0.375), (1280 * 1024, 0.3125), (6 * 1024 * 1024, 0.1875))
+    classes = [SizeClass(size, int(total_bytes * share) // size) for size, share in shares]
+    return tuple(c for c in classes if c.slots)
+
+
+class _Layout:
+    """Where each slot begins: a header page, the generations, then the slots in order of their size."""
+
+    def __init__(self, classes: Sequence[SizeClass]) -> None:
+        self.classes = tuple(sorted(classes))
+        self.slots = sum(c.slots for c in self.classes)
+        at = _PAGE + math.ceil(self.slots * 8 / _PAGE) * _PAGE
+        self.offsets: list[int] = []
+        self.sizes: list[int] = []
+        for size, slots in self.classes:
+            for _ in range(slots):
+                self.offsets.append(at)
+                self.sizes.append(size)
+                at += size
+        self.total = at
+
+
+class Segment:
+    """A mapped segment, of one's own or of another process."""
+
+    def __init__(self, file: SharedFile, layout: _Layout) -> None:
+        self.name = file.name
+        self._file = file
+        self._layout = layout
+        self._generations = np.frombuffer(file.buffer, np.uint64, layout.slots, _PAGE)
+
+    @classmethod
+    def create(cls, name: str, classes: Sequence[SizeClass]) -> Segment:
+        """Make and reserve a segment.
+
+        Raises:
+            SharedMemoryTooSmall: there is not that much left.
+        """
+        if not classes or len(classes) > _MAX_CLASSES or any(c.slot_bytes % _PAGE for c in classes):
+            raise ValueError(f"size classes {classes}")
+        layout = _Layout(classes)
+        file = SharedFile.create(name, layout.total)
+        header = np.frombuffer(file.buffer, np.uint64, 2 + 2 * _MAX_CLASSES)
+        header[0] = _MAGIC
+        header[1] = len(layout.classes)
+        header[2 : 2 + 2 * len(layout.classes)] = np.array(layout.classes, np.uint64).ravel()
+        return cls(file, layout)
+
+    @classmethod
+    def attach(cls, name: str) -> Segment:
+        """Map a segment that another process made.
+
+        Raises:
+            FileNotFoundError: its owner has ended.
+            WireError: it is not a segment.
+        """
+        file = SharedFile.attach(name)
+        header = np.frombuffer(file.buffer, np.uint64, 2 + 2 * _MAX_CLASSES)
+        if int(header[0]) != _MAGIC:
+            raise WireError(f"{name} is not a segment of frame slots.")
+        pairs = header[2 : 2 + 2 * int(header[1])].reshape(-1, 2)
+        return cls(file, _Layout([SizeClass(int(size), int(slots)) for size, slots in pairs]))
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each slot, ascending."""
+        return self._layout.sizes
+
+    def array(self, ref: FrameRef) -> Array:
+        """The array that `ref` names, without a copy.
+
+        Raises:
+            StaleFrame: the slot holds another one by now.
+        """
+        if not self.holds(ref):
+            raise StaleFrame(f"Slot {ref.slot} of {self.name} has been given to another frame.")
+        return self._view(ref.slot, ref.shape, np.dtype(ref.dtype))
+
+    def holds(self, ref: FrameRef) -> bool:
+        """Whether the slot still holds what `ref` names; ask again after a copy whose source may have died."""
+        return 0 <= ref.slot < self._layout.slots and int(self._generations[ref.slot]) == ref.generation
+
+    def renew(self, slot: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[FrameRef, Array]:
+        """Begin a new content of a slot: from here on older references to it are stale. For the owner alone."""
+        kind = np.dtype(dtype)
+        self._generations[slot] += 1
+        ref = FrameRef("shm", self.name, slot, int(self._generations[slot]), shape, kind.name)
+        return ref, self._view(slot, shape, kind)
+
+    def close(self) -> None:
+        """Let go; the owner removes it."""
+        del self._generations
+        self._file.close()
+
+    def _view(self, slot: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        count = math.prod(shape)
+        if count * dtype.itemsize > self._layout.sizes[slot]:
+            raise FrameTooLarge(f"{shape} of {dtype} does not fit slot {slot} of {self.name}.")
+        return np.frombuffer(self._file.buffer, dtype, count, self._layout.offsets[slot]).reshape(shape)
+
+
+class Slots:
+    """The owner's slots: which are free, and the arrays to write into. Not for several threads at once."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._free: dict[int, deque[int]] = {}
+        for slot, size in enumerate(segment.sizes):
+            self._free.setdefault(size, deque()).append(slot)
+        self._taken: set[int] = set()
+
+    def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> tuple[FrameRef, Array] | None:
+        """A free slot for such an array, from the smallest class that has one; None if all are taken.
+
+        Raises:
+            FrameTooLarge: even an empty segment has no slot for it.
+        """
+        needed = math.prod(shape) * np.dtype(dtype).itemsize
+        fitting = [size for size in self._free if size >= needed]
+        if not fitting:
+            largest = max(self._free)
+            raise FrameTooLarge(
+                f"An input of {shape} needs {needed} bytes, the largest slot holds {largest}.",
+                hint="Set workers.shm_mb higher.",
+            )
+        for size in fitting:
+            if self._free[size]:
+                slot = self._free[size].popleft()
+                self._taken.add(slot)
+                return self._segment.renew(slot, shape, dtype)
+        return None
+
+    def give(self, ref: FrameRef) -> None:
+        """Take a slot back. Only once nobody reads it any more."""
+        if ref.slot not in self._taken:
+            raise ValueError(f"slot {ref.slot} is not taken")
+        self._taken.remove(ref.slot)
+        self._free[self._segment.sizes[ref.slot]].append(ref.slot)
+
+    @property
+    def taken(self) -> int:
+        """How many are in use."""
+        return len(self._taken)
+
+
+class Segments:
+    """Other processes' segments, attached when first named."""
+
+    def __init__(self) -> None:
+        self._attached: dict[str, Segment] = {}
+
+    def array(self, ref: FrameRef) -> Array:
+        """The array that `ref` names, without a copy.
+
+        Raises:
+            StaleFrame: the slot holds another one by now, or its owner has ended.
+        """
+        return self._segment(ref.owner).array(ref)
+
+    def holds(self, ref: FrameRef) -> bool:
+        """Whether the slot still holds what `ref` names."""
+        return self._segment(ref.owner).holds(ref)
+
+    def close(self) -> None:
+        for segment in self._attached.values():
+            segment.close()
+        self._attached.clear()
+
+    def _segment(self, name: str) -> Segment:
+        segment = self._attached.get(name)
+        if segment is None:
+            try:
+                segment = self._attached[name] = Segment.attach(name)
+            except FileNotFoundError as error:
+                raise StaleFrame(f"The owner of {name} has ended.") from error
+        return segment

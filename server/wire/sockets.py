@@ -1,0 +1,149 @@
+"""ZeroMQ sockets that carry our messages: a router at the busy end, dealers around it.
+
+Never PUB: it drops in silence. Nothing here is thread-safe; a thread that wants to talk makes a dealer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from server.wire.errors import WireError
+from server.wire.messages import PROTOCOL, AnyMessage, Header, Message
+
+Payload = Sequence[bytes | memoryview]
+
+_encoder = msgspec.msgpack.Encoder()
+_bodies: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+_headers = msgspec.msgpack.Decoder(Header)
+_LINGER_MS = 500
+
+
+class Received(NamedTuple):
+    """A message and who sent it. `peer` is empty on a dealer, which has one peer only."""
+
+    peer: bytes
+    header: Header
+    message: AnyMessage
+    payload: list[bytes]
+
+
+def encode(header: bytes, message: Message, payload: Payload = ()) -> list[bytes | memoryview]:
+    """The frames of a message."""
+    return [header, _encoder.encode(message), *payload]
+
+
+def decode(frames: list[bytes], *, peer: bytes = b"") -> Received:
+    """A message from its frames.
+
+    Raises:
+        WireError: it is not one of ours, or of another protocol version.
+    """
+    try:
+        header = _headers.decode(frames[0])
+        if header.protocol != PROTOCOL:
+            raise WireError(f"{header.sender} speaks protocol {header.protocol}, this process {PROTOCOL}.")
+        return Received(peer, header, _bodies.decode(frames[1]), frames[2:])
+    except (msgspec.MsgspecError, IndexError) as error:
+        raise WireError(f"A message that is not one of ours: {error}.") from error
+
+
+def make_header(sender: str, incarnation: int) -> bytes:
+    """The first frame of all that a process sends."""
+    return _encoder.encode(Header(PROTOCOL, sender, incarnation))
+
+
+class Dealer:
+    """One end of a talk with a router. `identity` is what the router knows it by."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, identity: str, incarnation: int) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.set(zmq.IDENTITY, identity.encode())
+        self.socket.set(zmq.LINGER, _LINGER_MS)
+        self.socket.set(zmq.SNDHWM, 0)  # credits bound what is under way, not the socket
+        self.socket.set(zmq.RCVHWM, 0)
+        self.socket.connect(address)
+        self._header = make_header(identity, incarnation)
+
+    def send(self, message: Message, payload: Payload = ()) -> None:
+        self.socket.send_multipart(encode(self._header, message, payload), copy=True)
+
+    def recv(self, timeout_s: float | None = None) -> Received | None:
+        """The next message; None if none came in time. Without a timeout it waits for ever."""
+        if timeout_s is not None and not self.socket.poll(max(0, round(timeout_s * 1000))):
+            return None
+        return decode(self.socket.recv_multipart())
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Router:
+    """The end that many dealers talk to."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, sender: str, incarnation: int) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.set(zmq.ROUTER_MANDATORY, 1)
+        # A process that came back under its old name takes the name over.
+        self.socket.set(zmq.ROUTER_HANDOVER, 1)
+        self.socket.set(zmq.LINGER, _LINGER_MS)
+        self.socket.set(zmq.SNDHWM, 0)
+        self.socket.set(zmq.RCVHWM, 0)
+        self.socket.bind(address)
+        self._header = make_header(sender, incarnation)
+
+    def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
+        """Send to one peer; False if it is gone."""
+        try:
+            self.socket.send_multipart([peer, *encode(self._header, message, payload)], copy=True)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        return True
+
+    def recv(self, timeout_s: float | None = None) -> Received | None:
+        """The next message; None if none came in time. Without a timeout it waits for ever."""
+        if timeout_s is not None and not self.socket.poll(max(0, round(timeout_s * 1000))):
+            return None
+        peer, *frames = self.socket.recv_multipart()
+        return decode(frames, peer=peer)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class AsyncRouter:
+    """The router of the API process, on its event loop."""
+
+    def __init__(self, context: zmq.asyncio.Context, address: str, sender: str, incarnation: int) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.set(zmq.ROUTER_MANDATORY, 1)
+        self.socket.set(zmq.ROUTER_HANDOVER, 1)
+        self.socket.set(zmq.LINGER, _LINGER_MS)
+        self.socket.set(zmq.SNDHWM, 0)
+        self.socket.set(zmq.RCVHWM, 0)
+        self.socket.bind(address)
+        self._header = make_header(sender, incarnation)
+
+    async def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
+        """Send to one peer; False if it is gone."""
+        try:
+            await self.socket.send_multipart([peer, *encode(self._header, message, payload)])
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        return True
+
+    async def recv(self) -> Received:
+        """The next message."""
+        peer, *frames = await self.socket.recv_multipart()
+        return decode(frames, peer=peer)
+
+    def close(self) -> None:
+        self.socket.close()
