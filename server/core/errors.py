@@ -1,0 +1,235 @@
+"""The server's branches of the error tree, and the HTTP status of every code of the whole tree.
+
+    VidserveError
+    ├── RequestError               what a client sent cannot be used
+    │   ├── BodyInvalid            a body that is not what its content type says
+    │   ├── FieldsInvalid          fields that are missing, unknown or out of range
+    │   ├── ContentTypeUnsupported
+    │   ├── UploadTooLarge
+    │   ├── NotAcceptable          no format that the server has
+    │   ├── FormatNotPossible      a format that cannot say what these results say
+    │   ├── PictureUnreadable      bytes that are no picture
+    │   └── UrlRefused             an address that the server must not fetch from
+    ├── JobError
+    │   ├── JobNotFound
+    │   ├── KeyConflict            an Idempotency-Key that was used for something else
+    │   └── TransitionRefused      a state that cannot follow the present one
+    ├── FetchError                 a job's URL gave no video
+    │   ├── FetchFailed
+    │   └── FetchTimeout
+    ├── StorageError
+    │   ├── StorageFull
+    │   ├── StorageBusy            another process holds the database
+    │   └── DatabaseNewer          written by a newer version of the server
+    └── Unavailable                not now
+        ├── ModelUnavailable       the model is there, but does not serve
+        └── Stopping               the server is on its way out
+
+The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model_export.errors import VidserveError
+
+
+class RequestError(VidserveError):
+    """What a client sent cannot be used."""
+
+    code = "request_invalid"
+
+
+class BodyInvalid(RequestError):
+    """A body that is not what its content type says."""
+
+    code = "body_invalid"
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """What is wrong with one field; `field` is its path, such as `analysis.sample_fps`."""
+
+    field: str
+    message: str
+
+
+class FieldsInvalid(RequestError):
+    """Fields that are missing, unknown or out of range; `problems` names each."""
+
+    code = "fields_invalid"
+
+    def __init__(self, *problems: FieldProblem, hint: str | None = None) -> None:
+        message = " ".join(f"{problem.field}: {problem.message}" for problem in problems)
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class ContentTypeUnsupported(RequestError):
+    """A content type that the route does not read."""
+
+    code = "content_type_unsupported"
+
+
+class UploadTooLarge(RequestError):
+    """More bytes than the settings allow."""
+
+    code = "upload_too_large"
+
+
+class NotAcceptable(RequestError):
+    """The client accepts no format that the server has."""
+
+    code = "not_acceptable"
+
+
+class FormatNotPossible(RequestError):
+    """The format cannot say what these results say."""
+
+    code = "format_not_possible"
+
+
+class PictureUnreadable(RequestError):
+    """The bytes are no picture that can be decoded."""
+
+    code = "picture_unreadable"
+
+
+class UrlRefused(RequestError):
+    """An address that the server must not fetch from."""
+
+    code = "url_refused"
+
+
+class JobError(VidserveError):
+    """Something about a job."""
+
+    code = "job_error"
+
+
+class JobNotFound(JobError):
+    """No job has this id."""
+
+    code = "job_not_found"
+
+
+class KeyConflict(JobError):
+    """The Idempotency-Key was used before, for something else."""
+
+    code = "idempotency_key_conflict"
+
+
+class TransitionRefused(JobError):
+    """The state asked for cannot follow the present one."""
+
+    code = "state_conflict"
+
+
+class FetchError(VidserveError):
+    """A job's URL gave no video."""
+
+    code = "fetch_error"
+
+
+class FetchFailed(FetchError):
+    """The other server could not be reached, or did not answer with a file."""
+
+    code = "fetch_failed"
+
+
+class FetchTimeout(FetchError):
+    """The other server took too long."""
+
+    code = "fetch_timeout"
+
+
+class StorageError(VidserveError):
+    """The data folder or the database in it cannot be used."""
+
+    code = "storage_error"
+
+
+class StorageFull(StorageError):
+    """No space is left."""
+
+    code = "storage_full"
+
+
+class StorageBusy(StorageError):
+    """Another process holds the database for too long."""
+
+    code = "storage_busy"
+
+
+class DatabaseNewer(StorageError):
+    """The database was written by a newer version of the server."""
+
+    code = "database_newer"
+
+
+class Unavailable(VidserveError):
+    """Not now; the same request may succeed later."""
+
+    code = "unavailable"
+
+
+class ModelUnavailable(Unavailable):
+    """The model is in the repository, but does not serve."""
+
+    code = "model_unavailable"
+
+
+class Stopping(Unavailable):
+    """The server is stopping and takes no new work."""
+
+    code = "stopping"
+
+
+_STATUS: dict[str, int] = {
+    "internal_error": 500,
+    "model_error": 500,
+    "manifest_invalid": 422,
+    "bundle_invalid": 422,
+    "import_refused": 422,
+    "model_not_found": 404,
+    "video_error": 422,
+    "video_unreadable": 422,
+    "request_invalid": 400,
+    "body_invalid": 400,
+    "fields_invalid": 422,
+    "content_type_unsupported": 415,
+    "upload_too_large": 413,
+    "not_acceptable": 406,
+    "format_not_possible": 406,
+    "picture_unreadable": 422,
+    "url_refused": 422,
+    "job_error": 500,
+    "job_not_found": 404,
+    # 422 is what the IETF draft on Idempotency-Key asks for.
+    "idempotency_key_conflict": 422,
+    "state_conflict": 409,
+    "fetch_error": 502,
+    "fetch_failed": 502,
+    "fetch_timeout": 504,
+    "storage_error": 500,
+    "storage_full": 507,
+    "storage_busy": 503,
+    "database_newer": 500,
+    "unavailable": 503,
+    "model_unavailable": 503,
+    "stopping": 503,
+    "wire_error": 500,
+    "shared_memory_too_small": 500,
+    "frame_too_large": 422,
+    "stale_frame": 500,
+}
+
+
+def status_of(error: VidserveError) -> int:
+    """The HTTP status of an error: that of its code, else of the nearest ancestor's that has one."""
+    for kind in type(error).__mro__:
+        status = _STATUS.get(getattr(kind, "code", ""))
+        if status is not None:
+            return status
+    return 500
