@@ -230,14 +230,19 @@ class StartJob(Message, frozen=True, tag=True):
         bundle: folder of the pinned model.
         engine: address of the engine that serves it.
         checkpoint: what the last `JobCheckpoint` said; empty: from the beginning.
+        attempt: counts how often the job was started; its answers carry it, so that those of an attempt that was
+            given up are known.
+        checkpoint_s: seconds between checkpoints.
     """
 
     job: str
+    attempt: int
     source: str
     analysis: bytes
     bundle: str
     engine: str
     checkpoint: bytes = b""
+    checkpoint_s: float = 5.0
 
 
 class CancelJob(Message, frozen=True, tag=True):
@@ -286,6 +291,7 @@ class JobRows(Message, frozen=True, tag=True):
     """Finished rows: payload 0 is NDJSON of rows, payload 1 of events."""
 
     job: str
+    attempt: int
     progress: JobProgress
 
 
@@ -293,6 +299,7 @@ class JobCheckpoint(Message, frozen=True, tag=True):
     """Payload 0: all it takes to go on after the rows sent so far."""
 
     job: str
+    attempt: int
     next_frame: int
 
 
@@ -306,6 +313,7 @@ class JobEnded(Message, frozen=True, tag=True):
     """
 
     job: str
+    attempt: int
     state: str
     progress: JobProgress
     summary: bytes

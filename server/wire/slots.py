@@ -1,6 +1,7 @@
 """Frame slots: fixed places in shared memory that pixels are written into once, and named by a `FrameRef` after that.
 
-A segment belongs to one process that writes (a worker), which alone gives out its slots; any process may read them.
+The API process makes the segments and removes them; the slots of each are given out by one process alone (a worker),
+and any process may read them.
 A slot carries the generation of its content, so that a reference that outlived it is noticed.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,7 +141,7 @@ class Segment:
 
 
 class Slots:
-    """The owner's slots: which are free, and the arrays to write into. Not for several threads at once."""
+    """The owner's slots: which are free, and the arrays to write into. Threads may share it."""
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
@@ -147,6 +149,7 @@ class Slots:
         for slot, size in enumerate(segment.sizes):
             self._free.setdefault(size, deque()).append(slot)
         self._taken: set[int] = set()
+        self._lock = Lock()
 
     def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> tuple[FrameRef, Array] | None:
         """A free slot for such an array, from the smallest class that has one; None if all are taken.
@@ -162,19 +165,21 @@ class Slots:
                 f"An input of {shape} needs {needed} bytes, the largest slot holds {largest}.",
                 hint="Set workers.shm_mb higher.",
             )
-        for size in fitting:
-            if self._free[size]:
-                slot = self._free[size].popleft()
-                self._taken.add(slot)
-                return self._segment.renew(slot, shape, dtype)
+        with self._lock:
+            for size in fitting:
+                if self._free[size]:
+                    slot = self._free[size].popleft()
+                    self._taken.add(slot)
+                    return self._segment.renew(slot, shape, dtype)
         return None
 
     def give(self, ref: FrameRef) -> None:
         """Take a slot back. Only once nobody reads it any more."""
-        if ref.slot not in self._taken:
-            raise ValueError(f"slot {ref.slot} is not taken")
-        self._taken.remove(ref.slot)
-        self._free[self._segment.sizes[ref.slot]].append(ref.slot)
+        with self._lock:
+            if ref.slot not in self._taken:
+                raise ValueError(f"slot {ref.slot} is not taken")
+            self._taken.remove(ref.slot)
+            self._free[self._segment.sizes[ref.slot]].append(ref.slot)
 
     @property
     def taken(self) -> int:
