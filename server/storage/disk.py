@@ -1,0 +1,69 @@
+"""Files that survive a power cut, and what the disk says when it does not take them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.core.errors import StorageError, StorageFull
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusals while `path` is written into errors a client can be told.
+
+    Raises:
+        StorageFull: the disk, the quota or the file system's largest file is reached.
+        StorageError: anything else, such as missing permissions.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise no_space(path, error.strerror) from error
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}.", hint="Check the permissions of the data folder."
+        ) from error
+
+
+def no_space(path: Path, reason: str | None = None) -> StorageFull:
+    """The error for a disk that is full."""
+    return StorageFull(
+        f"No space is left for {path}{f' ({reason})' if reason else ''}.",
+        hint="Delete jobs that are no longer needed, or free space on the disk.",
+    )
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's entries (made, renamed, removed) are on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a start after a power cut, finds the old content or the new, never a part."""
+    part = path.with_name(f"{path.name}.part")
+    with writing(path):
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)

@@ -1,0 +1,122 @@
+"""Uploads on their way in: temporary files under DATA/uploads, renamed into place when a job takes them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.core.errors import UploadTooLarge
+from server.storage.disk import no_space, writing
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that has arrived whole.
+
+    Attributes:
+        path: where it lies until somebody takes it.
+        name: what the client calls it; shown, never used as a path.
+        size: in bytes.
+        sha256: of its content, in hex.
+    """
+
+    path: Path
+    name: str
+    size: int
+    sha256: str
+
+    def discard(self) -> None:
+        """Remove the file, unless it was taken."""
+        self.path.unlink(missing_ok=True)
+
+
+class UploadWriter:
+    """An upload that is arriving. It ends by `finish` or by `abort`; its methods block."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Not readable for others: it may be a camera's picture of somebody's home.
+            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    def write(self, data: bytes) -> None:
+        """
+        Raises:
+            UploadTooLarge: this would be more than the limit.
+            StorageFull: no space is left.
+        """
+        if self._size + len(data) > self._limit:
+            raise too_large(self._limit)
+        view = memoryview(data)
+        with writing(self._path):
+            while view:
+                view = view[self._file.write(view) :]
+        self._sha256.update(data)
+        self._size += len(data)
+
+    def finish(self, name: str) -> Upload:
+        """Wait until the file is on the disk."""
+        with writing(self._path):
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return Upload(self._path, name, self._size, self._sha256.hexdigest())
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class Uploads:
+    """The folder of uploads that no job has taken yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def open(self, *, limit: int, expected: int | None = None) -> UploadWriter:
+        """Begin an upload.
+
+        Args:
+            limit: bytes it may have at most.
+            expected: bytes it is said to have; refused at once where they cannot fit.
+
+        Raises:
+            UploadTooLarge: more than the limit is expected.
+            StorageFull: more than the free space is expected.
+        """
+        if expected is not None and expected > limit:
+            raise too_large(limit)
+        path = self._folder / uuid.uuid4().hex
+        writer = UploadWriter(path, limit)
+        if expected is not None and expected > shutil.disk_usage(self._folder).free:
+            writer.abort()
+            raise no_space(path)
+        return writer
+
+    def sweep(self) -> int:
+        """Remove what a crash left behind; the number of files removed. Only while no upload is under way."""
+        found = list(self._folder.iterdir()) if self._folder.is_dir() else []
+        for path in found:
+            path.unlink()
+        return len(found)
+
+
+def too_large(limit: int) -> UploadTooLarge:
+    """The error for an upload of more than `limit` bytes."""
+    return UploadTooLarge(
+        f"The file is larger than {limit} bytes, the most that this server takes.",
+        hint="Send a shorter or smaller video, or raise `[limits] upload_bytes` in the settings.",
+    )
