@@ -1,0 +1,252 @@
+"""Jobs as the API and the command line ask for them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model_export.errors import VidserveError
+from model_export.manifest import Task
+from server.core.errors import Stopping
+from server.domain.analysis import Analysis
+from server.domain.job import Job, JobError, JobState
+from server.runtime.dispatcher import Dispatcher, live
+from server.runtime.ledger import Ledger
+from server.runtime.models import Models
+from server.storage.fetch import check_url, shown
+from server.storage.media import Media
+from server.storage.uploads import Upload
+
+_log = logging.getLogger(__name__)
+
+_CANCEL_S = 5.0
+
+Fetch = Callable[[str], Awaitable[Upload]]
+
+
+class TaskNotForVideo(VidserveError):
+    """A model that takes tensors was asked to look at a video."""
+
+    code = "task_not_for_video"
+
+
+class Jobs:
+    """Accepts, shows, cancels and deletes jobs. What was accepted is kept until it is deleted.
+
+    Args:
+        fetch: brings the video at a URL, or raises why not.
+        allow_private_urls: whether that may be inside the network.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        media: Media,
+        models: Models,
+        dispatcher: Dispatcher,
+        fetch: Fetch,
+        *,
+        allow_private_urls: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._media = media
+        self._models = models
+        self._dispatcher = dispatcher
+        self._fetch_url = fetch
+        self._allow_private_urls = allow_private_urls
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    async def restart(self) -> None:
+        """Queue what an earlier run of the server left unfinished, and remove what belongs to nothing."""
+        unfinished = await self._ledger.unfinished()
+        for job in unfinished:
+            if job.state is JobState.RUNNING:
+                await self._ledger.update(job.id, {"state": JobState.QUEUED})
+            await self._admit(job.id)
+        if unfinished:
+            _log.info("%d unfinished jobs go on", len(unfinished))
+
+    async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None = None) -> tuple[Job, bool]:
+        """Accept an uploaded video.
+
+        Returns:
+            The job, and whether it was made now: the same `key` (Idempotency-Key) again gives the same job.
+
+        Raises:
+            ModelNotFound: there is no such model.
+            KeyConflict: the key was used for something else.
+            StorageFull: no space is left.
+        """
+        try:
+            job = await self._new(upload.name, analysis)
+            await asyncio.to_thread(self._media.adopt, job.id, upload)
+            try:
+                kept, created = await self._ledger.create(
+                    job, key=key, fingerprint=_fingerprint(upload.sha256, analysis)
+                )
+            except VidserveError:
+                await asyncio.to_thread(self._media.delete, job.id)
+                raise
+        finally:
+            await asyncio.to_thread(upload.discard)
+        if created:
+            self._dispatcher.put(kept.id)
+        else:
+            await asyncio.to_thread(self._media.delete, job.id)
+        return kept, created
+
+    async def submit_url(self, url: str, analysis: Analysis, *, key: str | None = None) -> tuple[Job, bool]:
+        """Accept a video to be fetched; returns and raises as `submit`, and
+
+        Raises:
+            UrlRefused: the server must not fetch from there.
+        """
+        check_url(url, allow_private=self._allow_private_urls)
+        job = await self._new(shown(url), analysis)
+        kept, created = await self._ledger.create(job, key=key, fingerprint=_fingerprint(url, analysis), url=url)
+        if created:
+            await self._admit(kept.id)
+        return kept, created
+
+    async def submit_file(self, path: Path, analysis: Analysis) -> Job:
+        """Accept a video of this machine, which stays where it is."""
+        job = await self._new(path.name, analysis)
+        await asyncio.to_thread(self._media.link, job.id, path)
+        kept, _ = await self._ledger.create(job, key=None, fingerprint=job.id)
+        self._dispatcher.put(kept.id)
+        return kept
+
+    async def get(self, job_id: str) -> Job:
+        """A job; a running one with the numbers of this moment.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        job = await self._ledger.get(job_id)
+        attempt = self._dispatcher.attempt(job_id)
+        return live(job, attempt) if attempt is not None and not job.state.ended else job
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        """A job once it has ended, or when the seconds have passed.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        await self._ledger.ended(job_id, seconds)
+        return await self.get(job_id)
+
+    async def list(
+        self, *, state: JobState | None = None, limit: int = 50, cursor: str | None = None
+    ) -> tuple[Sequence[Job], str | None]:
+        """A page of jobs, newest first, and the cursor of the next page."""
+        jobs, more = await self._ledger.page(state=state, limit=limit, cursor=cursor)
+        shown = []
+        for job in jobs:
+            attempt = self._dispatcher.attempt(job.id)
+            shown.append(live(job, attempt) if attempt is not None and not job.state.ended else job)
+        return shown, more
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop a job and keep what is done. Nothing happens to one that has ended.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        job = await self._ledger.get(job_id)
+        if job.state.ended:
+            return job
+        fetch = self._fetches.pop(job_id, None)
+        if fetch is not None:
+            fetch.cancel()
+            await asyncio.gather(fetch, return_exceptions=True)
+            return await self._ledger.update(job_id, {"state": JobState.CANCELLED, "ended_at": datetime.now(UTC)})
+        await self._dispatcher.cancel(job_id)
+        return await self.wait(job_id, _CANCEL_S)
+
+    async def delete(self, job_id: str) -> None:
+        """Cancel a job, wait for its end, and remove everything of it.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        while not (await self.cancel(job_id)).state.ended:
+            await asyncio.sleep(0.1)
+        await self._ledger.delete(job_id)
+        await asyncio.to_thread(self._media.delete, job_id)
+
+    async def rows(self, job_id: str) -> AsyncIterator[bytes]:
+        """Chunks of NDJSON: the rows finished so far, whole lines.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        await self._ledger.get(job_id)
+        chunks = self._media.read_rows(job_id)
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            yield chunk
+
+    async def close(self) -> None:
+        """Stop fetching; what was not fetched is fetched again after the next start."""
+        self._closed = True
+        fetches = list(self._fetches.values())
+        for fetch in fetches:
+            fetch.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)
+
+    async def _new(self, source: str, analysis: Analysis) -> Job:
+        if self._closed:
+            raise Stopping("The server is stopping.", hint="Send the video again when it is back.")
+        bundle = await self._models.resolve(analysis.model)
+        if bundle.manifest.task is Task.TENSOR:
+            raise TaskNotForVideo(
+                f"{bundle.manifest.id} has task tensor: it takes tensors, not video.",
+                hint="Import it with a family, so that the server knows what its outputs mean.",
+            )
+        return Job(
+            id=secrets.token_hex(8),
+            state=JobState.QUEUED,
+            created_at=datetime.now(UTC),
+            source=source,
+            analysis=analysis,
+            model=bundle.manifest.id,
+        )
+
+    async def _admit(self, job_id: str) -> None:
+        """Queue a job, after its video was fetched if it is not here yet."""
+        if await asyncio.to_thread(self._media.source(job_id).exists):
+            self._dispatcher.put(job_id)
+            return
+        task = asyncio.create_task(self._fetch(job_id), name=f"fetch {job_id}")
+        self._fetches[job_id] = task
+
+    async def _fetch(self, job_id: str) -> None:
+        try:
+            url = await self._ledger.url(job_id)
+            if url is None:
+                raise VidserveError("The video of this job is gone.", hint="Send it again.")
+            upload = await self._fetch_url(url)
+            await asyncio.to_thread(self._media.adopt, job_id, upload)
+        except VidserveError as error:
+            self._fetches.pop(job_id, None)
+            await self._ledger.update(
+                job_id,
+                {
+                    "state": JobState.FAILED,
+                    "ended_at": datetime.now(UTC),
+                    "error": JobError(code=error.code, message=str(error)),
+                },
+            )
+            return
+        self._fetches.pop(job_id, None)
+        self._dispatcher.put(job_id)
+
+
+def _fingerprint(content: str, analysis: Analysis) -> str:
+    """Stands for what was asked, for Idempotency-Key."""
+    return hashlib.sha256(f"{content}\n{analysis.model_dump_json()}".encode()).hexdigest()

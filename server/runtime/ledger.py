@@ -1,0 +1,79 @@
+"""What is known of every job, for the event loop: the database behind a thread, counts, and who waits for an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Sequence
+
+from server.core.metrics import Metrics
+from server.domain.job import Job, JobState
+from server.storage.jobs import JobChanges, JobStore
+
+
+class Ledger:
+    """The only way to the table of jobs."""
+
+    def __init__(self, store: JobStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._counts = store.counts()
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by state."""
+        return {state.value: count for state, count in self._counts.items()}
+
+    async def create(self, job: Job, *, key: str | None, fingerprint: str, url: str | None = None) -> tuple[Job, bool]:
+        """As `JobStore.create`."""
+        kept, created = await asyncio.to_thread(self._store.create, job, key=key, fingerprint=fingerprint, url=url)
+        if created:
+            self._counts[job.state] += 1
+        return kept, created
+
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
+        return await asyncio.to_thread(self._store.get, job_id)
+
+    async def url(self, job_id: str) -> str | None:
+        """As `JobStore.url`."""
+        return await asyncio.to_thread(self._store.url, job_id)
+
+    async def page(self, *, state: JobState | None, limit: int, cursor: str | None) -> tuple[Sequence[Job], str | None]:
+        """As `JobStore.page`."""
+        return await asyncio.to_thread(self._store.page, state=state, limit=limit, cursor=cursor)
+
+    async def unfinished(self) -> Sequence[Job]:
+        """As `JobStore.unfinished`."""
+        return await asyncio.to_thread(self._store.unfinished)
+
+    async def update(self, job_id: str, changes: JobChanges) -> Job:
+        """As `JobStore.update`; an end is counted and told to who waits for it."""
+        before = await self.get(job_id)
+        after = await asyncio.to_thread(functools.partial(self._store.update, job_id, **changes))
+        if after.state is not before.state:
+            self._counts[before.state] -= 1
+            self._counts[after.state] += 1
+        if after.state.ended and not before.state.ended:
+            if after.ended_at is not None:
+                self._metrics.job_seconds.observe((after.ended_at - after.created_at).total_seconds())
+            event = self._waiting.pop(job_id, None)
+            if event is not None:
+                event.set()
+        return after
+
+    async def delete(self, job_id: str) -> None:
+        """As `JobStore.delete`."""
+        before = await self.get(job_id)
+        await asyncio.to_thread(self._store.delete, job_id)
+        self._counts[before.state] -= 1
+
+    async def ended(self, job_id: str, seconds: float) -> None:
+        """Wait for a job's end, or until the seconds have passed."""
+        event = self._waiting.setdefault(job_id, asyncio.Event())
+        if (await self.get(job_id)).state.ended:
+            event.set()
+            self._waiting.pop(job_id, None)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)

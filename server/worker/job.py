@@ -1,0 +1,161 @@
+"""One job in its worker: the parts put together, walked, and the last word sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+
+import msgspec
+import zmq
+
+from model_export.errors import VidserveError
+from model_export.manifest import Manifest
+from model_export.video import open_video
+from server.analytics.scene import Scene
+from server.core.metrics_page import Recorder
+from server.domain.analysis import Analysis
+from server.domain.job import JobState
+from server.domain.outcome import OUTCOMES, Outcome
+from server.wire.messages import JobEnded, JobProgress, StartJob
+from server.wire.slots import Slots
+from server.worker.checkpoint import Checkpoint
+from server.worker.pipeline import Pipeline
+from server.worker.publisher import Publisher
+from server.worker.requests import Requests
+from server.worker.sampling import Sampler
+
+_log = logging.getLogger(__name__)
+
+_NOTHING = JobProgress(frames=(0,) * len(OUTCOMES), pts_s=0.0, progress=None, width=0, height=0)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the jobs of a worker share."""
+
+    context: zmq.Context[zmq.Socket[bytes]]
+    api: str
+    name: str
+    incarnation: int
+    slots: Slots
+    recorder: Recorder
+
+
+class RunningJob:
+    """A job on a thread of its own.
+
+    Args:
+        ended: called, on that thread, when it is over.
+    """
+
+    def __init__(self, order: StartJob, surroundings: Surroundings, ended: Callable[[str, int], None]) -> None:
+        self._order = order
+        self._around = surroundings
+        self._ended = ended
+        self._cancelled = Flag()
+        self._thread = Thread(target=self._body, name=order.job, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Ask it to stop at the next frame."""
+        self._cancelled.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end; False if it took longer."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _body(self) -> None:
+        order = self._order
+        identity = f"{self._around.name}.{self._around.incarnation}.{order.job}.{order.attempt}"
+        publisher = Publisher(
+            self._around.context,
+            self._around.api,
+            identity,
+            self._around.incarnation,
+            job=order.job,
+            attempt=order.attempt,
+        )
+        try:
+            publisher.end(self._run(publisher, identity))
+        finally:
+            publisher.close()
+            self._ended(order.job, order.attempt)
+
+    def _run(self, publisher: Publisher, identity: str) -> JobEnded:
+        """The whole job; whatever goes wrong becomes its last word."""
+        pipeline: Pipeline | None = None
+        try:
+            pipeline = self._build(publisher, identity)
+            with closing(pipeline.source), closing(pipeline.requests):
+                pipeline.run()
+                return self._done(pipeline)
+        except VidserveError as error:
+            return self._failed(pipeline, error.code, str(error))
+        except Exception:  # the edge of a thread: one job's bug must not take the others with it
+            _log.exception("job failed", extra={"job": self._order.job})
+            return self._failed(pipeline, "internal_error", "The server made a mistake; its log says which.")
+
+    def _build(self, publisher: Publisher, identity: str) -> Pipeline:
+        order, around = self._order, self._around
+        manifest = Manifest.read(Path(order.bundle) / "manifest.json")
+        analysis = Analysis.model_validate_json(order.analysis)
+        if manifest.input is None:
+            raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
+        source = open_video(Path(order.source))
+        pipeline = Pipeline(
+            source=source,
+            sampler=Sampler(analysis.sample_fps),
+            input=manifest.input,
+            requests=Requests(
+                around.context, order.engine, identity, around.incarnation, order.job, manifest, around.slots
+            ),
+            scene=Scene(manifest, analysis, owner=order.job),
+            publisher=publisher,
+            recorder=around.recorder,
+            cancelled=self._cancelled,
+            checkpoint_s=order.checkpoint_s,
+        )
+        if order.checkpoint:
+            pipeline.resume(Checkpoint.decode(order.checkpoint))
+        return pipeline
+
+    def _done(self, pipeline: Pipeline) -> JobEnded:
+        state = JobState.CANCELLED if self._cancelled.is_set() else JobState.DONE
+        warnings = []
+        if state is JobState.DONE and pipeline.source.truncated:
+            warnings.append("truncated")
+        if pipeline.outcomes[Outcome.INFERENCE_ERROR]:
+            warnings.append("inference_errors")
+        if pipeline.outcomes[Outcome.DECODE_ERROR]:
+            warnings.append("decode_errors")
+        return self._last_word(state, pipeline, tuple(warnings))
+
+    def _failed(self, pipeline: Pipeline | None, code: str, message: str) -> JobEnded:
+        return self._last_word(JobState.FAILED, pipeline, code=code, message=message)
+
+    def _last_word(
+        self,
+        state: JobState,
+        pipeline: Pipeline | None,
+        warnings: tuple[str, ...] = (),
+        code: str = "",
+        message: str = "",
+    ) -> JobEnded:
+        return JobEnded(
+            job=self._order.job,
+            attempt=self._order.attempt,
+            state=state,
+            progress=pipeline.progress() if pipeline else _NOTHING,
+            summary=msgspec.json.encode(pipeline.scene.summary()) if pipeline else b"{}",
+            warnings=warnings,
+            code=code,
+            message=message,
+        )

@@ -1,0 +1,136 @@
+"""Single pictures: decoded, fitted, asked through the same engine and batcher, answered as one row."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+
+import cv2
+import msgspec
+import numpy as np
+
+from model_export.errors import VidserveError
+from model_export.geometry import fit
+from model_export.manifest import FrameInput, Manifest
+from server.analytics.scene import Moment, Scene
+from server.domain.analysis import Analysis
+from server.wire.messages import Predict, Predicted
+from server.wire.sockets import Dealer
+from server.worker.job import Surroundings
+from server.worker.requests import Requests
+from server.worker.source import Frame
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_S = 30.0
+_WITHDRAW_S = 2.0
+_SLOT_S = 0.002
+
+
+class PictureUnreadable(VidserveError):
+    """The bytes are no picture that OpenCV reads."""
+
+    code = "picture_unreadable"
+
+
+class PredictFailed(VidserveError):
+    """The engine gave no answer for the picture."""
+
+    code = "predict_failed"
+
+
+class Predictor:
+    """Answers `Predict` messages on a few threads, so that pictures of several clients can share a batch."""
+
+    def __init__(self, surroundings: Surroundings, threads: int = 4) -> None:
+        self._around = surroundings
+        self._orders: queue.SimpleQueue[tuple[Predict, bytes] | None] = queue.SimpleQueue()
+        self._threads = [Thread(target=self._body, args=(f"predict-{n}",), daemon=True) for n in range(threads)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, order: Predict, picture: bytes) -> None:
+        self._orders.put((order, picture))
+
+    def stop(self) -> None:
+        """End after the orders at hand."""
+        for _ in self._threads:
+            self._orders.put(None)
+
+    def _body(self, name: str) -> None:
+        identity = f"{self._around.name}.{self._around.incarnation}.{name}"
+        with closing(Dealer(self._around.context, self._around.api, identity, self._around.incarnation)) as api:
+            while (item := self._orders.get()) is not None:
+                order, picture = item
+                try:
+                    api.send(Predicted(order.request), [self._row(order, picture)])
+                except VidserveError as error:
+                    api.send(Predicted(order.request, error.code, str(error)))
+                except Exception:  # the edge of a thread
+                    _log.exception("predict failed")
+                    api.send(Predicted(order.request, "internal_error", "The server made a mistake; see its log."))
+
+    def _row(self, order: Predict, picture: bytes) -> bytes:
+        manifest, spec = _read_manifest(order.bundle)
+        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+        if decoded is None:
+            raise PictureUnreadable(
+                "These bytes are not a picture.", hint="Send a JPEG, PNG, WebP, BMP or TIFF file, not a video."
+            )
+        frame: Frame = np.asarray(decoded, np.uint8)
+        analysis = Analysis(
+            confidence=order.confidence, labels=tuple(order.labels) if order.labels else None, track=False
+        )
+        stream = f"{self._around.name}.{self._around.incarnation}.picture-{order.request}"
+        with closing(
+            Requests(
+                self._around.context,
+                order.engine,
+                stream,
+                self._around.incarnation,
+                stream,
+                manifest,
+                self._around.slots,
+            )
+        ) as requests:
+            self._ask(requests, frame, spec)
+            answer = requests.receive(_PATIENCE_S)
+            if answer is None or manifest.state:
+                requests.withdraw(_WITHDRAW_S)
+        if answer is None:
+            raise PredictFailed("The engine does not answer.")
+        if answer.outputs is None:
+            raise PredictFailed(answer.message)
+        height, width = frame.shape[:2]
+        row, _ = Scene(manifest, analysis, owner="").see(Moment(0, 0.0, width, height), answer.outputs)
+        return msgspec.json.encode(row)
+
+    @staticmethod
+    def _ask(requests: Requests, frame: Frame, spec: FrameInput) -> None:
+        until = time.monotonic() + _PATIENCE_S
+        while (place := requests.place((spec.height, spec.width, 3))) is None:
+            if time.monotonic() > until:
+                raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
+            time.sleep(_SLOT_S)
+        ref, array = place
+        fit(frame, spec, out=array)
+        while not requests.ask(ref):
+            if time.monotonic() > until:
+                requests.give(ref)
+                raise PredictFailed("No slot for the answer became free.", hint="Set workers.shm_mb higher.")
+            time.sleep(_SLOT_S)
+
+
+@lru_cache(maxsize=32)
+def _read_manifest(bundle: str) -> tuple[Manifest, FrameInput]:
+    manifest = Manifest.read(Path(bundle) / "manifest.json")
+    if manifest.input is None:
+        raise PredictFailed(f"{manifest.id} has task tensor: it takes tensors, not pictures.")
+    return manifest, manifest.input

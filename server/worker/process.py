@@ -1,0 +1,140 @@
+"""The worker process: takes orders from the API process, gives each job a thread.
+
+python -m server.worker.process      (its configuration on standard input)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+
+import cv2
+import msgspec
+import zmq
+
+from server.core.child import Life, read_config
+from server.core.log import LogConfig, configure
+from server.core.metrics_page import Page
+from server.wire.memory import SharedFile
+from server.wire.messages import CancelJob, Heartbeat, Predict, StartJob, Stop, WorkerReady
+from server.wire.slots import Segment, Slots
+from server.wire.sockets import Dealer, Received
+from server.worker.job import RunningJob, Surroundings
+from server.worker.predictor import Predictor
+
+_log = logging.getLogger(__name__)
+
+_HEARTBEAT_S = 1.0
+_POLL_S = 0.1
+_STOP_S = 3.0
+
+
+class WorkerConfig(msgspec.Struct, frozen=True):
+    """What a worker is told.
+
+    Attributes:
+        name: `worker-0` …; the API process knows it by that.
+        incarnation: rises with each start of the server's processes.
+        api: address of the API process.
+        segment: name of the segment whose slots this worker gives out.
+        page, page_writers, writer: the metrics page, and which region is this worker's.
+    """
+
+    name: str
+    incarnation: int
+    api: str
+    segment: str
+    page: str
+    page_writers: int
+    writer: int
+    log: LogConfig
+
+
+class Worker:
+    """Jobs by id, until told to stop."""
+
+    def __init__(self, config: WorkerConfig, life: Life) -> None:
+        self._life = life
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._page = SharedFile.attach(config.page)
+        self._segment = Segment.attach(config.segment)
+        self._api = Dealer(self._context, config.api, config.name, config.incarnation)
+        self._around = Surroundings(
+            context=self._context,
+            api=config.api,
+            name=config.name,
+            incarnation=config.incarnation,
+            slots=Slots(self._segment),
+            recorder=Page(self._page.buffer, config.page_writers).recorder(config.writer),
+        )
+        self._jobs: dict[tuple[str, int], RunningJob] = {}
+        self._predictor = Predictor(self._around)
+
+    def run(self) -> None:
+        """Take orders until the order to stop, or until the parent is gone."""
+        self._predictor.start()
+        self._api.send(WorkerReady(os.getpid()))
+        beat_at = time.monotonic()
+        while not self._life.over.is_set():
+            received = self._api.recv(_POLL_S)
+            if received is not None:
+                if isinstance(received.message, Stop):
+                    break
+                self._obey(received)
+            if time.monotonic() - beat_at >= _HEARTBEAT_S:
+                beat_at = time.monotonic()
+                self._api.send(Heartbeat())
+
+    def close(self) -> None:
+        """Stop every job at its next frame, and go; what was not checkpointed is done again after the next start."""
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        self._predictor.stop()
+        until = time.monotonic() + _STOP_S
+        cut = [job for job in jobs if not job.join(max(0.0, until - time.monotonic()))]
+        if cut:
+            _log.warning("%d jobs did not stop in time", len(cut))
+        self._api.close()
+        self._segment.close()
+        self._page.close()
+
+    def _obey(self, received: Received) -> None:
+        match received.message:
+            case StartJob() as order:
+                job = RunningJob(order, self._around, self._forget)
+                self._jobs[order.job, order.attempt] = job
+                job.start()
+            case CancelJob(job=name):
+                for (owner, _), job in list(self._jobs.items()):
+                    if owner == name:
+                        job.cancel()
+            case Predict() as order:
+                self._predictor.put(order, received.payload[0])
+            case other:
+                _log.error("a worker cannot obey %s", type(other).__name__)
+
+    def _forget(self, job: str, attempt: int) -> None:
+        self._jobs.pop((job, attempt), None)
+
+
+def main() -> None:
+    config = read_config(WorkerConfig)
+    configure(config.log)
+    # One decoding and resizing thread a job: the cores belong to the engine.
+    cv2.setNumThreads(1)
+    worker = Worker(config, Life())
+    try:
+        worker.run()
+    finally:
+        worker.close()
+    # Threads of a job that hangs in a decoder must not keep the process.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

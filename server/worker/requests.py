@@ -1,0 +1,194 @@
+"""A pipeline's talk with the engine: frames asked, answers in the order of asking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import zmq
+
+from model_export.manifest import Manifest
+from server.wire.messages import (
+    INLINE_OUTPUT_BYTES,
+    Cancel,
+    Cancelled,
+    FrameRef,
+    GetState,
+    Infer,
+    InferDone,
+    Priority,
+    PutState,
+    StateRows,
+    TensorMeta,
+)
+from server.wire.slots import Array, Slots
+from server.wire.sockets import Dealer, Received
+
+Outputs = Mapping[str, npt.NDArray[Any]]
+
+IN_FLIGHT_JOB = 8
+IN_FLIGHT_STATE = 1
+"""A recurrent model needs one frame's state before it can see the next."""
+
+
+class Answer(NamedTuple):
+    """What came of a request; `outputs` is None where `error` says why."""
+
+    outputs: Outputs | None
+    error: str | None
+    message: str
+    queue_s: float
+    infer_s: float
+
+
+class _Asked(NamedTuple):
+    frame: FrameRef
+    reply: FrameRef | None
+    reply_array: Array | None
+
+
+class Requests:
+    """The frames of one stream at the engine.
+
+    Args:
+        context: for the socket, which belongs to the calling thread.
+        address: of the engine.
+        identity: the engine answers to it.
+        stream: the unit of order, fairness and recurrent state.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        identity: str,
+        incarnation: int,
+        stream: str,
+        manifest: Manifest,
+        slots: Slots,
+    ) -> None:
+        self._dealer = Dealer(context, address, identity, incarnation)
+        self._stream = stream
+        self._manifest = manifest
+        self._slots = slots
+        self._asked: dict[int, _Asked] = {}
+        self._seq = 0
+        self._answered: list[Received] = []
+        self._reply_bytes = _output_bytes(manifest)
+        self.limit = IN_FLIGHT_STATE if manifest.state else IN_FLIGHT_JOB
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._asked)
+
+    @property
+    def room(self) -> bool:
+        """Whether another frame may be asked now."""
+        return len(self._asked) < self.limit
+
+    @property
+    def answered(self) -> bool:
+        """Whether an answer lies here already."""
+        return bool(self._answered) or bool(self._dealer.socket.poll(0))
+
+    def place(self, shape: tuple[int, ...]) -> tuple[FrameRef, Array] | None:
+        """A slot to write a frame into; None while all are taken."""
+        return self._slots.take(shape)
+
+    def give(self, frame: FrameRef) -> None:
+        """Take back a slot whose frame was never asked."""
+        self._slots.give(frame)
+
+    def ask(self, frame: FrameRef) -> bool:
+        """Send a frame; False, and nothing sent, while no slot for a large answer is free."""
+        reply, array = None, None
+        if self._reply_bytes > INLINE_OUTPUT_BYTES:
+            taken = self._slots.take((self._reply_bytes,))
+            if taken is None:
+                return False
+            reply, array = taken
+        self._seq += 1
+        self._asked[self._seq] = _Asked(frame, reply, array)
+        self._dealer.send(Infer(self._stream, self._seq, self._manifest.id, frame, Priority.JOB, reply=reply))
+        return True
+
+    def receive(self, timeout_s: float) -> Answer | None:
+        """The next answer in the order of asking; None if none came in time."""
+        received = self._answered.pop(0) if self._answered else self._dealer.recv(timeout_s)
+        if received is None or not isinstance(received.message, InferDone):
+            return None
+        done = received.message
+        asked = self._asked.pop(done.seq)
+        outputs: dict[str, npt.NDArray[Any]] | None = None
+        if done.error is None:
+            if done.in_slot and asked.reply_array is not None:
+                outputs = _unpack(done.outputs, asked.reply_array)
+            else:
+                outputs = {
+                    meta.name: np.frombuffer(buffer, meta.dtype).reshape(meta.shape)
+                    for meta, buffer in zip(done.outputs, received.payload, strict=True)
+                }
+        self._free(asked)
+        return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
+
+    def states(self, timeout_s: float) -> list[bytes] | None:
+        """The recurrent rows after the last answer, with nothing in flight; None if the engine is silent."""
+        if not self._manifest.state:
+            return []
+        self._dealer.send(GetState(self._stream, self._manifest.id))
+        received = self._wait_for(StateRows, timeout_s)
+        return None if received is None else list(received.payload)
+
+    def put_states(self, rows: Sequence[bytes]) -> None:
+        """Set the recurrent rows, before the first frame."""
+        if rows:
+            self._dealer.send(PutState(self._stream, self._manifest.id), rows)
+
+    def withdraw(self, timeout_s: float) -> int:
+        """Leave the engine: how many frames went unanswered. Afterwards it holds no slot and no state of the stream."""
+        self._dealer.send(Cancel(self._stream, forget=True))
+        self._wait_for(Cancelled, timeout_s)
+        unanswered = len(self._asked)
+        for asked in self._asked.values():
+            self._free(asked)
+        self._asked.clear()
+        return unanswered
+
+    def close(self) -> None:
+        self._dealer.close()
+
+    def _wait_for(self, kind: type[StateRows] | type[Cancelled], timeout_s: float) -> Received | None:
+        while (received := self._dealer.recv(timeout_s)) is not None:
+            if isinstance(received.message, kind):
+                return received
+            self._answered.append(received)
+        return None
+
+    def _free(self, asked: _Asked) -> None:
+        self._slots.give(asked.frame)
+        if asked.reply is not None:
+            self._slots.give(asked.reply)
+
+
+def _output_bytes(manifest: Manifest) -> int:
+    """Bytes of one frame's outputs, without the batch axis and without state."""
+    states = {state.output for state in manifest.state}
+    return sum(
+        math.prod(size or 1 for size in spec.shape[1:]) * np.dtype(spec.dtype).itemsize
+        for spec in manifest.outputs
+        if spec.name not in states
+    )
+
+
+def _unpack(metas: Sequence[TensorMeta], buffer: Array) -> dict[str, npt.NDArray[Any]]:
+    """Outputs that lie one after the other in a slot, copied out of it."""
+    outputs = {}
+    at = 0
+    for meta in metas:
+        size = math.prod(meta.shape) * np.dtype(meta.dtype).itemsize
+        outputs[meta.name] = np.frombuffer(buffer[at : at + size].tobytes(), meta.dtype).reshape(meta.shape)
+        at += size
+    return outputs

@@ -1,0 +1,34 @@
+"""Which frames of a source are wanted, by media time: the same ones at any speed of reading."""
+
+from __future__ import annotations
+
+_TOLERANCE_S = 0.0005  # time stamps of many containers are rounded to a millisecond
+
+
+class Sampler:
+    """Picks the first frame of every 1/fps seconds.
+
+    Args:
+        fps: frames wanted per second of media time; None: every frame.
+    """
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
+        self._due = 0.0
+
+    def wants(self, pts_s: float) -> bool:
+        """Whether to analyse the frame at `pts_s`. To be asked once for each frame, in order."""
+        if self._fps is None:
+            return True
+        if pts_s + _TOLERANCE_S < self._due:
+            return False
+        # The grid is kept where the source keeps up with it; after a gap it begins anew.
+        ahead = self._due + 1.0 / self._fps
+        self._due = ahead if ahead > pts_s + _TOLERANCE_S else pts_s + 1.0 / self._fps
+        return True
+
+    def state(self) -> float:
+        return self._due
+
+    def restore(self, state: float) -> None:
+        self._due = state

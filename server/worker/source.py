@@ -1,0 +1,47 @@
+"""Where frames come from: the seam between a pipeline and a file (or, one day, a camera)."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Frame = npt.NDArray[np.uint8]
+
+
+class Source(Protocol):
+    """Frames in order. `grab` moves on without the cost of a picture, `retrieve` makes the picture.
+
+    Attributes:
+        index: of the grabbed frame, from 0.
+        pts_s: media time of the grabbed frame in seconds, rising.
+        duration_s: of the whole, None where unknown.
+        truncated: the source ended before its container said so.
+    """
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def pts_s(self) -> float: ...
+    @property
+    def duration_s(self) -> float | None: ...
+    @property
+    def truncated(self) -> bool: ...
+
+    def grab(self) -> bool:
+        """Move to the next frame; False at the end."""
+        ...
+
+    def retrieve(self) -> Frame | None:
+        """The grabbed frame, uint8 [H, W, 3] BGR; None if it does not decode."""
+        ...
+
+    def close(self) -> Any: ...
+
+
+def skip(source: Source, frames: int) -> None:
+    """Move past the first `frames` frames, by decoding: seeking lands elsewhere in too many files."""
+    for _ in range(frames):
+        if not source.grab():
+            return
