@@ -1,0 +1,127 @@
+"""A real server as a child process, for journeys from the outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+
+SAMPLE = Path(__file__).parents[2] / "server" / "samples" / "street.mp4"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(what: Callable[[], object], *, seconds: float = 30.0) -> object:
+    """The first true value of `what`, asked again and again; fails when the seconds have passed."""
+    until = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError(f"did not happen within {seconds} s; the last answer was {found!r}")
+        time.sleep(0.02)
+
+
+class Server:
+    """`vidserve serve` on a free port.
+
+    Args:
+        data: its data folder.
+        options: more flags; `env`: more variables.
+    """
+
+    def __init__(self, data: Path, *options: str, env: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.data = data
+        self.log = data / "server.log"
+        data.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(self.port), *options],
+            stderr=self.log.open("ab"),
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+        )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
+
+    def wait_ready(self) -> None:
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            with contextlib.suppress(httpx.TransportError):
+                return self.client.get("/health/ready").status_code == 200
+            return False
+
+        eventually(ready)
+
+    def children(self, module: str) -> list[int]:
+        """Process ids of the server's children that run `module`."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and module in (folder / "cmdline").read_text():
+                    found.append(int(folder.name))
+        return found
+
+    def post(self, video: Path, **fields: str) -> dict:
+        """A job, as it was accepted."""
+        with video.open("rb") as file:
+            answer = self.client.post("/v1/jobs", files={"file": (video.name, file)}, data=fields)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def wait(self, job: dict, *, seconds: float = 120) -> dict:
+        """The job when it has ended."""
+
+        def ended() -> dict | None:
+            answer = self.client.get(f"/v1/jobs/{job['id']}", params={"wait": 10}).json()
+            return answer if answer["state"] in ("done", "failed", "cancelled") else None
+
+        return eventually(ended, seconds=seconds)  # type: ignore[return-value]
+
+    def rows(self, job: dict) -> bytes:
+        """The job's results as NDJSON."""
+        return self.client.get(f"/v1/jobs/{job['id']}/results").raise_for_status().content
+
+    def stop(self) -> int:
+        """End it in order; the exit status."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def serving(data: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[Server]:
+    """A server that is ready, and gone afterwards."""
+    server = Server(data, *options, env=env)
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+def import_model(data: Path, model: Path, labels: Path, name: str = "yolox-nano") -> None:
+    """`vidserve models import` into a data folder."""
+    vidserve = [sys.executable, "-m", "server.cli", "models", "import", str(model), "--family", "yolox"]
+    named = ["--name", name, "--labels", str(labels), "--data", str(data)]
+    subprocess.run([*vidserve, *named], check=True, capture_output=True)

@@ -1,0 +1,97 @@
+"""How things end: in order, by a signal, by a kill; and what is left then."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from serving import SAMPLE, Server, eventually, serving
+
+FAST_CHECKPOINTS = {"VIDSERVE_JOBS__CHECKPOINT_S": "0.2"}
+
+
+def segments():
+    return {path.name for path in Path("/dev/shm").glob("vidserve.*")}
+
+
+def alive(pids):
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_everything_in_order_and_leaves_nothing(tmp_path, number):
+    before = segments()
+    server = Server(tmp_path)
+    server.wait_ready()
+    children = server.children("server.engine") + server.children("server.worker")
+    assert len(children) >= 2
+    assert segments() > before
+    server.post(SAMPLE)
+    server.process.send_signal(number)
+    assert server.process.wait(5) == 0
+    assert alive(children) == []
+    assert segments() == before
+
+
+def test_children_do_not_outlive_a_killed_parent_and_the_next_start_sweeps_up(tmp_path):
+    server = Server(tmp_path)
+    server.wait_ready()
+    children = server.children("server.engine") + server.children("server.worker")
+    mine = {name for name in segments() if name.split(".")[1] == str(server.process.pid)}
+    assert mine
+    server.kill()
+    eventually(lambda: not alive(children), seconds=8)
+    with serving(tmp_path):
+        assert not mine & segments()
+
+
+def result_of(server, job):
+    ended = server.wait(job)
+    assert ended["state"] == "done", ended
+    return server.rows(job), ended["frames"], ended["summary"]
+
+
+def test_a_job_goes_on_after_its_worker_was_killed_with_the_same_bytes(tmp_path):
+    with serving(tmp_path, env=FAST_CHECKPOINTS) as server:
+        expected = result_of(server, server.post(SAMPLE))
+        job = server.post(SAMPLE)
+        eventually((tmp_path / "jobs" / job["id"] / "checkpoint").exists)
+        for pid in server.children("server.worker"):
+            os.kill(pid, signal.SIGKILL)
+        assert result_of(server, job) == expected
+
+
+def test_a_job_goes_on_after_the_engine_was_killed_with_the_same_bytes(tmp_path):
+    with serving(tmp_path, env=FAST_CHECKPOINTS) as server:
+        expected = result_of(server, server.post(SAMPLE))
+        job = server.post(SAMPLE)
+        eventually((tmp_path / "jobs" / job["id"] / "checkpoint").exists)
+        for pid in server.children("server.engine"):
+            os.kill(pid, signal.SIGKILL)
+        assert result_of(server, job) == expected
+
+
+def test_a_job_goes_on_after_the_whole_server_was_killed_with_the_same_bytes(tmp_path):
+    with serving(tmp_path / "undisturbed") as server:
+        expected = result_of(server, server.post(SAMPLE))
+    server = Server(tmp_path / "killed", env=FAST_CHECKPOINTS)
+    server.wait_ready()
+    job = server.post(SAMPLE)
+    eventually((tmp_path / "killed/jobs" / job["id"] / "checkpoint").exists)
+    server.kill()
+    with serving(tmp_path / "killed") as again:
+        assert result_of(again, job) == expected
+
+
+def test_a_second_server_on_one_data_folder_is_refused(tmp_path):
+    with serving(tmp_path):
+        second = subprocess.run(
+            [sys.executable, "-m", "server.cli", "serve", "--data", str(tmp_path), "--port", "0"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert second.returncode != 0
+    assert "Another server works on" in second.stderr
