@@ -72,7 +72,7 @@ class Jobs:
         if unfinished:
             _log.info("%d unfinished jobs go on", len(unfinished))
 
-    async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None = None) -> tuple[Job, bool]:
+    async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
         """Accept an uploaded video.
 
         Returns:
@@ -101,7 +101,7 @@ class Jobs:
             await asyncio.to_thread(self._media.delete, job.id)
         return kept, created
 
-    async def submit_url(self, url: str, analysis: Analysis, *, key: str | None = None) -> tuple[Job, bool]:
+    async def submit_url(self, url: str, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
         """Accept a video to be fetched; returns and raises as `submit`, and
 
         Raises:
@@ -141,9 +141,7 @@ class Jobs:
         await self._ledger.ended(job_id, seconds)
         return await self.get(job_id)
 
-    async def list(
-        self, *, state: JobState | None = None, limit: int = 50, cursor: str | None = None
-    ) -> tuple[Sequence[Job], str | None]:
+    async def list(self, *, state: JobState | None, limit: int, cursor: str | None) -> tuple[Sequence[Job], str | None]:
         """A page of jobs, newest first, and the cursor of the next page."""
         jobs, more = await self._ledger.page(state=state, limit=limit, cursor=cursor)
         shown = []

@@ -95,22 +95,17 @@ class Models:
         bundles = await asyncio.to_thread(self._bundles, None)
         return [self._status(bundle, versions, default) for bundle, versions, default in bundles]
 
-    async def get(self, reference: str) -> Sequence[ModelStatus]:
-        """The versions of a name, or the one that `name@version` says.
+    async def get(self, reference: str) -> ModelStatus:
+        """The version that `name@version` says, or the one that serves under the name.
 
         Raises:
             ModelNotFound: there is none.
         """
-        name, version = parse_reference(reference)
-        await self.resolve(reference)
-        bundles = await asyncio.to_thread(self._bundles, name)
-        return [
-            self._status(bundle, versions, default)
-            for bundle, versions, default in bundles
-            if version in (None, bundle.manifest.version)
-        ]
+        wanted = (await self.resolve(reference)).manifest
+        bundles = await asyncio.to_thread(self._bundles, wanted.name)
+        return next(self._status(*found) for found in bundles if found[0].manifest.version == wanted.version)
 
-    async def set_default(self, reference: str) -> ModelStatus:
+    async def set_default(self, reference: str) -> None:
         """Make this version the one that serves under its name, loaded and warm before it does.
 
         Raises:
@@ -121,38 +116,40 @@ class Models:
         if any(r.bundle.manifest.name == bundle.manifest.name for r in self._running.values()):
             await self._ensure(bundle)
         await asyncio.to_thread(self.repository.set_default, bundle.manifest.name, bundle.manifest.version)
-        return (await self.get(bundle.manifest.id))[0]
 
     # ── which run ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, reference: str | None) -> ModelStatus:
+    async def load(self, reference: str) -> None:
         """Have a model loaded and warm.
 
         Raises:
             ModelNotFound: there is none.
             ModelUnavailable: it does not load.
         """
-        bundle = await self.resolve(reference)
-        await self._ensure(bundle)
-        return (await self.get(bundle.manifest.id))[0]
+        await self._ensure(await self.resolve(reference))
 
-    async def unload(self, reference: str) -> ModelStatus:
+    async def unload(self, reference: str) -> None:
         """Give a model's memory back. A name without a version unloads every version of it that runs.
 
         Raises:
             ModelNotFound: there is none.
             ModelInUse: jobs that run need it.
         """
-        statuses = await self.get(reference)
-        running = [self._running[s.id] for s in statuses if s.id in self._running]
-        busy = [r.bundle.manifest.id for r in running if r.users]
+        await self.resolve(reference)
+        name, version = parse_reference(reference)
+        running = [
+            model
+            for model in self._running.values()
+            if model.bundle.manifest.name == name and version in (None, model.bundle.manifest.version)
+        ]
+        busy = [model.bundle.manifest.id for model in running if model.users]
         if busy:
             raise ModelInUse(f"Jobs that run need {', '.join(busy)}.", hint="Cancel them, or wait for their end.")
         for model in running:
-            model.unloaded = asyncio.Event()
-            await self._hub.send(ENGINE, UnloadModel(model.bundle.manifest.id))
+            if model.unloaded is None:
+                model.unloaded = asyncio.Event()
+                await self._hub.send(ENGINE, UnloadModel(model.bundle.manifest.id))
             await model.unloaded.wait()
-        return (await self.get(reference))[0]
 
     async def acquire(self, reference: str) -> Bundle:
         """A loaded model for as long as a job runs; `release` lets it go.
@@ -212,7 +209,7 @@ class Models:
     async def predict(
         self,
         reference: str | None,
-        picture: bytes,
+        image: bytes,
         *,
         confidence: float | None = None,
         labels: Sequence[str] | None = None,
@@ -231,7 +228,7 @@ class Models:
         self._pictures[number] = (worker, future)
         order = Predict(number, str(bundle.folder), self.engine_address, confidence, labels)
         try:
-            if not await self._hub.send(worker, order, [picture]):
+            if not await self._hub.send(worker, order, [image]):
                 raise ModelUnavailable("The worker is starting.", hint="Try again in a second.")
             async with asyncio.timeout(_PREDICT_S):
                 return await future
