@@ -4,8 +4,11 @@
     ├── ModelError
     │   ├── ManifestInvalid      a manifest that does not parse, or contradicts itself
     │   ├── BundleInvalid        a bundle whose files are missing, changed or unreadable
+    │   ├── GoldenMismatch       a model that does not give its golden answers here
     │   ├── ImportRefused        a model that cannot be brought in (or whose answers would change)
-    │   └── ModelNotFound        no such name or version in the repository
+    │   ├── ModelNotFound        no such name or version in the repository
+    │   ├── ModelExists          that version is there already
+    │   └── ModelReadOnly        a model that ships with the server cannot be removed
     └── VideoError
         └── VideoUnreadable      not one frame could be read
 
@@ -53,6 +56,12 @@ class BundleInvalid(ModelError):
     code = "bundle_invalid"
 
 
+class GoldenMismatch(ModelError):
+    """A model that does not give its golden answers on the provider in use."""
+
+    code = "golden_mismatch"
+
+
 class ImportRefused(ModelError):
     """A model that cannot be brought in, or whose answers would change on the way."""
 
@@ -63,6 +72,18 @@ class ModelNotFound(ModelError):
     """No such name or version in the repository."""
 
     code = "model_not_found"
+
+
+class ModelExists(ModelError):
+    """The repository has that version of the model already."""
+
+    code = "model_exists"
+
+
+class ModelReadOnly(ModelError):
+    """A model that ships with the server: it can be overshadowed by a newer version, not removed."""
+
+    code = "model_read_only"
 
 
 class VideoError(VidserveError):

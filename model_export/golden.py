@@ -1,0 +1,119 @@
+"""Golden samples: a few inputs with the outputs they must give, checked on the machine that serves. NumPy only.
+
+The file is an `.npz` whose bytes depend on nothing but the arrays: stored, not compressed (compressors differ between
+builds of zlib), sorted by name, without a date.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model_export.agreement import Array, Arrays, Tolerance, disagreement
+from model_export.errors import BundleInvalid, GoldenMismatch
+from model_export.manifest import State
+
+Run = Callable[[dict[str, Array]], Mapping[str, Array]]
+"""Graph inputs → graph outputs, by name."""
+
+_IN, _OUT = "inputs/", "outputs/"
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Inputs and outputs by name, each with its batch axis.
+
+    For a model with state whose state inputs are not among `inputs`, the rows are consecutive frames of one stream:
+    the state starts at its initial value and is carried from row to row.
+    """
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+
+
+def encode(inputs: Arrays, outputs: Arrays) -> bytes:
+    """The file's content. The same arrays give the same bytes, anywhere."""
+    buffer = io.BytesIO()
+    named = {_IN + name: value for name, value in inputs.items()}
+    named |= {_OUT + name: value for name, value in outputs.items()}
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(named):
+            entry = zipfile.ZipInfo(f"{name}.npy", _NO_DATE)
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.ascontiguousarray(named[name]), (1, 0), allow_pickle=False)
+            archive.writestr(entry, content.getvalue())
+    return buffer.getvalue()
+
+
+def write(path: Path, inputs: Arrays, outputs: Arrays) -> None:
+    """Write the file; see `Golden` for what the rows of a model with state mean."""
+    path.write_bytes(encode(inputs, outputs))
+
+
+def read(path: Path) -> Golden:
+    """Read a file.
+
+    Raises:
+        BundleInvalid: it is absent, or holds something else.
+    """
+    inputs: dict[str, Array] = {}
+    outputs: dict[str, Array] = {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                side = inputs if key.startswith(_IN) else outputs if key.startswith(_OUT) else None
+                if side is None:
+                    raise BundleInvalid(f"{path.name} holds {key!r}, which is no input and no output.")
+                side[key.split("/", 1)[1]] = archive[key]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleInvalid(f"{path.name} cannot be read as golden samples: {error}.") from error
+    if not inputs or not outputs:
+        raise BundleInvalid(f"{path.name} holds no samples.")
+    return Golden(inputs, outputs)
+
+
+def check(golden: Golden, run: Run, tolerance: Tolerance | None = None, *, state: Sequence[State] = ()) -> None:
+    """Run the samples and compare.
+
+    Args:
+        golden: the samples.
+        run: the session at hand.
+        tolerance: what counts as the same; None takes the default.
+        state: the manifest's.
+
+    Raises:
+        GoldenMismatch: an output differs; says which, and by how much.
+    """
+    carried = [one for one in state if one.input not in golden.inputs]
+    answer = _run_steps(golden, run, carried) if carried else run(dict(golden.inputs))
+    found = disagreement(golden.outputs, answer, tolerance or Tolerance())
+    if found is not None:
+        raise GoldenMismatch(
+            f"The model does not give its golden answers here: {found}.",
+            hint="Import it again; if it agrees on another machine, the provider in use computes differently.",
+        )
+
+
+def _run_steps(golden: Golden, run: Run, carried: Sequence[State]) -> dict[str, Array]:
+    """The outputs of all steps, one below the other; a state output that is asked for is the last step's."""
+    steps = len(next(iter(golden.inputs.values())))
+    rows = {one.input: np.full((1, *one.shape), one.initial, one.dtype) for one in carried}
+    answers: list[Mapping[str, Array]] = []
+    for step in range(steps):
+        answer = run({name: value[step : step + 1] for name, value in golden.inputs.items()} | rows)
+        answers.append(answer)
+        rows = {one.input: np.asarray(answer[one.output]) for one in carried}
+    last = {one.output for one in carried}
+    return {
+        name: answers[-1][name] if name in last else np.concatenate([answer[name] for answer in answers])
+        for name in golden.outputs
+        if name in answers[-1]
+    }

@@ -1,0 +1,290 @@
+"""The folder of bundles: `<root>/<name>/<version>/`, and which version serves.
+
+What is served is decided by the folder and one file, `_defaults.json`; both change atomically, so a server and the
+command line may use the same folder at the same time without locks. A bundle that is not whole is listed with the
+reason and never served.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model_export.bundle import HIDDEN, Bundle, settle
+from model_export.defaults import FILE, Defaults
+from model_export.errors import BundleInvalid, ModelError, ModelNotFound, ModelReadOnly
+from model_export.manifest import NAME_PATTERN, parse_reference
+
+_STALE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One version of one model.
+
+    Attributes:
+        bundle: None where it cannot be served; `problem` says why, in a sentence.
+        shipped: it came with the server and is read-only.
+        serves: it is the version that the bare name stands for.
+    """
+
+    name: str
+    version: int
+    folder: Path
+    bundle: Bundle | None
+    problem: str
+    shipped: bool
+    serves: bool = False
+
+
+class Repository:
+    """The models of a server.
+
+    Args:
+        root: the user's bundles; need not exist yet.
+        shipped: a read-only folder of the same layout, looked at after `root`. A version that is in both is `root`'s.
+    """
+
+    def __init__(self, root: Path, *, shipped: Path | None = None) -> None:
+        self.root = root
+        self.shipped = shipped
+
+    def names(self) -> tuple[str, ...]:
+        """Of every model, broken ones included, sorted."""
+        found = {
+            folder.name for root in self._roots() for folder in _folders(root) if any(True for _ in _versions(folder))
+        }
+        return tuple(sorted(found))
+
+    def entries(self, name: str | None = None) -> tuple[Entry, ...]:
+        """Every version, of one model or of all, sorted; broken ones too.
+
+        Raises:
+            BundleInvalid: `_defaults.json` cannot be read.
+        """
+        defaults = Defaults.read(self.root)
+        found: list[Entry] = []
+        for one in (name,) if name else self.names():
+            versions = self._entries(one)
+            pinned = defaults.versions.get(one)
+            serving = pinned or max((entry.version for entry in versions if entry.bundle), default=None)
+            found += [replace(entry, serves=bool(entry.bundle) and entry.version == serving) for entry in versions]
+        return tuple(found)
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """The versions of a model that can be served, rising."""
+        return tuple(entry.version for entry in self._entries(name) if entry.bundle)
+
+    def resolve(self, reference: str) -> Bundle:
+        """The bundle that `name` (the version set as default, else the highest valid one) or `name@version` is.
+
+        Raises:
+            ManifestInvalid: the reference is not well formed, or the bundle's manifest is not.
+            ModelNotFound: there is none, or the version set as default is gone or broken.
+            BundleInvalid: that version is broken.
+        """
+        name, version = parse_reference(reference)
+        entries = self._entries(name)
+        if not entries:
+            raise ModelNotFound(f"There is no model {name!r}.", hint=self._known())
+        pinned = None if version else Defaults.read(self.root).versions.get(name)
+        wanted = version or pinned or max((entry.version for entry in entries if entry.bundle), default=None)
+        if wanted is None:
+            raise ModelNotFound(f"No version of {name!r} can be served: {entries[-1].problem}")
+        entry = next((entry for entry in entries if entry.version == wanted), None)
+        if entry is not None and entry.bundle is not None:
+            return entry.bundle
+        problem = entry.problem if entry is not None else "it is not there"
+        if pinned:
+            raise ModelNotFound(
+                f"Version {wanted} of {name!r} is set as default and cannot be served: {problem}",
+                hint=f"Set another one, or none: vidserve models default {name} --highest.",
+            )
+        if entry is not None:
+            raise BundleInvalid(problem)
+        have = ", ".join(str(entry.version) for entry in entries)
+        raise ModelNotFound(f"There is no version {wanted} of {name!r}; there is {have}.")
+
+    def default(self) -> Bundle:
+        """The model that serves where a request names none: the one that was set, else the first that ships with the
+        server, else the only one there is.
+
+        Raises:
+            ModelNotFound: none of these, or the one that was set is gone.
+        """
+        name = self.default_model()
+        if name is None:
+            raise ModelNotFound(
+                "No model is named and none is set as default.",
+                hint="Name one, or set it: vidserve models default NAME.",
+            )
+        return self.resolve(name)
+
+    def default_model(self) -> str | None:
+        """The name of the model that `default` stands for, or None."""
+        name = Defaults.read(self.root).model
+        if name is None and self.shipped is not None:
+            name = next((one for one in sorted(f.name for f in _folders(self.shipped)) if self.versions(one)), None)
+        if name is None:
+            served = [one for one in self.names() if self.versions(one)]
+            name = served[0] if len(served) == 1 else None
+        return name
+
+    def default_version(self, name: str) -> int | None:
+        """The version that was set to serve under a name; None where the highest valid one does."""
+        return Defaults.read(self.root).versions.get(name)
+
+    def set_default(self, name: str, version: int | None) -> None:
+        """Let `version` serve under the bare name; None: the highest valid one, whatever comes.
+
+        Raises:
+            ModelNotFound, BundleInvalid, ManifestInvalid: it is not there, or broken.
+        """
+        if version is not None:
+            self.resolve(f"{name}@{version}")
+        Defaults.read(self.root).with_version(name, version).save(self.root)
+
+    def set_default_model(self, name: str | None) -> None:
+        """Let this model serve where a request names none.
+
+        Raises:
+            ModelNotFound, BundleInvalid, ManifestInvalid: it is not there, or broken.
+        """
+        if name is not None:
+            self.resolve(name)
+        Defaults.read(self.root).with_model(name).save(self.root)
+
+    def next_version(self, name: str) -> int:
+        """One more than the highest there is, broken ones and the shipped ones included."""
+        return max((entry.version for entry in self._entries(name)), default=0) + 1
+
+    def folder(self, name: str, version: int) -> Path:
+        """Where a version of the user's lies, or would."""
+        return self.root / name / str(version)
+
+    def staging(self) -> Path:
+        """A folder beside the bundles, not made yet, for one that is to be added; swept up if nobody does."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        return Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.root)) / "bundle"
+
+    def add(self, bundle: Bundle) -> Bundle:
+        """Verify a bundle and move its folder into place.
+
+        Args:
+            bundle: in a folder of `staging`, or anywhere else; a folder of another file system is copied.
+
+        Raises:
+            BundleInvalid: it is not whole.
+            ModelExists: that version is there already.
+        """
+        bundle.verify()
+        target = self.folder(bundle.manifest.name, bundle.manifest.version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if os.stat(bundle.folder).st_dev == os.stat(target.parent).st_dev:
+            settle(bundle.folder, target)
+        else:
+            copy = self.staging()
+            shutil.copytree(bundle.folder, copy)
+            settle(copy, target)
+            shutil.rmtree(bundle.folder, ignore_errors=True)
+        if bundle.folder.parent.name.startswith(HIDDEN):
+            shutil.rmtree(bundle.folder.parent, ignore_errors=True)
+        return Bundle.open(target)
+
+    def remove(self, name: str, version: int | None = None) -> tuple[int, ...]:
+        """Remove a version, or every one of the user's; returns those that went. Settings that named them go too.
+
+        Raises:
+            ModelNotFound: there is none.
+            ModelReadOnly: it ships with the server.
+        """
+        entries = [entry for entry in self._entries(name) if version in (None, entry.version)]
+        if not entries:
+            raise ModelNotFound(f"There is no model {f'{name}@{version}' if version else name!r}.", hint=self._known())
+        going = [entry for entry in entries if not entry.shipped]
+        if not going:
+            raise ModelReadOnly(f"{name} ships with the server and cannot be removed.")
+        for entry in going:
+            grave = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.root))
+            entry.folder.rename(grave / "bundle")
+            shutil.rmtree(grave, ignore_errors=True)
+        if not any(_versions(self.root / name)):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        left = {entry.version for entry in self._entries(name)}
+        defaults = Defaults.read(self.root)
+        kept = defaults
+        if defaults.versions.get(name, 0) in {entry.version for entry in going} - left:
+            kept = kept.with_version(name, None)
+        if defaults.model == name and not left:
+            kept = kept.with_model(None)
+        if kept != defaults:
+            kept.save(self.root)
+        return tuple(entry.version for entry in going)
+
+    def stamp(self) -> tuple[tuple[str, int], ...]:
+        """A value that changes when a bundle comes or goes, or a default changes; cheap enough to ask every second."""
+        paths = [self.root / FILE, self.root, *_folders(self.root)]
+        return tuple((path.name, path.stat().st_mtime_ns) for path in paths if path.exists())
+
+    def _roots(self) -> tuple[Path, ...]:
+        return (self.root,) if self.shipped is None else (self.root, self.shipped)
+
+    def _entries(self, name: str) -> tuple[Entry, ...]:
+        found: dict[int, Entry] = {}
+        if not _is_name(name):
+            return ()
+        for root in self._roots():
+            for version, folder in _versions(root / name):
+                found.setdefault(version, _look(name, version, folder, shipped=root == self.shipped))
+        return tuple(found[version] for version in sorted(found))
+
+    def _known(self) -> str:
+        names = self.names()
+        return f"There is {', '.join(names)}." if names else "Import one: vidserve models import --help."
+
+    def _sweep(self) -> None:
+        """Remove what processes that died left behind."""
+        for path in [*self.root.glob(f"{HIDDEN}*"), *self.root.glob(f"*/{HIDDEN}*")]:
+            try:
+                stale = time.time() - path.stat().st_mtime > _STALE_S
+            except FileNotFoundError:
+                continue  # its owner was quicker
+            if stale and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _look(name: str, version: int, folder: Path, *, shipped: bool) -> Entry:
+    problem, bundle = "", None
+    try:
+        bundle = Bundle.open(folder)
+        if (bundle.manifest.name, bundle.manifest.version) != (name, version):
+            problem = f"Its manifest says {bundle.manifest.id}, its folder {name}@{version}."
+            bundle = None
+    except ModelError as error:
+        problem = error.message
+    return Entry(name, version, folder, bundle, problem, shipped)
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME_PATTERN, text) is not None
+
+
+def _folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if path.is_dir() and _is_name(path.name))
+
+
+def _versions(folder: Path) -> Iterator[tuple[int, Path]]:
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.isdecimal() and path.name[0] != "0" and path.is_dir():
+            yield int(path.name), path
