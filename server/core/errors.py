@@ -223,6 +223,10 @@ _STATUS: dict[str, int] = {
     "shared_memory_too_small": 500,
     "frame_too_large": 422,
     "stale_frame": 500,
+    "data_folder_in_use": 500,
+    "task_not_for_video": 422,
+    "model_in_use": 409,
+    "predict_failed": 500,
 }
 
 

@@ -206,7 +206,7 @@ def _name(url: str) -> str:
 
 def _parse(url: str) -> httpx.URL:
     try:
-        parsed = httpx.URL(url.strip())
+        parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise UrlRefused(f"The URL cannot be read: {error}.", hint="Write http://HOST/PATH.") from error
     if parsed.scheme not in ("http", "https"):

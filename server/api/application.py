@@ -1,0 +1,73 @@
+"""The ASGI application: routes, errors, the page that documents them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib import metadata, resources
+
+from fastapi import FastAPI, HTTPException, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from server.api import errors, openapi
+from server.api.deps import Intake
+from server.api.middleware import Edge
+from server.api.routes import health, jobs, models, results
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+
+def build(intake: Intake, lifespan: Lifespan) -> FastAPI:
+    """The application, without its runtime: `lifespan` puts that into `app.state.runtime` before the first request.
+
+    Args:
+        intake: where uploads go.
+        lifespan: starts and stops the runtime.
+    """
+    app = FastAPI(
+        title="vidserve",
+        version=metadata.version("vidserve"),
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.intake = intake
+    errors.install(app)
+    for routes in (jobs, results, models, health):
+        app.include_router(routes.router)
+    _document(app)
+    app.add_middleware(Edge)
+    return app
+
+
+def _document(app: FastAPI) -> None:
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> JSONResponse:
+        return JSONResponse(openapi.document(app))
+
+    @app.get("/docs", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="vidserve",
+            swagger_js_url="docs/swagger-ui-bundle.js",
+            swagger_css_url="docs/swagger-ui.css",
+            swagger_favicon_url="docs/favicon-32x32.png",
+        )
+
+    # From the installed package and not from somebody's server: the page works where there is no internet.
+    @app.get("/docs/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        if name not in _ASSETS:
+            raise HTTPException(404)
+        content = (resources.files("fastapi_swagger") / "resources" / name).read_bytes()
+        return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=86400"})

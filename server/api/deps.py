@@ -1,0 +1,78 @@
+"""What routes are given: the runtime's parts, and the values that a request names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Path, Request
+
+from model_export.errors import ManifestInvalid, ModelNotFound
+from model_export.manifest import parse_reference
+from server.api.ports import Jobs, Models, Runtime
+from server.core.errors import FieldProblem, FieldsInvalid
+from server.storage.uploads import Uploads
+
+_MAX_KEY = 255
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Where uploads go, and how many bytes one may have."""
+
+    uploads: Uploads
+    upload_bytes: int
+
+
+def runtime_of(request: Request) -> Runtime:
+    """The running server, as `server.api.application.build` was given it."""
+    return cast(Runtime, request.app.state.runtime)
+
+
+def _jobs(request: Request) -> Jobs:
+    return runtime_of(request).jobs
+
+
+def _models(request: Request) -> Models:
+    return runtime_of(request).models
+
+
+def _intake(request: Request) -> Intake:
+    return cast(Intake, request.app.state.intake)
+
+
+def _reference(
+    name: Annotated[
+        str,
+        Path(
+            description="`name`, for the version that serves, or `name@version`",
+            examples=["moving-objects", "yolox-nano@1"],
+        ),
+    ],
+) -> str:
+    try:
+        parse_reference(name)
+    except ManifestInvalid as error:
+        raise ModelNotFound(f"There is no model {name!r}.", hint="GET /v1/models lists those there are.") from error
+    return name
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
+        raise FieldsInvalid(
+            FieldProblem("Idempotency-Key", f"1 to {_MAX_KEY} printable ASCII characters are wanted."),
+            hint="A UUID is a good key.",
+        )
+    return key
+
+
+JobsDep = Annotated[Jobs, Depends(_jobs)]
+ModelsDep = Annotated[Models, Depends(_models)]
+RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+IntakeDep = Annotated[Intake, Depends(_intake)]
+KeyDep = Annotated[str | None, Depends(_idempotency_key)]
+Reference = Annotated[str, Depends(_reference)]
+JobId = Annotated[str, Path(description="the job's `id`", examples=["01JD3ZQ6T7"])]

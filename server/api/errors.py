@@ -1,0 +1,116 @@
+"""Errors on their way out: `application/problem+json` (RFC 9457) for everything that goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from model_export.errors import VidserveError
+from server.api.validation import field_problems
+from server.core.errors import FieldProblem, FieldsInvalid, RequestError, status_of
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER_S = "2"
+
+
+class Invalid(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="its path", examples=["analysis.sample_fps"])
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do. `code` is stable; the texts may change."""
+
+    type: str = Field(examples=["urn:vidserve:problem:job_not_found"])
+    title: str = Field(examples=["Job not found"])
+    status: int = Field(examples=[404])
+    code: str = Field(examples=["job_not_found"])
+    detail: str = Field(examples=["There is no job '01JD3ZQ6T7'."])
+    hint: str | None = Field(default=None, description="what to do", examples=["GET /v1/jobs lists those there are."])
+    errors: list[Invalid] | None = Field(default=None, description="the fields that are wrong, of `fields_invalid`")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    hint: str | None = None,
+    errors: Sequence[Invalid] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem as an answer."""
+    body = Problem(
+        type=f"urn:vidserve:problem:{code}",
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        code=code,
+        detail=detail,
+        hint=hint,
+        errors=list(errors) if errors else None,
+    )
+    return Response(body.model_dump_json(exclude_none=True), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_of(error: VidserveError) -> Response:
+    """An error of the one tree as an answer."""
+    status = status_of(error)
+    fields = error.problems if isinstance(error, FieldsInvalid) else ()
+    return problem(
+        status,
+        error.code,
+        error.message,
+        hint=error.hint,
+        errors=[Invalid(field=one.field, message=one.message) for one in fields],
+        headers={"Retry-After": _RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error that a route raises a problem."""
+
+    @app.exception_handler(VidserveError)
+    async def _ours(request: Request, error: VidserveError) -> Response:
+        return problem_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return problem_of(_fields_invalid(request, error))
+
+    @app.exception_handler(HTTPException)
+    async def _plain(request: Request, error: HTTPException) -> Response:
+        hints = {404: "GET /docs lists the calls there are.", 405: "The `Allow` header says which methods there are."}
+        phrase = HTTPStatus(error.status_code).phrase
+        return problem(
+            error.status_code,
+            phrase.lower().replace(" ", "_"),
+            f"{request.method} {request.url.path}: {phrase.lower()}.",
+            hint=hints.get(error.status_code),
+            headers=error.headers,
+        )
+
+
+def _fields_invalid(request: Request, error: RequestValidationError) -> RequestError:
+    found: list[FieldProblem] = []
+    for one in error.errors():
+        # The first part says where the value stood (query, path, header); the name alone is what a user typed.
+        place = one["loc"][1:]
+        found.extend(field_problems([{**one, "loc": place}], _query_model(request)))
+    return FieldsInvalid(*found)
+
+
+def _query_model(request: Request) -> type[BaseModel] | None:
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    for parameter in dependant.query_params if dependant is not None else ():
+        annotation: Any = parameter.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+    return None

@@ -1,0 +1,150 @@
+"""What a client POSTs to begin a job: a form with the video, or JSON with its URL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from server.api.deps import Intake
+from server.api.multipart import FORM, OVERHEAD, Form, content_length, read_form
+from server.api.validation import field_problems, parse_body, parse_field
+from server.core.errors import FieldProblem, FieldsInvalid, UploadTooLarge
+from server.domain.analysis import Analysis
+from server.storage.uploads import Upload
+
+_JSON_BYTES = 64 * 1024
+_NAMELESS = "video"
+
+
+class JobByUrl(BaseModel):
+    """A job whose video the server fetches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="http or https. Addresses inside the server's own network are refused unless its settings allow "
+        "them. A user and a password in it are used, and never shown.",
+        examples=["https://example.com/street.mp4"],
+    )
+    analysis: Analysis = Analysis()
+
+
+async def read_json(request: Request) -> JobByUrl:
+    """The JSON body of a job request.
+
+    Raises:
+        UploadTooLarge: it is longer than any such body needs to be.
+        BodyInvalid: it is not JSON.
+        FieldsInvalid: fields are missing, unknown or out of range.
+    """
+    return parse_body(JobByUrl, await read_body(request, limit=_JSON_BYTES))
+
+
+async def read_upload(request: Request, intake: Intake) -> tuple[Upload, Analysis]:
+    """The video and the analysis of a job request's form, the video on disk.
+
+    Whatever ends it early, a client that goes away among them, leaves nothing on the disk.
+
+    Raises:
+        UploadTooLarge: more bytes than the settings allow; said as soon as it is known.
+        StorageFull: the disk does not hold it.
+        BodyInvalid: it is not a multipart form.
+        FieldsInvalid: fields are missing, unknown or out of range.
+    """
+    length = content_length(request)
+    writer = await asyncio.to_thread(
+        intake.uploads.open,
+        limit=intake.upload_bytes,
+        expected=None if length is None else max(0, length - OVERHEAD),
+    )
+    try:
+        form = await read_form(request, writer, file="file", fields=("analysis", "model"))
+        analysis = _analysis(form)
+        if form.file_name is None:
+            raise FieldsInvalid(FieldProblem("file", "it is missing."), hint="curl sends it with -F file=@video.mp4.")
+        if writer.size == 0:
+            raise FieldsInvalid(FieldProblem("file", "it is empty."), hint="Send the video's bytes.")
+        return await asyncio.to_thread(writer.finish, form.file_name or _NAMELESS), analysis
+    except BaseException:
+        writer.abort()
+        raise
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """A body that fits in memory.
+
+    Raises:
+        UploadTooLarge: it is longer than `limit` bytes; said as soon as it is known.
+        ClientDisconnect: the client went away.
+    """
+    length = content_length(request)
+    body = bytearray()
+    if length is None or length <= limit:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise UploadTooLarge(f"The body is larger than {limit} bytes, the most that this call takes.")
+
+
+def _analysis(form: Form) -> Analysis:
+    text, model = form.fields.get("analysis"), form.fields.get("model")
+    if text is not None and model is not None:
+        raise FieldsInvalid(
+            FieldProblem("model", "it cannot stand beside `analysis`."), hint="Write the model into `analysis`."
+        )
+    if text is not None:
+        return parse_field(Analysis, "analysis", text)
+    if model is None:
+        return Analysis()
+    try:
+        return Analysis(model=model)
+    except ValidationError as error:
+        raise FieldsInvalid(*field_problems(error.errors(include_url=False), Analysis)) from error
+
+
+FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "the video, in any format that FFmpeg reads"},
+        "analysis": {"$ref": "#/components/schemas/Analysis"},
+        "model": {
+            "type": "string",
+            "description": "short for an `analysis` with nothing but the model; not beside one",
+            "examples": ["moving-objects"],
+        },
+    },
+    "required": ["file"],
+    "additionalProperties": False,
+    "not": {"required": ["analysis", "model"]},
+}
+
+BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        FORM: {
+            "schema": FORM_SCHEMA,
+            "encoding": {"analysis": {"contentType": "application/json"}},
+        },
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/JobByUrl"},
+            "examples": {
+                "url": {
+                    "summary": "Cars and people of a video on the web, five frames a second",
+                    "value": {
+                        "url": "https://example.com/street.mp4",
+                        "analysis": {"model": "yolox-nano", "labels": ["car", "person"], "sample_fps": 5},
+                    },
+                }
+            },
+        },
+    },
+}
+"""Of the OpenAPI document: the body is parsed by hand, so FastAPI cannot know it."""

@@ -1,0 +1,77 @@
+"""What every request passes on its way in and out, as plain ASGI: an id, the time it took, the last resort."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from server.api.errors import problem
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# What proxies log when nobody is left to answer.
+_CLIENT_GONE = 499
+
+log = logging.getLogger(__name__)
+
+
+class Edge:
+    """Gives a request its id (`X-Request-ID`, the client's own if it is sane), bound to all that is logged on the way;
+    counts its time in `vidserve_http_request_duration_seconds`; answers what no handler foresaw with a problem.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = Headers(scope=scope).get("x-request-id", "")
+        request_id = asked if _ID.fullmatch(asked) else uuid.uuid4().hex
+        status: int | None = None
+        begun = time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        with bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer)
+            except ClientDisconnect:
+                log.info("the client went away: %s %s", scope["method"], scope["path"])
+            except Exception:
+                # Of an answer that has begun, breaking off is all that is left to say; the HTTP server logs it.
+                if status is not None:
+                    raise
+                log.exception("%s %s failed", scope["method"], scope["path"])
+                await _unforeseen(request_id)(scope, receive, answer)
+            finally:
+                _count(scope, status or _CLIENT_GONE, time.perf_counter() - begun)
+
+
+def _unforeseen(request_id: str) -> ASGIApp:
+    return problem(
+        500,
+        "internal_error",
+        "The server failed in a way that nobody foresaw.",
+        hint=f"The log of the server says more under request {request_id}.",
+    )
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    # The template and not the path, which anybody could make endlessly many of.
+    route = getattr(scope.get("route"), "path", "unknown")
+    scope["app"].state.runtime.metrics.http.labels(route, method, str(status)).observe(seconds)

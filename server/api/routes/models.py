@@ -1,0 +1,212 @@
+"""Models: what there is, which version serves, and pictures one by one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_export.errors import ManifestInvalid
+from model_export.manifest import parse_reference
+from server.api.deps import ModelsDep, Reference
+from server.api.job_request import read_body
+from server.api.multipart import FORM, OVERHEAD, content_length, media_type, read_form
+from server.api.openapi import problems, reference
+from server.api.pages import Page, PageQuery
+from server.core.errors import ContentTypeUnsupported, FieldProblem, FieldsInvalid, UploadTooLarge
+from server.domain.analysis import Label
+from server.domain.model import ModelStatus
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+_PICTURE_BYTES = 32 * 1024 * 1024
+_NO_MODEL = "There is no such model or version."
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_PICTURE: dict[str, Any] = {
+    "required": True,
+    "content": {
+        FORM: {
+            "schema": {
+                "type": "object",
+                "properties": {"file": {"type": "string", "format": "binary", "description": "the picture"}},
+                "required": ["file"],
+                "additionalProperties": False,
+            }
+        },
+        "image/jpeg": _BINARY,
+        "image/png": _BINARY,
+        "application/octet-stream": _BINARY,
+    },
+}
+
+
+class Default(BaseModel):
+    """Which version is to serve."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(ge=1, examples=[2])
+
+
+class PredictQuery(BaseModel):
+    """What counts as found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    confidence: Annotated[
+        float | None, Field(ge=0, le=1, description="what counts as found; the model's own threshold if absent")
+    ] = None
+    labels: Annotated[
+        list[Label] | None, Field(max_length=1000, description="only these labels; all if absent", examples=[["car"]])
+    ] = None
+
+
+class _Memory:
+    """A picture that is arriving."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        if len(self.data) + len(data) > _PICTURE_BYTES:
+            raise _too_large()
+        self.data += data
+
+
+@router.get("", response_model_exclude_none=True, summary="List models", responses=problems(422))
+async def page(query: Annotated[PageQuery, Query()], models: ModelsDep) -> Page[ModelStatus]:
+    """Every version of every model in the repository, by name and version."""
+    after = _position(query.cursor) if query.cursor is not None else ("", 0)
+    rest = sorted(
+        (one for one in await models.list() if (one.name, one.version) > after),
+        key=lambda one: (one.name, one.version),
+    )
+    items = rest[: query.limit]
+    return Page(items=items, next_cursor=_cursor(items[-1]) if len(rest) > len(items) else None)
+
+
+@router.get(
+    "/{name}",
+    response_model_exclude_none=True,
+    summary="Look at a model",
+    responses=problems(404, 422, s404=_NO_MODEL),
+)
+async def get(name: Reference, models: ModelsDep) -> ModelStatus:
+    """What it is, whether it serves, on which provider, and if that is not the one asked for, why."""
+    return await models.get(name)
+
+
+@router.put(
+    "/{name}/default",
+    response_model_exclude_none=True,
+    summary="Choose the version that serves",
+    responses=problems(404, 422, 503, s404=_NO_MODEL),
+)
+async def set_default(
+    name: Reference,
+    models: ModelsDep,
+    default: Annotated[Default | None, Body(description="not needed where the name says `@version`")] = None,
+) -> ModelStatus:
+    """The version that answers from now on when just the name is asked for. It is verified and warm before it takes
+    over; running jobs end with the version that they began with. Setting the old one again is the way back.
+    """
+    plain, version = parse_reference(name)
+    if default is not None and version is not None and default.version != version:
+        raise FieldsInvalid(FieldProblem("version", f"it is {default.version} in the body and {version} in the path."))
+    wanted = version if default is None else default.version
+    if wanted is None:
+        raise FieldsInvalid(
+            FieldProblem("version", "it is missing."),
+            hint=f'Send {{"version": 1}}, or PUT /v1/models/{plain}@1/default.',
+        )
+    chosen = f"{plain}@{wanted}"
+    await models.set_default(chosen)
+    return await models.get(chosen)
+
+
+@router.post(
+    "/{name}/load",
+    response_model_exclude_none=True,
+    summary="Load a model",
+    responses=problems(404, 422, 503, s404=_NO_MODEL),
+)
+async def load(name: Reference, models: ModelsDep) -> ModelStatus:
+    """Answers when it is verified and warm. One that is loaded stays as it is."""
+    await models.load(name)
+    return await models.get(name)
+
+
+@router.post(
+    "/{name}/unload",
+    response_model_exclude_none=True,
+    summary="Unload a model",
+    responses=problems(404, 409, 422, s404=_NO_MODEL),
+)
+async def unload(name: Reference, models: ModelsDep) -> ModelStatus:
+    """Gives its memory back; it stays in the repository. One that is not loaded stays as it is."""
+    await models.unload(name)
+    return await models.get(name)
+
+
+@router.post(
+    "/{name}/predict",
+    summary="What one picture shows",
+    responses={
+        200: {"description": "A result row.", "content": {"application/json": {"schema": reference("Row")}}},
+        **problems(400, 404, 413, 415, 422, 503, s404=_NO_MODEL),
+    },
+    openapi_extra={"requestBody": _PICTURE},
+)
+async def predict(
+    request: Request, name: Reference, query: Annotated[PredictQuery, Query()], models: ModelsDep
+) -> Response:
+    """JPEG, PNG and what else OpenCV reads, as a form or raw:
+
+        curl -F file=@street.jpg …/v1/models/yolox-nano/predict
+        curl -H 'Content-Type: image/jpeg' --data-binary @street.jpg '…/predict?labels=car&labels=person'
+
+    It passes the same batcher as the frames of videos.
+    """
+    image = await _read_picture(request)
+    row = await models.predict(name, image, confidence=query.confidence, labels=query.labels)
+    return Response(row, media_type="application/json")
+
+
+async def _read_picture(request: Request) -> bytes:
+    kind = media_type(request.headers.get("content-type", ""))
+    if kind == FORM:
+        if (content_length(request) or 0) > _PICTURE_BYTES + OVERHEAD:
+            raise _too_large()
+        sink = _Memory()
+        form = await read_form(request, sink, file="file")
+        if form.file_name is None:
+            raise FieldsInvalid(FieldProblem("file", "it is missing."), hint="curl sends it with -F file=@picture.jpg.")
+        return bytes(sink.data)
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        return await read_body(request, limit=_PICTURE_BYTES)
+    raise ContentTypeUnsupported(
+        f"A picture is a form or raw, not {kind or 'a body without a type'}.",
+        hint=f"Send it as {FORM} (curl -F file=@picture.jpg), or raw with its own type, for example image/jpeg.",
+    )
+
+
+def _too_large() -> UploadTooLarge:
+    return UploadTooLarge(f"The picture is larger than {_PICTURE_BYTES} bytes.", hint="Send a smaller picture.")
+
+
+def _cursor(last: ModelStatus) -> str:
+    return base64.urlsafe_b64encode(last.id.encode()).decode().rstrip("=")
+
+
+def _position(cursor: str) -> tuple[str, int]:
+    try:
+        name, version = parse_reference(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+    except (binascii.Error, ValueError, ManifestInvalid) as error:
+        raise FieldsInvalid(
+            FieldProblem("cursor", "it is not a cursor of this list."),
+            hint="Send `next_cursor` of the last answer as it came.",
+        ) from error
+    return name, version or 0

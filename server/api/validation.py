@@ -1,0 +1,87 @@
+"""Values from what clients send, and in words what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from server.core.errors import BodyInvalid, FieldProblem, FieldsInvalid
+
+Value = TypeVar("Value", bound=BaseModel)
+
+
+def parse_body(model: type[Value], body: bytes) -> Value:
+    """A request's JSON body.
+
+    Raises:
+        BodyInvalid: it is not JSON.
+        FieldsInvalid: fields are missing, unknown or out of range.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise BodyInvalid(
+                f"The body is not JSON: {first['ctx']['error']}.", hint="Send one JSON object."
+            ) from error
+        raise FieldsInvalid(*field_problems(error.errors(include_url=False), model)) from error
+
+
+def parse_field(model: type[Value], field: str, text: str) -> Value:
+    """A form's field that holds JSON.
+
+    Raises:
+        FieldsInvalid: it is not JSON, or something in it is missing, unknown or out of range.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise FieldsInvalid(*field_problems(error.errors(include_url=False), model, under=(field,))) from error
+
+
+def field_problems(
+    errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None, *, under: tuple[str, ...] = ()
+) -> tuple[FieldProblem, ...]:
+    """Pydantic's findings by field; an unknown key brings the nearest known one."""
+    found = []
+    for error in errors:
+        place = error["loc"]
+        path = ".".join(str(part) for part in (*under, *place)) or "body"
+        if error["type"] == "extra_forbidden":
+            known = _fields(model, place[:-1])
+            found.append(FieldProblem(path, unknown(str(place[-1]), known)))
+        elif error["type"] == "json_invalid":
+            found.append(FieldProblem(path, f"it is not JSON: {error['ctx']['error']}."))
+        elif error["type"] == "missing":
+            found.append(FieldProblem(path, "it is missing."))
+        else:
+            found.append(FieldProblem(path, f"{error['msg']}."))
+    return tuple(found)
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """A sentence about a name that is not known, with the nearest one that is."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f"it is not known; `{near[0]}` is."
+    return (
+        f"it is not known; known are {', '.join(f'`{one}`' for one in sorted(known))}." if known else "it is not known."
+    )
+
+
+def _fields(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> Collection[str]:
+    for part in place:
+        field = model.model_fields.get(str(part)) if model is not None else None
+        model = _model(field.annotation) if field is not None else None
+    return model.model_fields if model is not None else ()
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

@@ -1,0 +1,32 @@
+"""The server as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from server.api.application import build
+from server.api.deps import Intake
+from server.api.ports import Runtime as RuntimePort
+from server.core.settings import Settings
+from server.runtime import Runtime
+from server.storage.uploads import Uploads
+
+
+def create_app(settings: Settings, runtime: RuntimePort | None = None) -> FastAPI:
+    """The application; entering its lifespan starts the server's processes, leaving it stops them.
+
+    Args:
+        settings: of the whole server.
+        runtime: one that is running already and is left running; None: one is made from the settings.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.runtime = runtime or await stack.enter_async_context(Runtime(settings))
+            yield
+
+    return build(Intake(Uploads(settings.data / "uploads"), settings.limits.upload_bytes), lifespan)
