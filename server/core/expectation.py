@@ -1,0 +1,70 @@
+"""What a setting may be, in words: for error messages and for the page of all settings."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+
+def leaves(kind: type[BaseModel], prefix: str = "") -> Mapping[str, FieldInfo]:
+    """The fields of a model and of the models in it by their dotted key, in the order of their definition."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in kind.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found |= leaves(annotation, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field
+    return found
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether its value must not be shown."""
+    return holds(field, SecretStr)
+
+
+def holds(field: FieldInfo, kind: type) -> bool:
+    """Whether a value of the field is a `kind`."""
+    return kind in (_required(field.annotation), get_origin(_required(field.annotation)))
+
+
+def expectation(field: FieldInfo) -> str:
+    """For example `a whole number from 1 to 256` or `one of "auto", "cpu", "cuda"`."""
+    kind = _required(field.annotation)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
+    if kind is bool:
+        return "true or false"
+    if kind in (int, float):
+        return ("a whole number" if kind is int else "a number") + _bounds(field.metadata)
+    if kind is Path:
+        return "a path"
+    if holds(field, tuple):
+        return "a list of model names, each `name` or `name@version`" if _of_models(kind) else "a list of texts"
+    return "a model's `name` or `name@version`" if _of_models(kind) else "a text that is not empty"
+
+
+def _required(annotation: Any) -> Any:
+    """The type without `| None` and without what annotates it."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(option for option in get_args(annotation) if option is not types.NoneType)
+    return annotation
+
+
+def _of_models(kind: Any) -> bool:
+    """Whether texts have a pattern, which only the names of models have."""
+    return "StringConstraints" in repr(kind)
+
+
+def _bounds(metadata: list[Any]) -> str:
+    low = next((f" from {limit.ge}" for limit in metadata if isinstance(limit, Ge)), "")
+    above = next((f" above {limit.gt}" for limit in metadata if isinstance(limit, Gt)), "")
+    high = next((f" to {limit.le}" for limit in metadata if isinstance(limit, Le)), "")
+    below = next((f" below {limit.lt}" for limit in metadata if isinstance(limit, Lt)), "")
+    return low + above + high + below

@@ -1,0 +1,45 @@
+"""What this process may use of the machine: in a container that is less than the machine has."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def cores(cgroup: Path = _CGROUP) -> int:
+    """Cores that this process may use: those it may run on, and no more than its control group's share, rounded up."""
+    mine = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quota = _quota(cgroup)
+    return mine if quota is None else max(1, min(mine, math.ceil(quota)))
+
+
+def memory_bytes(cgroup: Path = _CGROUP) -> int:
+    """Memory that this process may use: the machine's, or its control group's limit where that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _read(cgroup / name)
+        if text is not None and text.isdigit():
+            return min(machine, int(text))
+    return machine
+
+
+def _quota(cgroup: Path) -> float | None:
+    """Cores by the control group's quota, version 2 or 1; None where there is no limit."""
+    both = _read(cgroup / "cpu.max")
+    if both is not None:
+        quota, _, period = both.partition(" ")
+    else:
+        quota = _read(cgroup / "cpu/cpu.cfs_quota_us") or ""
+        period = _read(cgroup / "cpu/cpu.cfs_period_us") or ""
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

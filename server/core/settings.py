@@ -1,0 +1,112 @@
+"""Every setting of the server: its type, its bounds, its default and what it is for.
+
+Values only; `server.core.configuration` reads them from flags, variables and a file. They are read once, where a
+process is composed, and passed on as plain values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from server.core.machine import cores
+from server.domain.analysis import ModelReference
+
+Provider = Literal["auto", "cpu", "cuda"]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(_Section):
+    """`[log]`: what is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
+    format: Literal["text", "json"] = Field(
+        default="text", description="`text` for people (coloured on a terminal), `json` for machines, a line an entry"
+    )
+
+
+class EngineSettings(_Section):
+    """`[engine]`: the process that runs the models."""
+
+    sessions: int = Field(
+        default_factory=cores,
+        ge=1,
+        le=256,
+        description="sessions that share the work of a model; on a CPU several with one thread each are fastest",
+    )
+    threads: int = Field(default=1, ge=1, le=256, description="threads of each session")
+    max_batch: int = Field(default=8, ge=1, le=256, description="the most frames that are run together")
+    max_delay_ms: float = Field(
+        default=2.0, ge=0, le=1000, description="how long a frame may wait for others to fill a batch, in milliseconds"
+    )
+    provider: Provider = Field(
+        default="auto", description="what models run on: `auto` takes CUDA where it works, else the CPU"
+    )
+    require_provider: bool = Field(
+        default=False, description="not ready, instead of on the CPU, if the provider asked for does not work"
+    )
+    models: tuple[ModelReference, ...] = Field(
+        default=(), max_length=100, description="models loaded at start, `name` or `name@version`; the default if empty"
+    )
+    default_model: ModelReference | None = Field(
+        default=None, description="the model of an analysis that names none; if absent, the repository's default"
+    )
+
+
+class WorkersSettings(_Section):
+    """`[workers]`: the processes that decode video and follow objects."""
+
+    count: int = Field(
+        default_factory=lambda: max(1, min(8, cores() // 2)), ge=1, le=64, description="worker processes"
+    )
+    jobs_each: int = Field(default=4, ge=1, le=64, description="jobs that one worker runs at a time")
+    shm_mb: int = Field(
+        default=48, ge=8, le=16384, description="shared memory of each worker for frames, in MiB, reserved at start"
+    )
+
+
+class JobsSettings(_Section):
+    """`[jobs]`: uploaded videos, and videos fetched from a URL."""
+
+    running: int = Field(
+        default_factory=lambda: max(2, min(16, cores())), ge=1, le=1024, description="jobs that run at a time"
+    )
+    allow_private_urls: bool = Field(
+        default=False, description="whether a job's URL may lead to loopback, link-local or private addresses"
+    )
+    fetch_timeout_s: float = Field(
+        default=3600.0, gt=0, le=86400, description="how long fetching a job's URL may take, in seconds"
+    )
+    checkpoint_s: float = Field(
+        default=5.0, ge=0.1, le=3600, description="seconds between checkpoints; a crash costs at most that much work"
+    )
+
+
+class LimitsSettings(_Section):
+    """`[limits]`: what one request may cost."""
+
+    upload_bytes: int = Field(
+        default=4 * 2**30, ge=1024, le=2**44, description="the largest video taken, uploaded or fetched, in bytes"
+    )
+
+
+class Settings(_Section):
+    """All settings, with defaults that suit the machine."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="the address to listen at")
+    port: int = Field(default=8000, ge=0, le=65535, description="the port to listen at; 0 takes a free one")
+    data: Folder = Field(
+        default=Path("vidserve-data"),
+        description="the folder of database, uploads, results and `models/`; relative to where the server is started",
+    )
+    log: LogSettings = LogSettings()
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    workers: WorkersSettings = Field(default_factory=WorkersSettings)
+    jobs: JobsSettings = Field(default_factory=JobsSettings)
+    limits: LimitsSettings = LimitsSettings()

@@ -1,0 +1,55 @@
+"""What every test may use: the real data, and the two rules about tests that do not run.
+
+A test that cannot run skips with a reason; with `VIDSERVE_TEST_STRICT=1` (as in CI) it fails instead, whatever skipped
+it. A test that needs a GPU is not skipped but deselected, unless `-m` speaks of `gpu`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+_STRICT = os.environ.get("VIDSERVE_TEST_STRICT") == "1"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real videos and models, at $VIDSERVE_TEST_DATA or beside the checkout; only to read."""
+    folder = Path(os.environ.get("VIDSERVE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no real data: set VIDSERVE_TEST_DATA to the folder that holds it")
+    return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "gpu" in str(config.option.markexpr):
+        return
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu:
+        config.hook.pytest_deselected(items=on_gpu)
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if _STRICT and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and nothing may be with VIDSERVE_TEST_STRICT=1: {_reason(report.longrepr)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if _STRICT and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and nothing may be with VIDSERVE_TEST_STRICT=1: {_reason(report.longrepr)}"
+    return report
+
+
+def _reason(longrepr: object) -> str:
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
