@@ -78,7 +78,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Light:
-    """A change of light between two moments (a sudden one if they are the same): value · gain + offset, from then on."""
+    """A change of light between two moments, sudden if they are the same: from then on value · gain + offset."""
 
     start_s: float
     end_s: float
@@ -149,8 +149,8 @@ class Scene:
                 )
             dx, dy = self._shaken(index)
             picture = self._cut(canvas, margin - dx, margin - dy)
-            picture = cv2.LUT(picture, self._curve(t_s))
-            yield self._with_noise(picture, fields, index)
+            lit = np.asarray(cv2.LUT(picture, self._curve(t_s)), np.uint8)
+            yield self._with_noise(lit, fields, index)
 
     def truth(self) -> list[TrueBox]:
         """The boxes of every frame, by frame, then by id. What is less than half a pixel in the picture is left out."""

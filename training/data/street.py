@@ -66,4 +66,4 @@ def _textured(picture: U8, rng: np.random.Generator) -> U8:
     for cell, strength in ((48, 9.0), (12, 6.0), (3, 5.0)):
         coarse = rng.normal(0.0, strength, (height // cell + 2, width // cell + 2)).astype(np.float32)
         texture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(picture + texture[:, :, None], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + texture[:, :, None], 0, 255), np.uint8)
