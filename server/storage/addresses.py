@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+# Of protocols, not of the internet (RFC 6890), and in one cloud of its metadata; Python knows parts of it only.
+_PROTOCOLS = IPv4Network("192.0.0.0/24")
 # Public by its number, yet answered inside every Azure machine.
 _METADATA = frozenset({IPv4Address("168.63.129.16")})
 
@@ -37,7 +39,7 @@ def refusal(address: str) -> str | None:
         return "link-local"
     if ip.is_multicast:
         return "multicast"
-    return None if ip.is_global else "private or reserved"
+    return None if ip.is_global and ip not in _PROTOCOLS else "private or reserved"
 
 
 def _inner(ip: IPv6Address) -> IPv4Address | None:

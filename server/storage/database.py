@@ -145,11 +145,12 @@ def _driver(connection: Connection) -> Any:
 
 
 def _revision(connection: Connection) -> str | None:
+    """The step that the database has come to, `""` before the first; None where it is new."""
     known = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").scalar()
     if known is None:
         return None
     version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    return None if version is None else str(version)
+    return str(version or "")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -101,7 +102,8 @@ async def fetch(
 
 async def _fetch(url: str, uploads: Uploads, *, limit: int, allow_private: bool, resolve: Resolve) -> Upload:
     timeout = httpx.Timeout(None, connect=_CONNECT_S)
-    async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout) as client:
+    trust = await asyncio.to_thread(_trust)
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout, verify=trust) as client:
         for _ in range(_MAX_REDIRECTS + 1):
             check_url(url, allow_private=allow_private)
             async with _answer(client, httpx.URL(url), allow_private, resolve) as response:
@@ -140,7 +142,7 @@ async def _answer(
             await response.aclose()
         return
     raise FetchFailed(
-        f"{shown(str(url))} cannot be reached: {str(failure) or type(failure).__name__}.",
+        f"{shown(str(url))} cannot be reached: {str(failure).rstrip('.') or type(failure).__name__}.",
         hint="Check that this server can reach the address.",
     ) from failure
 
@@ -185,6 +187,15 @@ async def _save(response: httpx.Response, url: str, uploads: Uploads, limit: int
     except BaseException:
         writer.abort()
         raise
+
+
+def _trust() -> ssl.SSLContext:
+    """Whom to believe over https: the system's authorities (a company's own among them), and those that httpx brings
+    for containers that have none.
+    """
+    trust = httpx.create_ssl_context(trust_env=False)
+    trust.load_default_certs()
+    return trust
 
 
 async def _copy(response: httpx.Response, writer: UploadWriter) -> None:

@@ -150,7 +150,8 @@ class JobStore:
     def counts(self) -> dict[JobState, int]:
         """Jobs by state; every state is in it."""
         with self._database.read() as session:
-            found = dict(session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).tuples().all())
+            counted = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+            found = {state: number for state, number in counted}
         return {state: found.get(state.value, 0) for state in JobState}
 
     def ids(self) -> set[str]:
@@ -193,7 +194,9 @@ def _cursor(number: int) -> str:
 
 def _number(cursor: str) -> int:
     try:
-        kind, _, number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        kind, _, number = (
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode().partition(":")
+        )
         if kind == "jobs" and number.isdecimal() and len(number) < 19:
             return int(number)
     except (binascii.Error, UnicodeError, ValueError):

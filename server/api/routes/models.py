@@ -203,7 +203,8 @@ def _cursor(last: ModelStatus) -> str:
 
 def _position(cursor: str) -> tuple[str, int]:
     try:
-        name, version = parse_reference(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+        plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+        name, version = parse_reference(plain)
     except (binascii.Error, ValueError, ManifestInvalid) as error:
         raise FieldsInvalid(
             FieldProblem("cursor", "it is not a cursor of this list."),

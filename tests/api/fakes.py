@@ -1,0 +1,196 @@
+"""A runtime that is made of dictionaries, for tests of the HTTP face alone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from model_export.errors import ModelNotFound
+from model_export.manifest import Task
+from server.core.errors import JobNotFound, KeyConflict, ModelUnavailable
+from server.domain.analysis import Analysis
+from server.domain.health import Health, Part
+from server.domain.job import Job, JobState
+from server.domain.model import InputSize, ModelState, ModelStatus
+from server.storage.fetch import check_url, shown
+from server.storage.uploads import Upload
+
+
+def an_object(label: str = "car", class_id: int = 2, track_id: int | None = 1, x1: float = 10.0) -> dict:
+    found = {"label": label, "class_id": class_id, "confidence": 0.5, "box": [x1, 20.5, x1 + 30.25, 40.5]}
+    return found if track_id is None else {"track_id": track_id, **found}
+
+
+def a_row(frame: int, *objects: dict, **more: object) -> dict:
+    said = {"frame": frame, "pts_s": frame / 10, "captured_at": None, "width": 640, "height": 360}
+    return {**said, "model": "yolox-nano@1", "objects": list(objects), **more}
+
+
+def a_class_row(frame: int) -> dict:
+    row = a_row(frame, classes=[{"label": "fight", "confidence": 0.8}])
+    del row["objects"]
+    return row
+
+
+def ndjson(*rows: dict) -> bytes:
+    return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
+
+
+def a_model(name: str = "yolox-nano", version: int = 1, **more: object) -> ModelStatus:
+    said = {"default": version == 1, "versions": (1, 2), "task": Task.DETECT, "family": "yolox"}
+    shape = {"labels": ("person", "car"), "input": InputSize(width=416, height=416), "state": ModelState.READY}
+    return ModelStatus(name=name, version=version, **{**said, **shape, **more})
+
+
+class FakeJobs:
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.videos: dict[str, bytes] = {}
+        self.urls: dict[str, str] = {}
+        self.results: dict[str, list[bytes]] = {}
+        self.waited: list[float] = []
+        self.broken: Exception | None = None
+        self._keys: dict[str, tuple[str, object]] = {}
+        self._numbers = itertools.count(1)
+
+    def add(self, *rows: dict, **more: object) -> Job:
+        """A job with these results, two rows a chunk."""
+        job = self._new("street.mp4", Analysis()).model_copy(update=more)
+        self.jobs[job.id] = job
+        self.results[job.id] = [ndjson(*rows[at : at + 2]) for at in range(0, len(rows), 2)]
+        return job
+
+    async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
+        if self.broken is not None:
+            raise self.broken
+        return self._keep(upload.name, upload.path.read_bytes(), analysis, key)
+
+    async def submit_url(self, url: str, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
+        check_url(url, allow_private=False)
+        job, created = self._keep(shown(url), url.encode(), analysis, key)
+        self.urls[job.id] = url
+        return job, created
+
+    async def get(self, job_id: str) -> Job:
+        if job_id not in self.jobs:
+            raise JobNotFound(f"There is no job {job_id!r}.", hint="GET /v1/jobs lists those there are.")
+        return self.jobs[job_id]
+
+    async def wait(self, job_id: str, seconds: float) -> Job:
+        self.waited.append(seconds)
+        return (await self.get(job_id)).model_copy(update={"state": JobState.DONE})
+
+    async def list(self, *, state: JobState | None, limit: int, cursor: str | None) -> tuple[Sequence[Job], str | None]:
+        found = [job for job in reversed(self.jobs.values()) if state in (None, job.state)]
+        start = int(cursor or 0)
+        more = str(start + limit) if len(found) > start + limit else None
+        return found[start : start + limit], more
+
+    async def cancel(self, job_id: str) -> Job:
+        job = await self.get(job_id)
+        self.jobs[job_id] = job if job.state.ended else job.model_copy(update={"state": JobState.CANCELLED})
+        return self.jobs[job_id]
+
+    async def delete(self, job_id: str) -> None:
+        await self.get(job_id)
+        del self.jobs[job_id]
+
+    async def rows(self, job_id: str) -> AsyncIterator[bytes]:
+        await self.get(job_id)
+        for chunk in list(self.results[job_id]):
+            await asyncio.sleep(0)
+            yield chunk
+
+    def _keep(self, name: str, content: bytes, analysis: Analysis, key: str | None) -> tuple[Job, bool]:
+        if key in self._keys:
+            known, asked = self._keys[key]
+            if asked != (content, analysis):
+                raise KeyConflict(f"The Idempotency-Key {key!r} was used for job {known}.", hint="Send a new key.")
+            return self.jobs[known], False
+        if analysis.model == "nobody":
+            raise ModelNotFound("There is no model 'nobody'.")
+        job = self._new(name, analysis)
+        self.jobs[job.id], self.videos[job.id], self.results[job.id] = job, content, []
+        if key is not None:
+            self._keys[key] = (job.id, (content, analysis))
+        return job, True
+
+    def _new(self, source: str, analysis: Analysis) -> Job:
+        moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        number = f"job{next(self._numbers)}"
+        return Job(
+            id=number, state=JobState.QUEUED, created_at=moment, source=source, analysis=analysis, model="yolox-nano@1"
+        )
+
+
+class FakeModels:
+    def __init__(self) -> None:
+        self.models = [a_model(version=2), a_model(), a_model("moving-objects", task=Task.MOTION, versions=(1,))]
+        self.called: list[tuple[object, ...]] = []
+
+    async def list(self) -> Sequence[ModelStatus]:
+        return self.models
+
+    async def get(self, reference: str) -> ModelStatus:
+        for model in self.models:
+            if reference == model.id or (reference == model.name and model.default):
+                return model
+        raise ModelNotFound(f"There is no model {reference!r}.")
+
+    async def set_default(self, reference: str) -> None:
+        chosen = await self.get(reference)
+        self.models = [
+            one.model_copy(update={"default": one.version == chosen.version}) if one.name == chosen.name else one
+            for one in self.models
+        ]
+
+    async def load(self, reference: str) -> None:
+        self.called.append(("load", (await self.get(reference)).id))
+
+    async def unload(self, reference: str) -> None:
+        self.called.append(("unload", (await self.get(reference)).id))
+
+    async def predict(
+        self, reference: str | None, image: bytes, *, confidence: float | None, labels: Sequence[str] | None
+    ) -> bytes:
+        await self.get(reference)
+        if image == b"too early":
+            raise ModelUnavailable("The worker is starting.", hint="Try again in a second.")
+        self.called.append((reference, image, confidence, labels))
+        return ndjson(a_row(0, an_object(track_id=None))).strip()
+
+
+class FakeMetrics:
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        name = "vidserve_http_request_duration_seconds"
+        self.http = Histogram(name, "Time.", ["route", "method", "status"], registry=self._registry)
+
+    def scrape(self) -> bytes:
+        return generate_latest(self._registry)
+
+
+class FakeRuntime:
+    def __init__(self) -> None:
+        self.jobs = FakeJobs()
+        self.models = FakeModels()
+        self.metrics = FakeMetrics()
+        self.problems: tuple[str, ...] = ()
+
+    def health(self) -> Health:
+        parts = {"engine": Part(ok=not self.problems, detail="running")}
+        return Health(ready=not self.problems, problems=self.problems, parts=parts)
+
+
+def assert_problem(answer, status: int, code: str) -> dict:
+    """The answer is that problem."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["code"], problem["status"]) == (code, status)
+    return problem
