@@ -1,0 +1,148 @@
+"""Proof that a model still answers as it did, and that a row does not depend on what shares its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_export import golden
+from model_export.agreement import Tolerance, disagreement
+from model_export.bundle import Bundle
+from model_export.errors import BundleInvalid, ImportRefused
+from model_export.geometry import fit
+from model_export.manifest import FrameInput, Manifest, TensorSpec
+from model_export.pictures import draw
+from model_export.session import Session
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+SIZES = (1, 2, 4, 8)
+"""Batches that invariance is measured at."""
+PARITY = Tolerance(absolute=1e-4, relative=1e-4, share=0.0)
+"""Rounding, and no more: the same operators on the same machine."""
+
+
+def frames(spec: FrameInput, count: int) -> npt.NDArray[np.uint8]:
+    """Different pictures, fitted: uint8 [count, height, width, 3]."""
+    return np.stack([fit(picture, spec) for picture in draw(count)])
+
+
+def rows(arrays: Arrays, start: int, end: int) -> dict[str, Array]:
+    """Rows of every array, the batch axis kept."""
+    return {name: value[start:end] for name, value in arrays.items()}
+
+
+def joined(parts: Sequence[Arrays]) -> dict[str, Array]:
+    """One below the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def repeated(arrays: Arrays, count: int) -> dict[str, Array]:
+    """`count` rows, taken in turn."""
+    return {name: np.resize(value, (count, *value.shape[1:])) for name, value in arrays.items()}
+
+
+def prove_parity(expected: Arrays, model: Session, inputs: Arrays, sizes: Sequence[int], *, against: str) -> None:
+    """Ask the model in batches of each size and compare every row with what is expected of it, shapes included.
+
+    Args:
+        expected: standard outputs, a row per input.
+        model: is asked.
+        inputs: a row per picture.
+        sizes: of the batches; each must be at most the number of rows.
+        against: the untouched model, as messages name it.
+
+    Raises:
+        ImportRefused: it fails, or an output differs; says which, by how much, and in which batch.
+    """
+    count = len(next(iter(inputs.values())))
+    for size in sizes:
+        for start in range(0, count - size + 1, size):
+            answer = model.run(rows(inputs, start, start + size))
+            found = disagreement(rows(expected, start, start + size), answer, PARITY)
+            if found is not None:
+                raise ImportRefused(
+                    f"In a batch of {size} {model.name} does not answer as {against} does: {found}.",
+                    hint="The model cannot be brought in without changing its answers, so it is refused.",
+                )
+
+
+def is_invariant(model: Session, inputs: Arrays, sizes: Sequence[int] = SIZES) -> bool:
+    """Whether each row is bit for bit the same whatever shares its batch.
+
+    Args:
+        model: with a free batch axis.
+        inputs: different rows; taken in turn for the larger batches, so that no row keeps its place.
+
+    Raises:
+        ImportRefused: a run fails.
+    """
+    count = len(next(iter(inputs.values())))
+    alone = [model.run(rows(inputs, index, index + 1)) for index in range(count)]
+    for size in sizes:
+        answer = model.run(repeated(inputs, size))
+        for index in range(size):
+            for name, value in rows(answer, index, index + 1).items():
+                if value.tobytes() != alone[index % count][name].tobytes():
+                    return False
+    return True
+
+
+def check_bundle(bundle: Bundle) -> tuple[str, ...]:
+    """Try a bundle as the server would, on the CPU; returns what was found good, a line each.
+
+    Raises:
+        BundleInvalid: its files are not what the manifest lists, or its graph is not what the manifest says.
+        ImportRefused: it does not load or run here.
+        GoldenMismatch: it does not give its golden answers.
+    """
+    manifest = bundle.manifest
+    bundle.verify()
+    found = [f"{len(manifest.files)} files are those of the manifest"]
+    session = Session(bundle.model, name=manifest.id)
+    _compare("input", manifest.inputs, session.inputs)
+    _compare("output", manifest.outputs, session.outputs)
+    found.append("inputs and outputs are those of the manifest")
+    if bundle.golden is None:
+        found.append("no golden samples to compare with")
+    else:
+        samples = golden.read(bundle.golden)
+        golden.check(samples, session.run, state=manifest.state)
+        found.append("golden samples agree")
+    if manifest.input is not None and manifest.batch.fixed is None:
+        invariant = is_invariant(session, _first_inputs(manifest, manifest.input))
+        if manifest.batch.invariant and not invariant:
+            raise BundleInvalid(
+                f"{manifest.id}: a frame's answer depends on what shares its batch here, and the manifest denies it.",
+                hint="Import the model again on this machine.",
+            )
+        sizes = ", ".join(map(str, SIZES))
+        found.append(f"rows {'are' if invariant else 'are not'} bit-identical in batches of {sizes}")
+    return tuple(found)
+
+
+def _first_inputs(manifest: Manifest, spec: FrameInput) -> dict[str, Array]:
+    """Three first frames, each of a stream of its own."""
+    pictures = frames(spec, 3)
+    state = {one.input: np.full((3, *one.shape), one.initial, one.dtype) for one in manifest.state}
+    return {spec.name: pictures} | state
+
+
+def _compare(kind: str, said: Sequence[TensorSpec], there: Sequence[TensorSpec]) -> None:
+    expected = {spec.name: (spec.dtype, len(spec.shape)) for spec in said}
+    actual = {spec.name: (spec.dtype, len(spec.shape)) for spec in there}
+    for name in sorted(expected.keys() | actual.keys()):
+        if expected.get(name) != actual.get(name):
+            raise BundleInvalid(
+                f"The manifest and the graph differ at {kind} {name!r}: {_said(expected.get(name))} and "
+                f"{_said(actual.get(name))}.",
+                hint="Import the model again.",
+            )
+
+
+def _said(tensor: tuple[str, int] | None) -> str:
+    return f"{tensor[0]} with {tensor[1]} axes" if tensor else "nothing"

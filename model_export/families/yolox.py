@@ -1,0 +1,108 @@
+"""YOLOX (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021").
+
+One output [B, N, 5 + classes], a row per cell of the grids for strides 8, 16, 32 (and 64): the centre's offset from
+the cell in strides, the logarithm of the size in strides, objectness, a score per class. Its exporter can also leave
+boxes already decoded to pixels; both are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model_export.errors import ImportRefused
+from model_export.families.family import Array, Reading, is_share, shapes_of
+from model_export.graph import Graph
+from model_export.heads import best_class, corners, ranked, ranked_rows, take
+from model_export.manifest import FrameInput, Resize, Suppression, Task, TensorSpec
+from model_export.preprocessing import Preprocessing
+
+STRIDES = ((8, 16, 32), (8, 16, 32, 64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class YoloxHead:
+    """Decodes one model's output.
+
+    Attributes:
+        output: its name.
+        cells: f32 [N, 2], x and y of each cell in its grid; strides: f32 [N, 1], in pixels.
+        decoded: the model's boxes are in pixels already.
+    """
+
+    output: str
+    cells: npt.NDArray[np.float32]
+    strides: npt.NDArray[np.float32]
+    columns: int
+    decoded: bool
+
+    def append(self, graph: Graph) -> tuple[TensorSpec, ...]:
+        raw = graph.result(self.output)
+        centres, sizes = take(graph, raw, 0, 2), take(graph, raw, 2, 4)
+        if not self.decoded:
+            stride = graph.constant(self.strides, np.float32)
+            centres = graph.add("Mul", [graph.add("Add", [centres, graph.constant(self.cells, np.float32)]), stride])
+            sizes = graph.add("Mul", [graph.add("Exp", [sizes]), stride])
+        best, classes = best_class(graph, take(graph, raw, 5, self.columns))
+        scores = graph.add("Mul", [take(graph, raw, 4, 5), best])
+        return ranked(graph, corners(graph, centres, sizes), scores, classes, len(self.cells))
+
+    def decode(self, raw: Mapping[str, Array]) -> dict[str, Array]:
+        values = raw[self.output].astype(np.float32)
+        centres, sizes = values[..., 0:2], values[..., 2:4]
+        if not self.decoded:
+            centres, sizes = (centres + self.cells) * self.strides, np.exp(sizes) * self.strides
+        boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=2)
+        return ranked_rows(boxes, values[..., 4:5] * values[..., 5:])
+
+
+class Yolox:
+    """The family."""
+
+    task = Task.DETECT
+    geometry = FrameInput(width=640, height=640, resize=Resize.LETTERBOX, pad=114, align="top_left")
+    preprocessing = Preprocessing()
+
+    def read(self, raw: Mapping[str, Array], spec: FrameInput) -> Reading:
+        name, values = next(iter(raw.items()))
+        if len(raw) != 1 or values.ndim != 3 or values.shape[2] < 6:
+            raise ImportRefused(
+                f"YOLOX answers one output [boxes, 5 + classes]; this model answers {shapes_of(raw)}.",
+                hint="Take another --family.",
+            )
+        grids = {_cell_count(spec, strides): strides for strides in STRIDES}
+        if values.shape[1] not in grids:
+            raise ImportRefused(
+                f"At {spec.width}x{spec.height} YOLOX answers {' or '.join(map(str, grids))} boxes, this model "
+                f"{values.shape[1]}.",
+                hint="Say the size that it was exported for with --input, or take another --family.",
+            )
+        if not is_share(values[..., 4:]):
+            raise ImportRefused(
+                "YOLOX's scores lie in 0…1; this model's do not.", hint="Export it with its sigmoids, as YOLOX does."
+            )
+        cells, strides = _grid(spec, grids[values.shape[1]])
+        # A logarithm of a size is as often negative as not; a size never is.
+        decoded = bool((values[..., 2:4] > 0).all())
+        head = YoloxHead(name, cells, strides, values.shape[2], decoded)
+        return Reading(head, values.shape[2] - 5, Suppression(iou=0.45))
+
+
+def _cell_count(spec: FrameInput, strides: tuple[int, ...]) -> int:
+    return sum((spec.width // stride) * (spec.height // stride) for stride in strides)
+
+
+def _grid(spec: FrameInput, strides: tuple[int, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Cells row by row, the finest grid first: (x, y) [N, 2] and stride [N, 1]."""
+    cells, steps = [], []
+    for stride in strides:
+        rows, columns = np.mgrid[0 : spec.height // stride, 0 : spec.width // stride]
+        cells.append(np.stack([columns.ravel(), rows.ravel()], axis=1))
+        steps.append(np.full((rows.size, 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
+
+
+FAMILY = Yolox()

@@ -1,0 +1,313 @@
+"""Surgery on ONNX graphs: read, convert, put the `uint8` frames in front, append, and seal.
+
+Imports onnx; only the command line, the exporter and short-lived child processes import this.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, external_data_helper, helper, numpy_helper, shape_inference, version_converter
+
+from model_export.errors import ImportRefused
+from model_export.manifest import FrameInput, TensorSpec
+from model_export.preprocessing import Colour, Layout, Preprocessing
+
+OPSET = 17
+IR_VERSION = 8
+"""What opset 17 came with; higher ones of newer models stay."""
+MAX_BYTES = (2 << 30) - (1 << 20)
+BATCH = "batch"
+_PREFIX = "net/"
+
+Shape = tuple[int | None, ...]
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Read a model, its external data included.
+
+    Raises:
+        ImportRefused: not an ONNX file, over 2 GB, or its data lies outside its folder.
+    """
+    model = read_skeleton(path)
+    names = external_files(model, path)
+    if sum((path.parent / name).stat().st_size for name in names) > MAX_BYTES:
+        raise ImportRefused(f"The weights beside {path.name} are over 2 GB.", hint="Bring in a smaller model.")
+    if names:
+        external_data_helper.load_external_data_for_model(model, str(path.parent))
+    return model
+
+
+def read_skeleton(path: Path) -> onnx.ModelProto:
+    """Read a model without the weights that lie in other files.
+
+    Raises:
+        ImportRefused: not an ONNX file, or over 2 GB.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImportRefused(
+                f"{path.name} is over 2 GB.", hint="Bring in a smaller model, or one in half precision."
+            )
+        model = onnx.load_model(path, load_external_data=False)
+    except OSError as error:
+        raise ImportRefused(f"{path} cannot be read: {error.strerror}.") from error
+    except DecodeError as error:
+        raise ImportRefused(f"{path.name} is not an ONNX file.", hint="Export the model to ONNX first.") from error
+    if not model.graph.node or not model.opset_import:
+        raise ImportRefused(f"{path.name} holds no ONNX graph.", hint="Export the model to ONNX first.")
+    return model
+
+
+def external_files(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
+    """The files with weights that a model refers to, relative to its own.
+
+    Raises:
+        ImportRefused: one is absent, or lies (or leads by a link) outside the folder of the model.
+    """
+    folder = path.parent.resolve()
+    found: set[str] = set()
+    for tensor in _tensors(model.graph):
+        if not external_data_helper.uses_external_data(tensor):
+            continue
+        name = external_data_helper.ExternalDataInfo(tensor).location
+        file = Path(os.path.normpath(folder / name))
+        if not name or Path(name).is_absolute() or not file.is_relative_to(folder) or file.resolve() != file:
+            raise ImportRefused(
+                f"{path.name} takes weights from {name!r}, outside its own folder.",
+                hint="Put the file beside the model, or export it with the weights inside.",
+            )
+        if not file.is_file():
+            raise ImportRefused(f"{path.name} takes weights from {name!r}, which is not there.")
+        found.add(file.relative_to(folder).as_posix())
+    return tuple(sorted(found))
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
+
+def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
+    """A declared input or output.
+
+    Raises:
+        ImportRefused: it is a sequence, a map or strings.
+    """
+    tensor = value.type.tensor_type
+    if value.type.WhichOneof("value") != "tensor_type" or tensor.elem_type == TensorProto.STRING:
+        raise ImportRefused(f"{value.name!r} is not a tensor of numbers.")
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return TensorSpec(name=value.name, dtype=dtype, shape=_declared(value) or ())
+
+
+class Graph:
+    """A graph under surgery. Its own names are prefixed, so that nothing that is added collides with them.
+
+    Attributes:
+        model: converted to opset 17 or newer, without initialisers among the inputs, constants as initialisers.
+        source: the one input of the untouched model.
+        results: the outputs of the untouched model, with the names they had.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        """Take a copy of a model, and bring it up to date.
+
+        Raises:
+            ImportRefused: it has not one input, or cannot be converted.
+        """
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        graph = self.model.graph
+        names = {tensor.name for tensor in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+        _replace(graph.input, [value for value in graph.input if value.name not in names])
+        if len(graph.input) != 1:
+            listed = ", ".join(repr(value.name) for value in graph.input) or "none"
+            raise ImportRefused(
+                f"The model has {len(graph.input)} inputs ({listed}); this family takes one, the picture.",
+                hint="Import it with --family raw to serve its tensors as they are.",
+            )
+        self.source = spec_of(graph.input[0])
+        self.results = tuple(spec_of(value) for value in graph.output)
+        self._modernise()
+        self.model = onnx.compose.add_prefix(self.model, _PREFIX)
+        self._constants_to_initialisers()
+        self._taken = 0
+
+    def _modernise(self) -> None:
+        # Before IR 4 every initialiser had to be an input; the converter would ask for that.
+        self.model.ir_version = max(self.model.ir_version, IR_VERSION)
+        version = opset(self.model)
+        if version >= OPSET:
+            return
+        try:
+            self.model = version_converter.convert_version(self.model, OPSET)
+        except (RuntimeError, ValueError, version_converter.ConvertError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ImportRefused(
+                f"The model's opset {version} cannot be converted to {OPSET}: {reason}.",
+                hint=f"Export it again with opset {OPSET} or newer.",
+            ) from error
+
+    def _constants_to_initialisers(self) -> None:
+        graph, kept = self.model.graph, []
+        for node in graph.node:
+            value = (
+                next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
+            )
+            if value is None:
+                kept.append(node)
+                continue
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(value)
+            tensor.name = node.output[0]
+        _replace(graph.node, kept)
+
+    def result(self, name: str) -> str:
+        """What the untouched model called `name`, as float32."""
+        dtype = next(spec.dtype for spec in self.results if spec.name == name)
+        inner = _PREFIX + name
+        return inner if dtype == "float32" else self.add("Cast", [inner], to=TensorProto.FLOAT)
+
+    def initialisers(self) -> dict[str, TensorProto]:
+        """Constants by name."""
+        return {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
+        """Add a constant; returns its name."""
+        self._taken += 1
+        name = f"vidserve/constant_{self._taken}"
+        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def add(self, op: str, inputs: Sequence[str], *, output: str | None = None, **attributes: Any) -> str:
+        """Append a node with one output; returns the output's name."""
+        return self.add_many(op, inputs, (output,), **attributes)[0]
+
+    def add_many(
+        self, op: str, inputs: Sequence[str], outputs: Iterable[str | None], **attributes: Any
+    ) -> tuple[str, ...]:
+        """Append a node; an output without a name is given one. Returns the outputs' names."""
+        self._taken += 1
+        place = f"vidserve/{op.lower()}_{self._taken}"
+        names = tuple(name or f"{place}_{index}" for index, name in enumerate(outputs))
+        self.model.graph.node.append(helper.make_node(op, list(inputs), list(names), name=place, **attributes))
+        return names
+
+    def shapes(self, batch: int, size: tuple[int, int], layout: Layout) -> dict[str, Shape]:
+        """The shape of every tensor for `batch` pictures of (width, height) pixels, as far as it can be inferred.
+
+        Raises:
+            ImportRefused: the sizes contradict each other.
+        """
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        width, height = size
+        del model.graph.value_info[:]
+        value = model.graph.input[0]
+        dims = (batch, 3, height, width) if layout is Layout.NCHW else (batch, height, width, 3)
+        _set_shape(value, dims)
+        for output in model.graph.output:
+            output.type.tensor_type.ClearField("shape")
+        try:
+            model = shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+        except shape_inference.InferenceError as error:
+            raise ImportRefused(f"The model's shapes contradict each other: {str(error).splitlines()[0]}.") from error
+        every = [*model.graph.input, *model.graph.value_info, *model.graph.output]
+        found = {value.name: shape for value in every if (shape := _declared(value)) is not None}
+        return found | {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+
+    def put_frames_in_front(self, spec: FrameInput, how: Preprocessing, fixed: int | None) -> None:
+        """Make `uint8` frames [B, height, width, 3], BGR, the graph's input; `fixed` is B, None leaves it free."""
+        graph = self.model.graph
+        inner, own = graph.input[0].name, len(graph.node)
+        frames = helper.make_tensor_value_info(
+            spec.name, TensorProto.UINT8, [fixed or BATCH, spec.height, spec.width, 3]
+        )
+        _replace(graph.input, [frames])
+        planes, axis = spec.name, 3
+        # Bytes are moved while they are bytes: four times less to move than floats.
+        if how.layout is Layout.NCHW:
+            planes, axis = self.add("Transpose", [planes], perm=[0, 3, 1, 2]), 1
+        if how.colour is Colour.RGB:
+            planes = self.add("Gather", [planes, self.constant([2, 1, 0], np.int64)], axis=axis)
+        if how.dtype != "uint8":
+            shape = [1, 1, 1, 1]
+            shape[axis] = 3
+            planes = self.add("Cast", [planes], to=TensorProto.FLOAT)
+            if any(how.mean):
+                planes = self.add("Sub", [planes, self.constant(np.reshape(how.mean, shape), np.float32)])
+            if any(value != 1 for value in how.std):
+                planes = self.add("Div", [planes, self.constant(np.reshape(how.std, shape), np.float32)])
+            if how.dtype != "float32":
+                planes = self.add("Cast", [planes], to=helper.np_dtype_to_tensor_dtype(np.dtype(how.dtype)))
+        self.add("Identity", [planes], output=inner)
+        nodes = list(graph.node)
+        _replace(graph.node, [*nodes[own:], *nodes[:own]])
+
+    def seal(self, outputs: Sequence[TensorSpec]) -> bytes:
+        """The finished model with these outputs, its intermediate shapes inferred anew.
+
+        Raises:
+            ImportRefused: what came out is not a valid graph.
+        """
+        graph = self.model.graph
+        _replace(
+            graph.output,
+            [
+                helper.make_tensor_value_info(
+                    spec.name,
+                    helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)),
+                    [BATCH if size is None else size for size in spec.shape],
+                )
+                for spec in outputs
+            ],
+        )
+        del graph.value_info[:]
+        try:
+            sealed = shape_inference.infer_shapes(self.model, strict_mode=False)
+            onnx.checker.check_model(sealed)
+        except (shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+            raise ImportRefused(f"The converted model is not valid: {str(error).splitlines()[0]}.") from error
+        content: bytes = sealed.SerializeToString(deterministic=True)
+        return content
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """Every constant of a graph, those of its inner graphs included."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _declared(value: onnx.ValueInfoProto) -> Shape | None:
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims)
+
+
+def _set_shape(value: onnx.ValueInfoProto, dims: Sequence[int]) -> None:
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for size in dims:
+        shape.dim.add().dim_value = size
+
+
+def _replace(field: Any, values: Sequence[Any]) -> None:
+    """Give a repeated protobuf field other elements."""
+    kept = [type(value).FromString(value.SerializeToString()) for value in values]
+    del field[:]
+    field.extend(kept)

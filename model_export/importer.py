@@ -1,0 +1,149 @@
+"""A third-party ONNX file becomes a bundle in a repository, whole or not at all."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from model_export import golden
+from model_export.bundle import GOLDEN, MODEL, Bundle, sha256_of
+from model_export.conversion import Say, Wishes, convert
+from model_export.errors import ImportRefused, ModelExists
+from model_export.families import FAMILIES
+from model_export.families.family import Family
+from model_export.families.raw import take_untouched
+from model_export.manifest import Manifest, Provenance, Task, parse_reference
+from model_export.repository import Repository
+
+_TOOL = "vidserve models import"
+
+
+def import_model(
+    file: Path,
+    *,
+    family: str,
+    name: str,
+    repository: Repository,
+    labels: Sequence[str] = (),
+    wishes: Wishes | None = None,
+    version: int | None = None,
+    say: Say = lambda line: None,
+) -> Bundle:
+    """Bring a model in.
+
+    Args:
+        file: the ONNX file.
+        family: one of `FAMILIES`.
+        name: what the model is to be called.
+        repository: it is added to.
+        labels: of its classes, in their order.
+        wishes: what is not as the family has it.
+        version: None takes the next.
+        say: is told what was done, a line each.
+
+    Raises:
+        ImportRefused: it cannot be read, loaded, converted or understood, or its answers would change; says what
+            differs and by how much.
+        ManifestInvalid: `name` is no name for a model.
+        ModelExists: that version is there already.
+    """
+    if family not in FAMILIES:
+        raise ImportRefused(f"There is no family {family!r}.", hint=f"There is {', '.join(FAMILIES)}.")
+    parse_reference(name)
+    if version is not None and repository.folder(name, version).exists():
+        raise ModelExists(f"{name}@{version} is there already.", hint="Leave --version out, or remove that one first.")
+    if not file.is_file():
+        raise ImportRefused(f"There is no file {file}.")
+    wishes = wishes or Wishes()
+    number = version or repository.next_version(name)
+    provenance = Provenance(tool=_TOOL, source=file.name, source_sha256=sha256_of(file))
+    if family == "raw":
+        manifest, files = _untouched(file, name, number, labels, wishes, provenance, say)
+    else:
+        manifest, files = _converted(file, family, name, number, labels, wishes, provenance, say)
+    return Bundle.write(repository.folder(name, number), manifest, files)
+
+
+def read_labels(file: Path) -> tuple[str, ...]:
+    """Labels from a text file, one a line, in the order of the model's classes; empty lines at the end are no labels.
+
+    Raises:
+        ImportRefused: it cannot be read, or holds an empty line between labels.
+    """
+    try:
+        labels = tuple(line.strip() for line in file.read_text("utf-8-sig").rstrip().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImportRefused(f"The labels in {file} cannot be read: {error}.") from error
+    if not all(labels):
+        raise ImportRefused(
+            f"Line {labels.index('') + 1 if labels else 1} of {file} is empty.",
+            hint="Write one label a line, in the order of the model's classes.",
+        )
+    return labels
+
+
+def _converted(
+    file: Path,
+    family: str,
+    name: str,
+    version: int,
+    labels: Sequence[str],
+    wishes: Wishes,
+    provenance: Provenance,
+    say: Say,
+) -> tuple[Manifest, dict[str, bytes | Path]]:
+    module = importlib.import_module(f"model_export.families.{family}")
+    done = convert(file, cast(Family, module.FAMILY), wishes, say)
+    classes = done.reading.classes
+    if labels and len(labels) != classes:
+        raise ImportRefused(
+            f"The model has {classes} classes, {len(labels)} labels were given.",
+            hint="Write one label a line, in the order of the model's classes.",
+        )
+    if not labels:
+        say(f"No labels were given; its {classes} classes are called class_0, class_1 and so on.")
+    manifest = Manifest(
+        name=name,
+        version=version,
+        task=done.task,
+        family=family,
+        input=done.spec,
+        inputs=done.inputs,
+        outputs=done.outputs,
+        labels=tuple(labels),
+        suppression=done.reading.suppression,
+        batch=done.batch,
+        provenance=provenance,
+    )
+    return manifest, {MODEL: done.model, GOLDEN: golden.encode(*done.samples)}
+
+
+def _untouched(
+    file: Path, name: str, version: int, labels: Sequence[str], wishes: Wishes, provenance: Provenance, say: Say
+) -> tuple[Manifest, dict[str, bytes | Path]]:
+    if wishes != Wishes():
+        raise ImportRefused(
+            "Family raw leaves the graph as it is, so nothing can be said about its input.",
+            hint="Leave --input, --mean, --std, --color, --layout, --resize and --pad out.",
+        )
+    found = take_untouched(file)
+    files: dict[str, bytes | Path] = dict(found.files)
+    if found.samples is None:
+        say("It runs on none of the made-up inputs, so the bundle holds no golden samples.")
+    else:
+        files[GOLDEN] = golden.encode(*found.samples)
+    say("The graph stays as it is; its tensors are served as they are.")
+    manifest = Manifest(
+        name=name,
+        version=version,
+        task=Task.TENSOR,
+        family="raw",
+        inputs=found.inputs,
+        outputs=found.outputs,
+        labels=tuple(labels),
+        batch=found.batch,
+        provenance=provenance,
+    )
+    return manifest, files
