@@ -17,7 +17,7 @@ from model_export.bundle import Bundle
 from model_export.errors import ModelError
 from model_export.manifest import Manifest
 from server.engine.batcher import Batch, Batcher, Policy, Request
-from server.engine.session import OnnxSession, Provider, Session
+from server.engine.session import OnnxSession, Provider, Session, SessionFailed
 from server.engine.state import StateRows
 from server.wire.errors import StaleFrame
 from server.wire.messages import INLINE_OUTPUT_BYTES, InferDone, TensorMeta
@@ -104,10 +104,10 @@ class Model:
         size = batch.size if batch.size >= len(requests) else len(requests)
         try:
             outputs, seconds = self._infer(session, [r.ask.stream for r in requests], frames, size)
-        except Exception as error:  # whatever the provider raises concerns these frames, not the engine
+        except SessionFailed as error:
             if len(requests) == 1:
                 _log.error("%s failed on a frame of %s: %s", self.manifest.id, requests[0].ask.stream, error)
-                return [*answers, _failed(requests[0], "run_failed", _reason(error), began)], 0.0
+                return [*answers, _failed(requests[0], "run_failed", str(error), began)], 0.0
             # One bad row must not take the others with it.
             seconds = 0.0
             for request in requests:
@@ -241,7 +241,3 @@ def _failed(request: Request, code: str, message: str, began: float) -> Answered
     return Answered(
         request, InferDone(request.ask.stream, request.ask.seq, error=code, message=message, queue_s=waited)
     )
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

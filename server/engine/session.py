@@ -24,11 +24,11 @@ Array = npt.NDArray[Any]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 _SHORT = {CPU: "cpu", CUDA: "cuda"}
-_ERROR = 3
+_FATAL = 4
 
 
 class SessionFailed(ModelError):
-    """ONNX Runtime cannot load the graph."""
+    """ONNX Runtime cannot load the graph, or not run it on these inputs."""
 
     code = "session_failed"
 
@@ -43,7 +43,11 @@ class Session(Protocol):
     """Runs a graph."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name. May be called by one thread at a time."""
+        """All outputs by name. May be called by one thread at a time.
+
+        Raises:
+            SessionFailed: the graph cannot be run on these inputs.
+        """
         ...
 
     def close(self) -> None:
@@ -77,7 +81,7 @@ class OnnxSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = _ERROR
+        options.log_severity_level = _FATAL  # what fails is raised, and told once
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers: list[Any] = [CPU]
         if provider == "cuda":
@@ -96,7 +100,11 @@ class OnnxSession:
         return _SHORT.get(running, running)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        try:
+            outputs = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:  # ONNX Runtime's errors have no common class
+            raise SessionFailed(f"The run failed: {_first_line(error)}") from error
+        return dict(zip(self._outputs, outputs, strict=True))
 
     def close(self) -> None:
         del self._session
