@@ -8,7 +8,6 @@
     │   ├── UploadTooLarge
     │   ├── NotAcceptable          no format that the server has
     │   ├── FormatNotPossible      a format that cannot say what these results say
-    │   ├── PictureUnreadable      bytes that are no picture
     │   └── UrlRefused             an address that the server must not fetch from
     ├── JobError
     │   ├── JobNotFound
@@ -88,12 +87,6 @@ class FormatNotPossible(RequestError):
     """The format cannot say what these results say."""
 
     code = "format_not_possible"
-
-
-class PictureUnreadable(RequestError):
-    """The bytes are no picture that can be decoded."""
-
-    code = "picture_unreadable"
 
 
 class UrlRefused(RequestError):
@@ -186,7 +179,7 @@ class Stopping(Unavailable):
     code = "stopping"
 
 
-_STATUS: dict[str, int] = {
+STATUS: dict[str, int] = {
     "internal_error": 500,
     "model_error": 500,
     "manifest_invalid": 422,
@@ -226,14 +219,26 @@ _STATUS: dict[str, int] = {
     "data_folder_in_use": 500,
     "task_not_for_video": 422,
     "model_in_use": 409,
+    "settings_invalid": 500,
+    "golden_mismatch": 422,
+    "model_exists": 409,
+    "model_read_only": 409,
+    "session_failed": 422,
+    "provider_unavailable": 503,
+    "batch_not_invariant": 422,
+    "model_not_loaded": 503,
+    "engine_silent": 503,
+    "inference_failed": 500,
     "predict_failed": 500,
+    "results_refused": 500,
+    "decoder_crashed": 500,
 }
 
 
 def status_of(error: VidserveError) -> int:
     """The HTTP status of an error: that of its code, else of the nearest ancestor's that has one."""
     for kind in type(error).__mro__:
-        status = _STATUS.get(getattr(kind, "code", ""))
+        status = STATUS.get(getattr(kind, "code", ""))
         if status is not None:
             return status
     return 500

@@ -1,0 +1,41 @@
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from model_export.errors import VidserveError
+from server.core.errors import STATUS, JobNotFound, KeyConflict, StorageFull, UploadTooLarge, status_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def codes_in_the_source() -> list[str]:
+    """The `code` of every class of the error tree, wherever it is drawn."""
+    files = [path for package in ("server", "model_export") for path in (ROOT / package).rglob("*.py")]
+    return [code for path in files for code in re.findall(r'^    code(?:: \S+)? = "(\w+)"', path.read_text(), re.M)]
+
+
+def test_every_code_has_a_status():
+    assert set(codes_in_the_source()) <= set(STATUS)
+
+
+def test_no_code_stands_for_two_errors():
+    assert [code for code, times in Counter(codes_in_the_source()).items() if times > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(JobNotFound, 404), (KeyConflict, 422), (UploadTooLarge, 413), (StorageFull, 507)]
+)
+def test_an_error_has_the_status_of_its_code(error, status):
+    assert status_of(error("It is so.")) == status
+
+
+def test_an_error_without_an_entry_has_the_status_of_its_ancestor():
+    class Lost(JobNotFound):
+        code = "lost_somewhere"
+
+    class Strange(VidserveError):
+        code = "strange"
+
+    assert (status_of(Lost("Lost.")), status_of(Strange("Strange."))) == (404, 500)
