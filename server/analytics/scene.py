@@ -1,0 +1,196 @@
+"""What one video (or camera) shows, frame by frame: a model's outputs become objects in the source frame, objects
+become tracks, tracks raise events. Pure: no clock, no thread, no I/O; the same frames give the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import UNSET, UnsetType
+
+from model_export.geometry import place, to_source
+from model_export.manifest import Manifest, Task
+from model_export.predictions import Classes, Detections, Foreground, read_outputs
+from server.analytics.motion import boxes_of
+from server.analytics.summary import Summary
+from server.analytics.tracker import Tracker
+from server.analytics.tracks import TrackChange, Tracks
+from server.domain.analysis import Analysis
+from server.domain.event import Event, EventType
+from server.domain.result import ClassScore, Object, Row
+
+_TOP_CLASSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Which frame: its index in the source, its media time in seconds, the source's size in pixels."""
+
+    frame: int
+    pts_s: float
+    width: int
+    height: int
+
+
+class _State(msgspec.Struct, frozen=True):
+    tracker: bytes
+    tracks: bytes
+    summary: bytes
+    seq: int
+
+
+class Scene:
+    """The memory of one stream or job.
+
+    Args:
+        manifest: of the model whose outputs come.
+        analysis: what is asked for.
+        owner: job or stream; events are named after it.
+    """
+
+    def __init__(self, manifest: Manifest, analysis: Analysis, *, owner: str) -> None:
+        self._manifest = manifest
+        self._confidence = analysis.confidence
+        self._labels = frozenset(analysis.labels) if analysis.labels else None
+        self._owner = owner
+        tracked = analysis.track is not False and manifest.task in (Task.DETECT, Task.MOTION)
+        self._tracker = Tracker() if tracked else None
+        self._tracks = Tracks()
+        self._summary = Summary(tracked=tracked)
+        self._seq = 0
+
+    def see(self, moment: Moment, outputs: Mapping[str, npt.NDArray[Any]]) -> tuple[Row, list[Event]]:
+        """One frame's outputs as its row, with the events that it raised."""
+        prediction = read_outputs(self._manifest, outputs, confidence=self._confidence)
+        match prediction:
+            case Detections() as detections:
+                return self._see_objects(moment, self._in_source(moment, detections))
+            case Foreground(mask=mask):
+                return self._see_objects(moment, self._in_source(moment, self._moving(mask)))
+            case Classes(probabilities=probabilities):
+                return self._see_classes(moment, probabilities), []
+
+    def end(self) -> list[Event]:
+        """The source is over: what is still tracked ends where it was last seen."""
+        return [self._event(change) for change in self._tracks.end()]
+
+    def summary(self) -> dict[str, dict[str, float | int]]:
+        """What was seen so far, as `LabelSummary` says, by label."""
+        return self._summary.result()
+
+    def state(self) -> bytes:
+        """All that this scene remembers."""
+        tracker = self._tracker.state() if self._tracker else b""
+        return msgspec.msgpack.encode(_State(tracker, self._tracks.state(), self._summary.state(), self._seq))
+
+    def restore(self, state: bytes) -> None:
+        """Remember what another scene of the same model and analysis did."""
+        saved = msgspec.msgpack.decode(state, type=_State)
+        if self._tracker:
+            self._tracker.restore(saved.tracker)
+        self._tracks.restore(saved.tracks)
+        self._summary.restore(saved.summary)
+        self._seq = saved.seq
+
+    def _in_source(self, moment: Moment, detections: Detections) -> Detections:
+        """Boxes of the model's input in pixels of the source frame, without those that lie outside it."""
+        assert self._manifest.input is not None
+        placement = place(self._manifest.input, moment.width, moment.height)
+        moved = detections.with_boxes(to_source(detections.xyxy, placement))
+        inside = (moved.xyxy[:, 2] > moved.xyxy[:, 0]) & (moved.xyxy[:, 3] > moved.xyxy[:, 1])
+        return moved if inside.all() else moved.take(inside)
+
+    def _moving(self, mask: npt.NDArray[np.uint8]) -> Detections:
+        """What moves, in pixels of the model's input."""
+        assert self._manifest.input is not None
+        found = boxes_of(mask, width=self._manifest.input.width, height=self._manifest.input.height)
+        if self._confidence is None:
+            return found
+        return found.take(found.scores >= self._confidence)
+
+    def _event(self, change: TrackChange) -> Event:
+        self._seq += 1
+        return Event(
+            id=f"{self._owner}-{self._seq}",
+            seq=self._seq,
+            type=change.type,
+            job=self._owner,
+            track_id=change.track_id,
+            label=change.label,
+            confidence=change.confidence,
+            value=UNSET if change.value is None else change.value,
+            pts_s=round(change.pts_s, 6),
+        )
+
+    def _see_objects(self, moment: Moment, found: Detections) -> tuple[Row, list[Event]]:
+        if self._labels is not None and len(found):
+            wanted = [self._manifest.label(class_id) in self._labels for class_id in found.class_ids.tolist()]
+            found = found.take(np.array(wanted, np.bool_))
+        names = [self._manifest.label(class_id) for class_id in found.class_ids.tolist()]
+        confidences = [round(score, 4) for score in found.scores.tolist()]
+        ids = [-1] * len(found)
+        events: list[Event] = []
+        self._summary.see(moment.pts_s, names)
+        if self._tracker is not None:
+            ids = self._tracker.update(found, moment.pts_s).tolist()
+            for change in self._tracks.update(ids, names, confidences, moment.pts_s):
+                events.append(self._event(change))
+                if change.type is EventType.TRACK_STARTED:
+                    self._summary.track(change.label)
+        boxes = np.round(found.xyxy.astype(np.float64), 2).tolist()
+        objects = [
+            Object(
+                track_id=track if track > 0 else UNSET,
+                label=name,
+                class_id=class_id,
+                confidence=confidence,
+                box=tuple(box),
+            )
+            for track, name, class_id, confidence, box in zip(
+                ids, names, found.class_ids.tolist(), confidences, boxes, strict=True
+            )
+        ]
+        return self._row(moment, objects=objects, events=events), events
+
+    def _see_classes(self, moment: Moment, probabilities: npt.NDArray[np.float32]) -> Row:
+        """The most likely labels; of a model whose labels exclude each other the few best, else those found."""
+        order = np.argsort(-probabilities, kind="stable")
+        if self._manifest.multi_label:
+            threshold = self._manifest.thresholds.confidence if self._confidence is None else self._confidence
+            order = order[probabilities[order] >= threshold]
+        else:
+            order = order[:_TOP_CLASSES]
+        scores = [
+            ClassScore(self._manifest.label(index), round(float(probabilities[index]), 4)) for index in order.tolist()
+        ]
+        if self._labels is not None:
+            scores = [score for score in scores if score.label in self._labels]
+        self._summary.see(
+            moment.pts_s, [score.label for score in (scores if self._manifest.multi_label else scores[:1])]
+        )
+        return self._row(moment, classes=scores)
+
+    def _row(
+        self,
+        moment: Moment,
+        *,
+        objects: list[Object] | UnsetType = UNSET,
+        classes: list[ClassScore] | UnsetType = UNSET,
+        events: Sequence[Event] = (),
+    ) -> Row:
+        return Row(
+            frame=moment.frame,
+            pts_s=round(moment.pts_s, 6),
+            captured_at=None,
+            width=moment.width,
+            height=moment.height,
+            model=self._manifest.id,
+            objects=objects,
+            classes=classes,
+            events=[event.seq for event in events] or UNSET,
+        )
