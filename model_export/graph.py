@@ -271,6 +271,8 @@ class Graph:
             ],
         )
         del graph.value_info[:]
+        used = {name for node in _nodes(graph) for name in node.input} | {spec.name for spec in outputs}
+        _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
         try:
             sealed = shape_inference.infer_shapes(self.model, strict_mode=False)
             onnx.checker.check_model(sealed)
@@ -280,16 +282,27 @@ class Graph:
         return content
 
 
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node of a graph, those of its inner graphs included."""
+    for node in graph.node:
+        yield node
+        for inner in _inner_graphs(node):
+            yield from _nodes(inner)
+
+
 def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     """Every constant of a graph, those of its inner graphs included."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _tensors(inner)
+            yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
+        for inner in _inner_graphs(node):
+            yield from _tensors(inner)
+
+
+def _inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        yield from [attribute.g] if attribute.HasField("g") else attribute.graphs
 
 
 def _declared(value: onnx.ValueInfoProto) -> Shape | None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-FAMILIES: dict[str, str] = {
-    "yolox": "YOLOX detectors of any size, as its own exporter writes them",
-    "raw": "any graph, untouched: task `tensor`, for clients that bring their own tensors",
+from enum import StrEnum
+
+
+class FamilyName(StrEnum):
+    """The families there are; each is the name of its module."""
+
+    YOLOX = "yolox"
+    RAW = "raw"
+
+
+FAMILIES: dict[FamilyName, str] = {
+    FamilyName.YOLOX: "YOLOX detectors of any size, as its own exporter writes them",
+    FamilyName.RAW: "any graph, untouched: task `tensor`, for clients that bring their own tensors",
 }
-"""What there is, with a line each; the name is the module's."""
+"""What each is for, in a line."""
