@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from model_export.bundle import Bundle
-from model_export.errors import ModelNotFound, VidserveError
+from model_export.errors import VidserveError
 from model_export.manifest import parse_reference
 from model_export.repository import Repository
 from server.core.errors import ModelUnavailable
@@ -253,17 +253,12 @@ class Models:
         return self.repository.resolve(reference)
 
     def _bundles(self, name: str | None) -> Sequence[tuple[Bundle, tuple[int, ...], bool]]:
-        found = []
-        for one in [name] if name else self.repository.names():
-            versions = tuple(self.repository.versions(one))
-            try:
-                serving = self.repository.resolve(one).manifest.version
-            except ModelNotFound:
-                continue
-            for version in versions:
-                bundle = self.repository.resolve(f"{one}@{version}")
-                found.append((bundle, versions, version == serving))
-        return found
+        """Every version that can be served, with all versions of its name, and whether it is the one that serves."""
+        entries = [entry for entry in self.repository.entries(name) if entry.bundle is not None]
+        versions: dict[str, tuple[int, ...]] = {}
+        for entry in entries:
+            versions[entry.name] = (*versions.get(entry.name, ()), entry.version)
+        return [(entry.bundle, versions[entry.name], entry.serves) for entry in entries if entry.bundle is not None]
 
     async def _ensure(self, bundle: Bundle) -> _Running:
         """Loaded, or a reason why not. Several that ask at once share one loading; a failed one is tried anew."""

@@ -70,7 +70,8 @@ class Runtime:
             models: the model repository, if it is not in the data folder.
         """
         self.settings = settings
-        self._repository = models or settings.data / "models"
+        self._data = settings.data.resolve()
+        self._repository = (models or self._data / "models").resolve()
         self._stack = AsyncExitStack()
         self._children: dict[str, Child] = {}
         self._storage: tuple[Mapping[str, int], int] = ({}, 0)
@@ -114,7 +115,7 @@ class Runtime:
 
     async def _start(self) -> None:
         settings = self.settings
-        self._lock(settings.data)
+        self._lock(self._data)
         swept = sweep()
         if swept:
             _log.info("removed shared memory that an earlier run left: %s", ", ".join(swept))
@@ -133,10 +134,10 @@ class Runtime:
             segments[name] = Segment.create(f"{run}.{name}", size_classes(settings.workers.shm_mb * 2**20))
             self._stack.callback(segments[name].close)
 
-        database = await asyncio.to_thread(Database.open, settings.data / "vidserve.db")
+        database = await asyncio.to_thread(Database.open, self._data / "vidserve.db")
         self._stack.callback(database.close)
         store = JobStore(database)
-        media = Media(settings.data)
+        media = Media(self._data)
         await asyncio.to_thread(media.sweep, store.ids())
 
         context = zmq.asyncio.Context()
@@ -209,7 +210,7 @@ class Runtime:
                 page=page_file.name,
                 page_writers=writers,
                 writer=0,
-                log=log,
+                log=log.named(ENGINE),
             ),
         )
         for number, name in enumerate(workers):
@@ -225,7 +226,7 @@ class Runtime:
                     page=page_file.name,
                     page_writers=writers,
                     writer=1 + number,
-                    log=log,
+                    log=log.named(name),
                 ),
             )
         # Stopped in reverse: first nothing new is accepted, then nothing is followed, then the children end.
@@ -314,7 +315,8 @@ class Runtime:
         """The models that must be loaded before the server is ready."""
         if self.settings.engine.models:
             return list(self.settings.engine.models)
-        return [self.settings.engine.default_model or self.models.repository.default().manifest.name]
+        default = self.settings.engine.default_model or self.models.repository.default_model()
+        return [default] if default else []
 
     async def _watch_storage(self, media: Media) -> None:
         while True:
