@@ -1,0 +1,274 @@
+"""Frames of a video file, in order, with presentation times that can be relied on and turned as they were meant.
+
+OpenCV reads (FFmpeg inside); PyAV says beforehand what the file is, and reads where OpenCV opens a file and gives no
+frame, as with AV1. Frame counts, frame rates and times that a container states are wrong too often: a time is taken
+only if it rises, and frames are counted where the container has no presentation times (B-frames in AVI).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import av
+import av.error
+import av.stream
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from model_export.container import OPTIONS, Facts, open_container, orientation, probe, seconds, video_stream
+from model_export.errors import VideoUnreadable
+from model_export.presentation import PresentationClock
+
+Frame = npt.NDArray[np.uint8]
+
+_QUIET = "-8"
+_ENVIRONMENT = Lock()
+
+
+class Video:
+    """Frames of one file, from the first to the last; not for two threads at once.
+
+    Attributes:
+        index: of the grabbed frame, from 0; -1 before the first `grab`.
+        pts_s: presentation time of the grabbed frame in seconds, rising strictly; 0 is where a player begins.
+        width, height: of a frame in pixels, after it was turned.
+        duration_s: as the container says; None where it does not.
+        truncated: reading ended before the video did: the file is cut off, or damaged at that place.
+    """
+
+    def __init__(self, decoder: _Decoder, facts: Facts) -> None:
+        self._decoder = decoder
+        self._facts = facts
+        self._clock = PresentationClock(facts.period_s, offset_s=facts.offset_s, counted=facts.counted)
+        self._first = True
+        self.index = -1
+        self.pts_s = 0.0
+        self.width, self.height = decoder.size_wh
+        self.duration_s = facts.duration_s
+        self.truncated = False
+
+    def grab(self) -> bool:
+        """Move to the next frame, which is much cheaper than `retrieve`; False at the end."""
+        # `open_video` has already moved to the first one, to see that there is one.
+        if not self._first and not self._decoder.grab():
+            self.truncated = self._decoder.damaged or self._short()
+            return False
+        self._first = False
+        self.index += 1
+        self.pts_s = self._clock.next(self._decoder.time_s)
+        return True
+
+    def retrieve(self, out: Frame | None = None) -> Frame | None:
+        """The grabbed frame, uint8 [H, W, 3] BGR; None if it does not decode.
+
+        Args:
+            out: an array that may be written to and given back, if it fits.
+        """
+        return self._decoder.retrieve(out)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._decoder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    def _short(self) -> bool:
+        """Whether the last frame lies well before the end that the container states for its pictures."""
+        end_s = self._facts.pictures_end_s
+        return end_s is not None and end_s - (self.pts_s + self._facts.period_s) > max(0.3, 0.01 * end_s)
+
+
+def open_video(path: Path, *, threads: int = 1) -> Video:
+    """Open a file.
+
+    Args:
+        threads: decoding threads; each more than one holds back a frame.
+
+    Raises:
+        VideoUnreadable: there is no such file, it is no video, or not one frame of it can be read.
+    """
+    path = path.absolute()
+    facts = probe(path)
+    for decoder_of in (_OpenCV, _PyAV) if facts.first_is_video else (_PyAV,):
+        try:
+            decoder = decoder_of(path, threads)
+            if decoder.grab():
+                return Video(decoder, facts)
+        except VideoUnreadable:
+            continue
+        decoder.close()
+    raise VideoUnreadable(
+        f"Not one frame of the video ({facts.codec}) could be decoded.",
+        hint="Convert it, for example with `ffmpeg -i FILE -c:v libx264 out.mp4`.",
+    )
+
+
+class _Decoder(Protocol):
+    """What reads a file.
+
+    Attributes:
+        size_wh: of a frame, after it was turned.
+        time_s: of the grabbed frame, as the container says; NaN if it does not.
+        damaged: it ended at a frame that does not decode, and not at the end of the file.
+    """
+
+    @property
+    def size_wh(self) -> tuple[int, int]: ...
+    @property
+    def time_s(self) -> float: ...
+    @property
+    def damaged(self) -> bool: ...
+    def grab(self) -> bool: ...
+    def retrieve(self, out: Frame | None) -> Frame | None: ...
+    def close(self) -> None: ...
+
+
+@contextmanager
+def _capture_options() -> Iterator[None]:
+    """OpenCV takes the options from the environment alone, when it opens; they replace its defaults."""
+    wanted = {
+        "OPENCV_FFMPEG_CAPTURE_OPTIONS": "|".join(f"{key};{value}" for key, value in OPTIONS.items()),
+        "OPENCV_FFMPEG_LOGLEVEL": _QUIET,
+    }
+    with _ENVIRONMENT:
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+class _OpenCV:
+    """OpenCV turns frames by itself, but does not mirror them."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        with _capture_options():
+            self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
+        if not self._capture.isOpened():
+            raise VideoUnreadable("OpenCV cannot open the file.")
+        self.damaged = False
+        self._flip: int | None = None
+        if self._capture.get(cv2.CAP_PROP_ORIENTATION_META):
+            turned, mirrored = _orientation(path)
+            self._flip = int(turned % 2) if mirrored else None
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        return (
+            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
+
+    @property
+    def time_s(self) -> float:
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+    def grab(self) -> bool:
+        if self._capture.grab():
+            return True
+        # At the end nothing follows; behind a damaged place something may.
+        self.damaged = self._capture.grab()
+        return False
+
+    def retrieve(self, out: Frame | None) -> Frame | None:
+        good, frame = self._capture.retrieve(out)
+        if not good:
+            return None
+        return _frame(frame if self._flip is None else cv2.flip(frame, self._flip))
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class _PyAV:
+    """Slower in making pictures than OpenCV, but with more decoders."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._container = open_container(path)
+        stream = video_stream(self._container)
+        stream.codec_context.thread_count = threads
+        self._frames = self._decode(stream)
+        self._now: VideoFrame | None = None
+        self._start_s = seconds(stream.start_time, stream.time_base) or 0.0
+        self.damaged = False
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        if self._now is None:
+            return 0, 0
+        turned, _ = self.orientation
+        size_wh = self._now.width, self._now.height
+        return size_wh[::-1] if turned % 2 else size_wh
+
+    @property
+    def orientation(self) -> tuple[int, bool]:
+        """Quarter turns against the clock of the grabbed frame, and whether it is turned upside down before."""
+        return (0, False) if self._now is None else orientation(self._now)
+
+    @property
+    def time_s(self) -> float:
+        return math.nan if self._now is None or self._now.time is None else self._now.time - self._start_s
+
+    def grab(self) -> bool:
+        frame = next(self._frames, None)
+        if frame is None:
+            return False
+        self._now = frame
+        return True
+
+    def retrieve(self, out: Frame | None) -> Frame | None:
+        if self._now is None:
+            return None
+        turned, mirrored = self.orientation
+        frame = _frame(self._now.to_ndarray(format="bgr24"))
+        if mirrored:
+            frame = frame[::-1]
+        return np.ascontiguousarray(np.rot90(frame, turned)) if turned or mirrored else frame
+
+    def close(self) -> None:
+        self._frames.close()
+        self._container.close()
+
+    def _decode(self, stream: VideoStream) -> Generator[VideoFrame, None, None]:
+        """All frames up to one that does not decode; but what comes before the first one is passed over."""
+        for packet in self._container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.error.InvalidDataError:
+                if self._now is not None:
+                    self.damaged = True
+                    return
+
+
+def _orientation(path: Path) -> tuple[int, bool]:
+    decoder = _PyAV(path, 1)
+    try:
+        return decoder.orientation if decoder.grab() else (0, False)
+    finally:
+        decoder.close()
+
+
+def _frame(picture: npt.NDArray[Any]) -> Frame:
+    """OpenCV's and PyAV's types leave open what they give."""
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    return picture
