@@ -38,26 +38,24 @@ class Problem(BaseModel):
     errors: list[Invalid] | None = Field(default=None, description="the fields that are wrong, of `fields_invalid`")
 
 
-def problem(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    hint: str | None = None,
-    errors: Sequence[Invalid] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """A problem as an answer."""
-    body = Problem(
+def problem_value(
+    status: int, code: str, detail: str, *, hint: str | None = None, errors: Sequence[Invalid] = ()
+) -> Problem:
+    """A problem with the type and the title of its code."""
+    return Problem(
         type=f"urn:vidserve:problem:{code}",
         title=code.replace("_", " ").capitalize(),
         status=status,
         code=code,
         detail=detail,
         hint=hint,
-        errors=list(errors) if errors else None,
+        errors=list(errors) or None,
     )
-    return Response(body.model_dump_json(exclude_none=True), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem(value: Problem, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as an answer."""
+    return Response(value.model_dump_json(exclude_none=True), value.status, dict(headers or {}), MEDIA_TYPE)
 
 
 def problem_of(error: VidserveError) -> Response:
@@ -65,11 +63,13 @@ def problem_of(error: VidserveError) -> Response:
     status = status_of(error)
     fields = error.problems if isinstance(error, FieldsInvalid) else ()
     return problem(
-        status,
-        error.code,
-        error.message,
-        hint=error.hint,
-        errors=[Invalid(field=one.field, message=one.message) for one in fields],
+        problem_value(
+            status,
+            error.code,
+            error.message,
+            hint=error.hint,
+            errors=[Invalid(field=one.field, message=one.message) for one in fields],
+        ),
         headers={"Retry-After": _RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
     )
 
@@ -90,10 +90,12 @@ def install(app: FastAPI) -> None:
         hints = {404: "GET /docs lists the calls there are.", 405: "The `Allow` header says which methods there are."}
         phrase = HTTPStatus(error.status_code).phrase
         return problem(
-            error.status_code,
-            phrase.lower().replace(" ", "_"),
-            f"{request.method} {request.url.path}: {phrase.lower()}.",
-            hint=hints.get(error.status_code),
+            problem_value(
+                error.status_code,
+                phrase.lower().replace(" ", "_"),
+                f"{request.method} {request.url.path}: {phrase.lower()}.",
+                hint=hints.get(error.status_code),
+            ),
             headers=error.headers,
         )
 

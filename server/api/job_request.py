@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from server.api.deps import Intake
 from server.api.multipart import FORM, OVERHEAD, Form, content_length, read_form
 from server.api.validation import field_problems, parse_body, parse_field
 from server.core.errors import FieldProblem, FieldsInvalid, UploadTooLarge
-from server.domain.analysis import Analysis
+from server.domain.analysis import Analysis, ModelReference
 from server.storage.uploads import Upload
 
 _JSON_BYTES = 64 * 1024
@@ -95,17 +95,17 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 
 
 def _analysis(form: Form) -> Analysis:
-    text, model = form.fields.get("analysis"), form.fields.get("model")
-    if text is not None and model is not None:
+    # A form that somebody filled in on a page has its untouched fields too: empty is absent.
+    text, model = form.fields.get("analysis", "").strip(), form.fields.get("model", "").strip()
+    analysis = parse_field(Analysis, "analysis", text) if text else Analysis()
+    if not model:
+        return analysis
+    if analysis.model not in (None, model):
         raise FieldsInvalid(
-            FieldProblem("model", "it cannot stand beside `analysis`."), hint="Write the model into `analysis`."
+            FieldProblem("model", f"it is {model}, and `analysis` says {analysis.model}."), hint="Say it once."
         )
-    if text is not None:
-        return parse_field(Analysis, "analysis", text)
-    if model is None:
-        return Analysis()
     try:
-        return Analysis(model=model)
+        return Analysis.model_validate({**analysis.model_dump(), "model": model})
     except ValidationError as error:
         raise FieldsInvalid(*field_problems(error.errors(include_url=False), Analysis)) from error
 
@@ -114,16 +114,18 @@ FORM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "the video, in any format that FFmpeg reads"},
-        "analysis": {"$ref": "#/components/schemas/Analysis"},
+        "analysis": {
+            "allOf": [{"$ref": "#/components/schemas/Analysis"}],
+            "description": "what to do with it, as JSON",
+            "examples": [{"model": "moving-objects", "track": True}],
+        },
         "model": {
-            "type": "string",
-            "description": "short for an `analysis` with nothing but the model; not beside one",
-            "examples": ["moving-objects"],
+            **TypeAdapter(ModelReference).json_schema(),
+            "description": "the model, where there is no `analysis` or it does not name one",
         },
     },
     "required": ["file"],
     "additionalProperties": False,
-    "not": {"required": ["analysis", "model"]},
 }
 
 BODY: dict[str, Any] = {

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from server.api.errors import problem
+from server.api.errors import problem, problem_value
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -63,10 +63,12 @@ class Edge:
 
 def _unforeseen(request_id: str) -> ASGIApp:
     return problem(
-        500,
-        "internal_error",
-        "The server failed in a way that nobody foresaw.",
-        hint=f"The log of the server says more under request {request_id}.",
+        problem_value(
+            500,
+            "internal_error",
+            "The server failed in a way that nobody foresaw.",
+            hint=f"The log of the server says more under request {request_id}.",
+        )
     )
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from server.api.errors import MEDIA_TYPE, Problem
+from server.api.errors import MEDIA_TYPE, Problem, problem_value
 from server.api.job_request import JobByUrl
 from server.domain.result import Row
 
@@ -26,6 +26,42 @@ _WHEN = {
     500: "The server's own fault; its log says more.",
     503: "Not now; the same call may succeed later.",
     507: "The server's disk is full.",
+}
+# Code, detail and hint of a problem of each status.
+_EXAMPLES = {
+    400: ("body_invalid", "The form ends before its last boundary.", "Send it again; it was cut off on the way."),
+    404: ("model_not_found", "There is no model 'yolo'.", "GET /v1/models lists those there are."),
+    406: ("format_not_possible", "Job 5f0e did not track, and mot is about tracks.", "Ask for ?format=ndjson."),
+    409: ("model_in_use", "Jobs that run need yolox-nano@1.", "Cancel them, or wait for their end."),
+    413: ("upload_too_large", "The file is larger than 4294967296 bytes.", "Send a shorter or smaller video."),
+    415: (
+        "content_type_unsupported",
+        "A job is a form or JSON, not video/mp4.",
+        "curl -F file=@video.mp4 sends a form.",
+    ),
+    422: ("fields_invalid", "analysis.lables: it is not known; `labels` is.", None),
+    500: ("internal_error", "The server failed in a way that nobody foresaw.", "The log of the server says more."),
+    503: ("model_unavailable", "The worker is starting.", "Try again in a second."),
+    507: ("storage_full", "No space is left for the upload.", "Delete jobs that are no longer needed."),
+}
+
+JOB_EXAMPLE = {
+    "id": "8c1d5e0f2a7b4c69",
+    "state": "done",
+    "created_at": "2026-01-02T10:00:00Z",
+    "started_at": "2026-01-02T10:00:00.020000Z",
+    "ended_at": "2026-01-02T10:00:04.310000Z",
+    "source": "street.mp4",
+    "analysis": {"model": "yolox-nano", "labels": ["car"]},
+    "model": "yolox-nano@1",
+    "width": 768,
+    "height": 432,
+    "duration_s": 30.16,
+    "progress": 1.0,
+    "fps": 87.9,
+    "frames": {"analysed": 377},
+    "summary": {"car": {"frames": 153, "most_at_once": 2, "tracks": 4, "first_s": 2.4, "last_s": 27.92}},
+    "warnings": [],
 }
 
 DESCRIPTION = """
@@ -51,12 +87,19 @@ TAGS = [
 
 def problems(*statuses: int, **texts: str) -> dict[int | str, dict[str, Any]]:
     """The problems that a call answers with, for `responses`; `s404="…"` says when in other words."""
-    schema = {"$ref": _REFERENCE.format(name="Problem")}
     said = {int(key.removeprefix("s")): text for key, text in texts.items()}
     return {
-        status: {"description": said.get(status, _WHEN[status]), "content": {MEDIA_TYPE: {"schema": schema}}}
+        status: {
+            "description": said.get(status, _WHEN[status]),
+            "content": {MEDIA_TYPE: {"schema": reference("Problem"), "example": _example(status)}},
+        }
         for status in (*statuses, 500)
     }
+
+
+def answered(description: str, **more: Any) -> dict[str, Any]:
+    """An answer that is a job, with an example of one."""
+    return {"description": description, "content": {"application/json": {"example": JOB_EXAMPLE}}, **more}
 
 
 def reference(name: str) -> dict[str, str]:
@@ -85,6 +128,11 @@ def document(app: FastAPI) -> Mapping[str, Any]:
             schemas.pop(name, None)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _example(status: int) -> dict[str, Any]:
+    code, detail, hint = _EXAMPLES[status]
+    return problem_value(status, code, detail, hint=hint).model_dump(exclude_none=True)
 
 
 def _template() -> str:

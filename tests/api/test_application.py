@@ -5,7 +5,10 @@ import pytest
 from fakes import assert_problem
 from structlog.contextvars import get_contextvars
 
-from server.core.errors import StorageFull
+from server.api.errors import Problem
+from server.api.openapi import JOB_EXAMPLE
+from server.core.errors import STATUS, StorageFull
+from server.domain.job import Job
 
 
 def test_live_answers_whatever_the_server_lacks(site, client):
@@ -119,6 +122,16 @@ def test_every_call_is_explained_and_its_problems_are_problems(document):
             for status, answer in call["responses"].items():
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
+
+
+def test_the_examples_are_what_they_are_examples_of(document):
+    Job.model_validate(JOB_EXAMPLE)
+    for calls in document["paths"].values():
+        for call in calls.values():
+            for status, answer in call["responses"].items():
+                if int(status) >= 400:
+                    example = Problem.model_validate(answer["content"]["application/problem+json"]["example"])
+                    assert (example.status, STATUS[example.code]) == (int(status), int(status))
 
 
 def test_the_form_of_a_job_is_documented(document):

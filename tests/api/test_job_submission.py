@@ -126,9 +126,18 @@ def test_a_field_that_comes_twice_is_refused(client):
     assert_problem(answer, 422, "fields_invalid")
 
 
-def test_model_beside_analysis_is_refused(client):
-    data = {"model": "yolox-nano", "analysis": "{}"}
-    assert_problem(client.post("/v1/jobs", files={"file": ("a", VIDEO)}, data=data), 422, "fields_invalid")
+def test_model_and_analysis_must_not_contradict_each_other(site, client):
+    def post(**data):
+        return client.post("/v1/jobs", files={"file": ("a", VIDEO)}, data=data)
+
+    assert_problem(post(model="yolox-nano", analysis='{"model": "yolox-tiny"}'), 422, "fields_invalid")
+    job = the_job(site, post(model="yolox-nano", analysis='{"labels": ["car"]}'))
+    assert (job.analysis.model, job.analysis.labels) == ("yolox-nano", ("car",))
+
+
+def test_empty_fields_of_a_form_are_absent(site, client):
+    answer = client.post("/v1/jobs", files={"file": ("a", VIDEO)}, data={"model": "", "analysis": " "})
+    assert the_job(site, answer).analysis.model is None
 
 
 def test_a_model_that_cannot_be_a_name_is_refused(client):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from server.api.deps import RuntimeDep
-from server.api.errors import Problem
+from server.api.errors import Problem, problem, problem_value
 from server.api.openapi import problems
 from server.domain.health import Health
 
@@ -46,15 +46,8 @@ async def ready(runtime: RuntimeDep) -> Response:
     health = runtime.health()
     if health.ready:
         return Response(health.model_dump_json(), media_type="application/json")
-    body = NotReady(
-        type="urn:vidserve:problem:not_ready",
-        title="Not ready",
-        status=503,
-        code="not_ready",
-        detail=" ".join(health.problems) or "The server is starting.",
-        **dict(health),
-    )
-    return Response(body.model_dump_json(exclude_none=True), 503, media_type="application/problem+json")
+    said = problem_value(503, "not_ready", " ".join(health.problems) or "The server is starting.")
+    return problem(NotReady(**dict(said), **dict(health)))
 
 
 @router.get(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from server.api.deps import IntakeDep, JobId, JobsDep, KeyDep
 from server.api.job_request import BODY, read_json, read_upload
 from server.api.multipart import FORM, media_type
-from server.api.openapi import problems
+from server.api.openapi import answered, problems
 from server.api.pages import Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.job import Job, JobState
@@ -57,7 +57,7 @@ class JobQuery(BaseModel):
     response_model_exclude_none=True,
     summary="Analyse a video",
     responses={
-        202: {"description": "The job is in the queue.", "headers": {**_LOCATION, **_REPLAYED}},
+        202: answered("The job, waiting for its turn.", headers={**_LOCATION, **_REPLAYED}),
         **problems(400, 404, 413, 415, 422, 503, 507, s404="There is no model with this name."),
     },
     openapi_extra={"requestBody": BODY, "parameters": [_KEY_PARAMETER]},
@@ -106,7 +106,7 @@ async def page(query: Annotated[JobsQuery, Query()], jobs: JobsDep) -> Page[Job]
     "/{job_id}",
     response_model_exclude_none=True,
     summary="Look at a job, or wait for it",
-    responses=problems(404, 422, s404=_NO_JOB),
+    responses={200: answered("The job."), **problems(404, 422, s404=_NO_JOB)},
 )
 async def get(job_id: JobId, query: Annotated[JobQuery, Query()], jobs: JobsDep) -> Job:
     """State, progress, frames by outcome, and once it is done a summary by label. With `wait` the answer comes when
@@ -119,7 +119,7 @@ async def get(job_id: JobId, query: Annotated[JobQuery, Query()], jobs: JobsDep)
     "/{job_id}/cancel",
     response_model_exclude_none=True,
     summary="Cancel a job",
-    responses=problems(404, 422, s404=_NO_JOB),
+    responses={200: answered("The job."), **problems(404, 422, s404=_NO_JOB)},
 )
 async def cancel(job_id: JobId, jobs: JobsDep) -> Job:
     """What is done stays and can be read. A job that has ended stays as it is."""
