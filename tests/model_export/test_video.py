@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import os
+import shutil
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+import pytest
+
+from model_export.errors import VideoUnreadable
+from model_export.video import Video, open_video
+
+FORMATS = [
+    "av1_video.mkv",
+    "avi_sample.avi",
+    "h265_10bits.mp4",
+    "hls_cea608_sd-hls0000000000.ts",
+    "mkv_bbb_642x642_768kbps_30fps_vp9.webm",
+    "mkv_sample_with_srt.mkv",
+    "mp4_sample_fragmented.mp4",
+    "mp4_sample_rotate_and_reflect.mp4",
+    "nasa_13013.mp4",
+    "no_duration.webm",
+    "video_90.mov",
+    "video_with_failing_audio.mp4",
+]
+VIDEOS = [
+    "bottle-detection.mp4",
+    "bridge.mp4",
+    "car-detection.mp4",
+    "motorway.mp4",
+    "road-1.avi",
+    "road-2.avi",
+    "street.mp4",
+    "vtest.avi",
+    "classroom.gif",
+]
+# B-frames in AVI: what PyAV says of their times does not rise.
+WITHOUT_TIMES = {"road-2.avi", "vtest.avi"}
+
+
+def small_video(path: Path, *, frames: int = 12, codec: str = "mpeg4", size_wh: tuple[int, int] = (64, 48)) -> Path:
+    """A file whose frame n has the grey level 10 n (below 250, then from 0 again)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for number in range(frames):
+            grey = np.full((size_wh[1], size_wh[0], 3), 10 * number % 250, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def times_of(video: Video) -> list[float]:
+    times = []
+    while video.grab():
+        times.append(video.pts_s)
+    return times
+
+
+def decoded_by_pyav(path: Path) -> list[float | None]:
+    """The time of every frame that PyAV decodes, errors passed over."""
+    times: list[float | None] = []
+    with av.open(str(path)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            try:
+                times += [frame.time for frame in packet.decode()]
+            except av.error.InvalidDataError:
+                continue
+    return times
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", [f"formats/{name}" for name in FORMATS] + [f"videos/{name}" for name in VIDEOS])
+def test_every_frame_is_read_at_its_time(shared_data: Path, name: str) -> None:
+    expected = decoded_by_pyav(shared_data / name)
+    with open_video(shared_data / name) as video:
+        times = times_of(video)
+        assert not video.truncated
+    assert len(times) == len(expected)
+    assert 0 <= times[0] < 2
+    assert all(later > earlier for earlier, later in pairwise(times))
+    if Path(name).name not in WITHOUT_TIMES:
+        assert times == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.data
+def test_frames_of_an_avi_with_b_frames_are_counted(shared_data: Path) -> None:
+    with open_video(shared_data / "videos/vtest.avi") as video:
+        assert times_of(video) == pytest.approx([number / 10 for number in range(795)])
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_large_video_is_read_to_its_end(shared_data: Path) -> None:
+    with open_video(shared_data / "videos/shop.mp4", threads=2) as video:
+        assert times_of(video) == pytest.approx([number / 30 for number in range(603)], abs=0.001)
+
+
+@pytest.mark.data
+def test_a_damaged_video_ends_there_and_says_so(shared_data: Path) -> None:
+    with open_video(shared_data / "formats/corrupted.mp4") as video:
+        assert len(times_of(video)) == 28
+        assert video.truncated
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "size_wh"),
+    [("video_90.mov", (320, 568)), ("mp4_sample_rotate_and_reflect.mp4", (720, 1080)), ("av1_video.mkv", (640, 360))],
+)
+def test_width_and_height_are_those_of_the_frames(shared_data: Path, name: str, size_wh: tuple[int, int]) -> None:
+    with open_video(shared_data / "formats" / name) as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        assert (video.width, video.height) == size_wh == frame.shape[1::-1]
+
+
+@pytest.mark.data
+def test_a_mirrored_video_is_turned_and_mirrored(shared_data: Path) -> None:
+    path = shared_data / "formats/mp4_sample_rotate_and_reflect.mp4"
+    with av.open(str(path)) as container:
+        coded = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    with open_video(path) as video:
+        assert video.grab()
+        np.testing.assert_array_equal(video.retrieve(), coded.transpose(1, 0, 2))
+
+
+@pytest.mark.data
+def test_what_opencv_cannot_decode_is_read_all_the_same(shared_data: Path) -> None:
+    with open_video(shared_data / "formats/av1_video.mkv") as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        assert frame.std() > 10
+
+
+def test_frames_come_in_order_with_index_and_picture(tmp_path: Path) -> None:
+    with open_video(small_video(tmp_path / "v.mp4", frames=5)) as video:
+        assert video.index == -1
+        for number in range(5):
+            assert video.grab()
+            frame = video.retrieve()
+            assert frame is not None
+            assert video.index == number
+            assert video.pts_s == pytest.approx(number / 10)
+            assert frame.mean() == pytest.approx(10 * number, abs=3)
+        assert not video.grab()
+        assert not video.truncated
+
+
+def test_a_frame_is_written_into_the_array_that_is_given(tmp_path: Path) -> None:
+    out = np.empty((48, 64, 3), np.uint8)
+    with open_video(small_video(tmp_path / "v.mp4")) as video:
+        assert video.grab()
+        assert video.retrieve(out) is out
+
+
+@pytest.mark.parametrize(("degrees", "clockwise"), [(-90, 1), (180, 2), (90, 3)])
+def test_both_decoders_turn_frames_alike(tmp_path: Path, degrees: int, clockwise: int) -> None:
+    path = tmp_path / "turned.mp4"
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32] = 200
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(degrees)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        container.mux(stream.encode())
+    with open_video(path) as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        np.testing.assert_allclose(frame, np.rot90(picture, -clockwise), atol=40)
+
+
+def test_a_file_cut_off_says_so(tmp_path: Path) -> None:
+    whole = small_video(tmp_path / "v.mkv", frames=40, codec="mpeg4").read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with open_video(cut) as video:
+        assert 0 < len(times_of(video)) < 40
+        assert video.truncated
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", b"\x89PNG\r\n\x1a\n" + bytes(100), b"\0" * 4096])
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "v.mp4"
+    file.write_bytes(content)
+    with pytest.raises(VideoUnreadable) as caught:
+        open_video(file)
+    assert caught.value.code == "video_unreadable"
+    assert caught.value.hint
+
+
+def test_a_picture_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    cv2.imwrite(str(tmp_path / "v.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "v.png").rename(file)
+    with pytest.raises(VideoUnreadable):
+        open_video(file)
+
+
+def test_a_file_with_sound_alone_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(VideoUnreadable, match="no video"):
+        open_video(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VideoUnreadable, match="no file v"):
+        open_video(tmp_path / "v.mp4")
+    with pytest.raises(VideoUnreadable):
+        open_video(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".ffconcat", ".sdp", ".mpd", ".jpg", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{video}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile {video}\n",
+        "ffconcat version 1.0\nfile v.mp4\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet '
+        'mimeType="video/mp4"><Representation id="1"><BaseURL>{video}</BaseURL></Representation></AdaptationSet>'
+        "</Period></MPD>",
+    ],
+    ids=["hls", "concat", "concat-relative", "sdp", "dash"],
+)
+def test_a_playlist_is_not_followed_whatever_it_is_called(tmp_path: Path, text: str, suffix: str) -> None:
+    video = small_video(tmp_path / "v.mp4")
+    playlist = tmp_path / f"upload{suffix}"
+    playlist.write_text(text.format(video=video))
+    with pytest.raises(VideoUnreadable):
+        open_video(playlist)
+
+
+def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+    video = small_video(tmp_path / "v.avi")
+    for name in ("upload", "http:host", "frame%03d.mp4", "a b;c|d.mp4", "ümlaut.txt"):
+        shutil.copy(video, tmp_path / name)
+        with open_video(tmp_path / name) as opened:
+            assert len(times_of(opened)) == 12
+
+
+def test_the_environment_is_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;udp")
+    before = dict(os.environ)
+    open_video(small_video(tmp_path / "v.mp4")).close()
+    assert dict(os.environ) == before
