@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
@@ -93,8 +93,8 @@ class RunningJob:
         """The whole job; whatever goes wrong becomes its last word."""
         pipeline: Pipeline | None = None
         try:
-            pipeline = self._build(publisher, identity)
-            with closing(pipeline.source), closing(pipeline.requests):
+            with ExitStack() as stack:
+                pipeline = self._build(publisher, identity, stack)
                 pipeline.run()
                 return self._done(pipeline)
         except VidserveError as error:
@@ -103,20 +103,23 @@ class RunningJob:
             _log.exception("job failed", extra={"job": self._order.job})
             return self._failed(pipeline, "internal_error", "The server made a mistake; its log says which.")
 
-    def _build(self, publisher: Publisher, identity: str) -> Pipeline:
+    def _build(self, publisher: Publisher, identity: str, stack: ExitStack) -> Pipeline:
         order, around = self._order, self._around
         manifest = Manifest.read(Path(order.bundle) / "manifest.json")
         analysis = Analysis.model_validate_json(order.analysis)
         if manifest.input is None:
             raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
-        source = open_video(Path(order.source))
+        source = stack.enter_context(closing(open_video(Path(order.source))))
+        requests = stack.enter_context(
+            closing(
+                Requests(around.context, order.engine, identity, around.incarnation, order.job, manifest, around.slots)
+            )
+        )
         pipeline = Pipeline(
             source=source,
             sampler=Sampler(analysis.sample_fps),
             input=manifest.input,
-            requests=Requests(
-                around.context, order.engine, identity, around.incarnation, order.job, manifest, around.slots
-            ),
+            requests=requests,
             scene=Scene(manifest, analysis, owner=order.job),
             publisher=publisher,
             recorder=around.recorder,
