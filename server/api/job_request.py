@@ -121,6 +121,8 @@ FORM_SCHEMA: dict[str, Any] = {
         },
         "model": {
             **TypeAdapter(ModelReference).json_schema(),
+            # The same as in `analysis`: the documentation page sends both unless told otherwise.
+            "examples": ["moving-objects"],
             "description": "the model, where there is no `analysis` or it does not name one",
         },
     },
