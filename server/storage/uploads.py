@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,18 @@ class Upload:
 
 
 class UploadWriter:
-    """An upload that is arriving. It ends by `finish` or by `abort`; its methods block."""
+    """An upload that is arriving. It ends by `finish` or by `abort`; its methods block.
+
+    `abort` may come from another thread while a `write` is under way, as when a request is given up: it waits for that
+    write, because a descriptor that is closed under it could by then be another file's.
+    """
 
     def __init__(self, path: Path, limit: int) -> None:
         self._path = path
         self._limit = limit
         self._size = 0
         self._sha256 = hashlib.sha256()
+        self._lock = threading.Lock()
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not readable for others: it may be a camera's picture of somebody's home.
@@ -61,23 +67,25 @@ class UploadWriter:
         if self._size + len(data) > self._limit:
             raise too_large(self._limit)
         view = memoryview(data)
-        with writing(self._path):
-            while view:
-                view = view[self._file.write(view) :]
-        self._sha256.update(data)
-        self._size += len(data)
+        with self._lock:
+            with writing(self._path):
+                while view:
+                    view = view[self._file.write(view) :]
+            self._sha256.update(data)
+            self._size += len(data)
 
     def finish(self, name: str) -> Upload:
         """Wait until the file is on the disk."""
-        with writing(self._path):
+        with self._lock, writing(self._path):
             os.fsync(self._file.fileno())
             self._file.close()
         return Upload(self._path, name, self._size, self._sha256.hexdigest())
 
     def abort(self) -> None:
         """Leave nothing behind."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        with self._lock:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
 
 
 class Uploads:

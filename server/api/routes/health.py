@@ -23,7 +23,7 @@ class Live(BaseModel):
     status: str = Field(default="live", examples=["live"])
 
 
-class NotReady(Problem, Health):
+class NotReady(Health, Problem):
     """A problem, with the health that it is about."""
 
 
@@ -46,7 +46,7 @@ async def ready(runtime: RuntimeDep) -> Response:
     health = runtime.health()
     if health.ready:
         return Response(health.model_dump_json(), media_type="application/json")
-    said = problem_value(503, "not_ready", " ".join(health.problems) or "The server is starting.")
+    said = problem_value(503, "not_ready", "; ".join(health.problems) or "The server is starting.")
     return problem(NotReady(**dict(said), **dict(health)))
 
 
