@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -69,6 +69,8 @@ class Metrics:
         storage: Callable[[], tuple[Mapping[str, int], int]],
     ) -> None:
         self.rows = Rows()
+        # When a series was made is nobody's question, and doubles the counters.
+        disable_created_metrics()
         self._registry = CollectorRegistry(auto_describe=False)
         self.http = Histogram(
             "vidserve_http_request_duration_seconds",

@@ -263,7 +263,9 @@ class Runtime:
         )
 
     async def _stop_children(self) -> None:
-        await asyncio.gather(*(child.stop() for child in self._children.values()))
+        # Workers first: they take their leave of the engine.
+        await asyncio.gather(*(child.stop() for name, child in self._children.items() if name != ENGINE))
+        await self._children[ENGINE].stop()
 
     # ── what children do ─────────────────────────────────────────────────────────────────────────────────────────
 
