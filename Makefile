@@ -1,0 +1,57 @@
+# make demo      set up, start the server, analyse the sample video   (ONCE=1: end by itself, GPU=1: with CUDA)
+# make test      set up, then linters, types, import contracts and all tests
+# make test-deps Debian packages that some tests need (as root)
+# make bench     the figures of the README (VIDEO=… MODEL=… LABELS=…)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+EXTRAS := $(if $(GPU),[gpu])
+
+.PHONY: demo test lint test-deps bench clean check-python
+
+demo: $(VENV)/.server$(if $(GPU),-gpu)
+	@$(BIN)/vidserve demo $(if $(ONCE),--once)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.server
+	$(BIN)/python benchmarks/throughput.py --video $(VIDEO) --model $(MODEL) --labels $(LABELS)
+
+test-deps:
+	@if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+		echo "Run this as root on Debian or Ubuntu, or install by your own means: chromium"; exit 1; fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data
+
+$(VENV)/.server $(VENV)/.server-gpu: pyproject.toml constraints.txt | check-python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing vidserve into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$(EXTRAS)"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | check-python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing vidserve and what its tests need into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.server
+
+check-python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "vidserve needs Python 3.11 or newer, and there is none here."; \
+		echo "Debian 12, Ubuntu 24.04 or newer:  apt install python3 python3-venv"; \
+		echo "Another Python:                    make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; fi
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments."; \
+		echo "Debian, Ubuntu:  apt install python3-venv"; exit 1; }
