@@ -32,7 +32,9 @@ class Tolerance:
         """Element by element; NaN agrees with NaN. Arrays that broadcast to the same shape."""
         with np.errstate(invalid="ignore"):
             near = np.abs(actual - expected) <= self.absolute + self.relative * np.abs(expected)
-        same: npt.NDArray[np.bool_] = near | (actual == expected) | (np.isnan(expected) & np.isnan(actual))
+        same: npt.NDArray[np.bool_] = (
+            (near & np.isfinite(expected)) | (actual == expected) | (np.isnan(expected) & np.isnan(actual))
+        )
         return same
 
 
@@ -73,11 +75,10 @@ def _elements(expected: Array, actual: Array, tolerance: Tolerance) -> str | Non
     wrong = ~tolerance.allows(*wide)
     if not wrong.any():
         return None
-    apart = np.where(wrong, np.abs(wide[1] - wide[0]), 0.0)
-    if not np.isfinite(apart).all():
-        place = np.unravel_index(int(np.argmax(~np.isfinite(apart))), apart.shape)
-    else:
-        place = np.unravel_index(int(np.argmax(apart)), apart.shape)
+    with np.errstate(invalid="ignore"):
+        apart = np.where(wrong, np.abs(wide[1] - wide[0]), 0.0)
+    # NaN and infinity are further apart than any number.
+    place = np.unravel_index(int(np.argmax(np.nan_to_num(apart, nan=np.inf))), apart.shape)
     where = [int(i) for i in place]
     return f"by {apart[place]:.3g} at {where}: {actual[place]:.6g} instead of {expected[place]:.6g}"
 

@@ -14,7 +14,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from model_export.graph import Graph, Shape
+from model_export.graph import Graph
+from model_export.onnx_file import Shape
 from model_export.preprocessing import Layout
 
 

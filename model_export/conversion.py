@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from model_export import graph
 from model_export.batching import free_batch
 from model_export.check import SIZES, Arrays, frames, is_invariant, joined, prove_parity, repeated, rows
 from model_export.errors import ImportRefused
 from model_export.families.family import Family, Reading
+from model_export.graph import OPSET, Graph
 from model_export.manifest import Batch, FrameInput, Resize, Task, TensorSpec
+from model_export.onnx_file import opset, read
 from model_export.preprocessing import Channels, Colour, Layout, Preprocessing
 from model_export.session import Session
 
@@ -94,7 +95,7 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say) -> Converted:
     Raises:
         ImportRefused: it cannot be read, loaded, converted or understood, or its answers would change.
     """
-    model = graph.read(file)
+    model = read(file)
     untouched = _open(file, family, wishes)
     spec = family.geometry.model_copy(
         update={
@@ -109,8 +110,8 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say) -> Converted:
     reading = family.read(joined(raw), spec)
     expected = joined([reading.head.decode(one) for one in raw])
     _say_strength(expected, say)
-    if graph.opset(model) < graph.OPSET:
-        say(f"Opset {graph.opset(model)} becomes {graph.OPSET}.")
+    if opset(model) < OPSET:
+        say(f"Opset {opset(model)} becomes {OPSET}.")
     try:
         content, outputs = _rebuild(model, reading, spec, untouched, None, say)
         session = Session(content, name="the converted model")
@@ -177,7 +178,7 @@ def _rebuild(
     model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: _Untouched, fixed: int | None, say: Say
 ) -> tuple[bytes, tuple[TensorSpec, ...]]:
     """The converted model, and its outputs; `fixed` is its size of batch, None frees it."""
-    surgery = graph.Graph(model)
+    surgery = Graph(model)
     if fixed is None:
         constants = free_batch(surgery, untouched.given or 1, untouched.size, untouched.how.layout)
         if constants:

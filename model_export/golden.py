@@ -67,12 +67,14 @@ def read(path: Path) -> Golden:
     inputs: dict[str, Array] = {}
     outputs: dict[str, Array] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for key in archive.files:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.namelist():
+                key = entry.removesuffix(".npy")
                 side = inputs if key.startswith(_IN) else outputs if key.startswith(_OUT) else None
                 if side is None:
                     raise BundleInvalid(f"{path.name} holds {key!r}, which is no input and no output.")
-                side[key.split("/", 1)[1]] = archive[key]
+                with archive.open(entry) as content:
+                    side[key.split("/", 1)[1]] = np.lib.format.read_array(content, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BundleInvalid(f"{path.name} cannot be read as golden samples: {error}.") from error
     if not inputs or not outputs:

@@ -1,111 +1,28 @@
-"""Surgery on ONNX graphs: read, convert, put the `uint8` frames in front, append, and seal.
+"""Surgery on ONNX graphs: convert, put the `uint8` frames in front, append, and seal.
 
 Imports onnx; only the command line, the exporter and short-lived child processes import this.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import TensorProto, external_data_helper, helper, numpy_helper, shape_inference, version_converter
+from onnx import TensorProto, helper, numpy_helper, shape_inference, version_converter
 
 from model_export.errors import ImportRefused
 from model_export.manifest import FrameInput, TensorSpec
+from model_export.onnx_file import Shape, declared_shape, inner_graphs, opset, spec_of
 from model_export.preprocessing import Colour, Layout, Preprocessing
 
 OPSET = 17
 IR_VERSION = 8
 """What opset 17 came with; higher ones of newer models stay."""
-MAX_BYTES = (2 << 30) - (1 << 20)
 BATCH = "batch"
 _PREFIX = "net/"
-
-Shape = tuple[int | None, ...]
-
-
-def read(path: Path) -> onnx.ModelProto:
-    """Read a model, its external data included.
-
-    Raises:
-        ImportRefused: not an ONNX file, over 2 GB, or its data lies outside its folder.
-    """
-    model = read_skeleton(path)
-    names = external_files(model, path)
-    if sum((path.parent / name).stat().st_size for name in names) > MAX_BYTES:
-        raise ImportRefused(f"The weights beside {path.name} are over 2 GB.", hint="Bring in a smaller model.")
-    if names:
-        external_data_helper.load_external_data_for_model(model, str(path.parent))
-    return model
-
-
-def read_skeleton(path: Path) -> onnx.ModelProto:
-    """Read a model without the weights that lie in other files.
-
-    Raises:
-        ImportRefused: not an ONNX file, or over 2 GB.
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ImportRefused(
-                f"{path.name} is over 2 GB.", hint="Bring in a smaller model, or one in half precision."
-            )
-        model = onnx.load_model(path, load_external_data=False)
-    except OSError as error:
-        raise ImportRefused(f"{path} cannot be read: {error.strerror}.") from error
-    except DecodeError as error:
-        raise ImportRefused(f"{path.name} is not an ONNX file.", hint="Export the model to ONNX first.") from error
-    if not model.graph.node or not model.opset_import:
-        raise ImportRefused(f"{path.name} holds no ONNX graph.", hint="Export the model to ONNX first.")
-    return model
-
-
-def external_files(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
-    """The files with weights that a model refers to, relative to its own.
-
-    Raises:
-        ImportRefused: one is absent, or lies (or leads by a link) outside the folder of the model.
-    """
-    folder = path.parent.resolve()
-    found: set[str] = set()
-    for tensor in _tensors(model.graph):
-        if not external_data_helper.uses_external_data(tensor):
-            continue
-        name = external_data_helper.ExternalDataInfo(tensor).location
-        file = Path(os.path.normpath(folder / name))
-        if not name or Path(name).is_absolute() or not file.is_relative_to(folder) or file.resolve() != file:
-            raise ImportRefused(
-                f"{path.name} takes weights from {name!r}, outside its own folder.",
-                hint="Put the file beside the model, or export it with the weights inside.",
-            )
-        if not file.is_file():
-            raise ImportRefused(f"{path.name} takes weights from {name!r}, which is not there.")
-        found.add(file.relative_to(folder).as_posix())
-    return tuple(sorted(found))
-
-
-def opset(model: onnx.ModelProto) -> int:
-    """The version of the standard operators."""
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-
-
-def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
-    """A declared input or output.
-
-    Raises:
-        ImportRefused: it is a sequence, a map or strings.
-    """
-    tensor = value.type.tensor_type
-    if value.type.WhichOneof("value") != "tensor_type" or tensor.elem_type == TensorProto.STRING:
-        raise ImportRefused(f"{value.name!r} is not a tensor of numbers.")
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    return TensorSpec(name=value.name, dtype=dtype, shape=_declared(value) or ())
 
 
 class Graph:
@@ -221,7 +138,7 @@ class Graph:
         except shape_inference.InferenceError as error:
             raise ImportRefused(f"The model's shapes contradict each other: {str(error).splitlines()[0]}.") from error
         every = [*model.graph.input, *model.graph.value_info, *model.graph.output]
-        found = {value.name: shape for value in every if (shape := _declared(value)) is not None}
+        found = {value.name: shape for value in every if (shape := declared_shape(value)) is not None}
         return found | {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
 
     def put_frames_in_front(self, spec: FrameInput, how: Preprocessing, fixed: int | None) -> None:
@@ -286,30 +203,8 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Every node of a graph, those of its inner graphs included."""
     for node in graph.node:
         yield node
-        for inner in _inner_graphs(node):
+        for inner in inner_graphs(node):
             yield from _nodes(inner)
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """Every constant of a graph, those of its inner graphs included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
-        for inner in _inner_graphs(node):
-            yield from _tensors(inner)
-
-
-def _inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        yield from [attribute.g] if attribute.HasField("g") else attribute.graphs
-
-
-def _declared(value: onnx.ValueInfoProto) -> Shape | None:
-    if not value.type.tensor_type.HasField("shape"):
-        return None
-    dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in dims)
 
 
 def _set_shape(value: onnx.ValueInfoProto, dims: Sequence[int]) -> None:

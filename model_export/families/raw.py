@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model_export import graph
 from model_export.bundle import MODEL
 from model_export.check import SIZES, is_invariant, rows
 from model_export.errors import ImportRefused
 from model_export.manifest import Batch, TensorSpec
+from model_export.onnx_file import external_files, read_skeleton
 from model_export.session import Session
 
 Array = npt.NDArray[Any]
@@ -47,7 +47,7 @@ def take_untouched(file: Path) -> Untouched:
     Raises:
         ImportRefused: not a graph that ONNX Runtime loads, or weights outside its folder.
     """
-    names = graph.external_files(graph.read_skeleton(file), file)
+    names = external_files(read_skeleton(file), file)
     if MODEL in names:
         raise ImportRefused(f"{file.name} keeps its weights in a file called {MODEL}.", hint="Give it another name.")
     session = Session(file, name=file.name)

@@ -1,0 +1,143 @@
+"""Small ONNX models and bundles, built in the test that needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from model_export import golden
+from model_export.bundle import Bundle
+from model_export.manifest import FrameInput, Manifest, Provenance, Suppression, Task, TensorSpec
+
+SIDE = 64
+CLASSES = 3
+CELLS = 64 + 16 + 4
+"""Of the grids for strides 8, 16 and 32 on 64 × 64 pixels."""
+
+
+def model(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, list[Any]],
+    outputs: dict[str, list[Any]],
+    constants: dict[str, Any] | None = None,
+    *,
+    opset: int = 17,
+    dtype: int = TensorProto.FLOAT,
+    ir_version: int = 8,
+    constants_are_inputs: bool = False,
+) -> onnx.ModelProto:
+    """A model; `inputs` and `outputs` are name → shape."""
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()]
+    values = [helper.make_tensor_value_info(name, dtype, shape) for name, shape in inputs.items()]
+    if constants_are_inputs:
+        values += [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in tensors]
+    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
+    graph = helper.make_graph(nodes, "test", values, results, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
+
+
+def yolox_like(
+    *,
+    batch: Any = 1,
+    opset: int = 11,
+    sigmoid: bool = True,
+    stuck: bool = False,
+    decoded: bool = False,
+    dtype: int = TensorProto.FLOAT,
+) -> onnx.ModelProto:
+    """Random weights in the shape of YOLOX, for pictures of 64 × 64: output [batch, 84, 8], three classes.
+
+    Its reshapes hold the size of the batch as constants, its constants stand among the inputs as old exporters had it.
+
+    Args:
+        stuck: it also joins a constant that has the batch's size, so that it runs at that size alone.
+        decoded: its boxes are already in pixels.
+    """
+    random = np.random.default_rng(7)
+    rows = batch if isinstance(batch, int) else 1
+    columns = 5 + CLASSES
+    nodes, constants, parts = [], {"shape": np.array([rows, columns, -1])}, []
+    numbers = helper.tensor_dtype_to_np_dtype(dtype)
+    for stride in (8, 16, 32):
+        weights = random.normal(0, 0.0005 * 8 / stride, (columns, 3, stride, stride))
+        weights -= weights.mean(axis=(1, 2, 3), keepdims=True)
+        constants[f"w{stride}"] = weights.astype(numbers)
+        constants[f"b{stride}"] = random.normal(-0.3, 0.7, columns).astype(numbers)
+        nodes += [
+            helper.make_node("Conv", ["images", f"w{stride}", f"b{stride}"], [f"c{stride}"], strides=[stride, stride]),
+            helper.make_node("Reshape", [f"c{stride}", "shape"], [f"r{stride}"], name=f"reshape{stride}"),
+        ]
+        parts.append(f"r{stride}")
+    nodes += [
+        helper.make_node("Concat", parts, ["joined"], axis=2),
+        helper.make_node("Transpose", ["joined"], ["rows"], perm=[0, 2, 1]),
+        helper.make_node("Slice", ["rows", "zero", "four", "two"], ["shift"]),
+        helper.make_node("Slice", ["rows", "four", "end", "two"], ["logits"]),
+        helper.make_node("Sigmoid" if sigmoid else "Identity", ["logits"], ["scores"]),
+        helper.make_node("Exp" if decoded else "Identity", ["shift"], ["boxes"]),
+        helper.make_node("Concat", ["boxes", "scores"], ["output"], axis=2),
+    ]
+    constants |= {"zero": np.array([0]), "four": np.array([4]), "two": np.array([2]), "end": np.array([columns])}
+    if stuck:
+        constants["rest"] = np.zeros((rows, CELLS, 1), numbers)
+        nodes[-1].output[0] = "almost"
+        nodes += [
+            helper.make_node("Concat", ["almost", "rest"], ["wide"], axis=2),
+            helper.make_node("Slice", ["wide", "zero", "end", "two"], ["output"]),
+        ]
+    built = model(
+        nodes,
+        {"images": [batch, 3, SIDE, SIDE]},
+        {"output": [batch, CELLS, columns]},
+        constants,
+        opset=opset,
+        dtype=dtype,
+        ir_version=7,
+        constants_are_inputs=True,
+    )
+    built.graph.output[0].type.tensor_type.elem_type = dtype
+    return built
+
+
+def doubling(batch: Any = "batch") -> onnx.ModelProto:
+    """Two tensors in, their names kept: y = 2 x, z = x + w."""
+    nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Add", ["x", "w"], ["z"])]
+    return model(nodes, {"x": [batch, 4], "w": [batch, 4]}, {"y": [batch, 4], "z": [batch, 4]})
+
+
+def saved(proto: onnx.ModelProto, folder: Path, name: str = "model.onnx") -> Path:
+    """Write a model to a file."""
+    path = folder / name
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def detect_manifest(*, name: str = "tiny", version: int = 1, suppression: Suppression | None = None) -> Manifest:
+    """Of a detector for 8 × 8 pixels with three candidates."""
+    return Manifest(
+        name=name,
+        version=version,
+        task=Task.DETECT,
+        family="test",
+        input=FrameInput(width=8, height=8),
+        inputs=(TensorSpec(name="frames", dtype="uint8", shape=(None, 8, 8, 3)),),
+        outputs=(
+            TensorSpec(name="boxes", dtype="float32", shape=(None, 3, 4)),
+            TensorSpec(name="scores", dtype="float32", shape=(None, 3)),
+            TensorSpec(name="class_ids", dtype="int64", shape=(None, 3)),
+        ),
+        labels=("car", "person"),
+        suppression=suppression,
+        provenance=Provenance(tool="test"),
+    )
+
+
+def written(root: Path, *, name: str = "tiny", version: int = 1, content: bytes = b"graph") -> Bundle:
+    """A bundle in a repository's folder, with a file that is no model but has its name."""
+    sample = golden.encode({"frames": np.zeros((1, 8, 8, 3), np.uint8)}, {"scores": np.zeros((1, 3), np.float32)})
+    files: dict[str, bytes | Path] = {"model.onnx": content, "golden.npz": sample}
+    return Bundle.write(root / name / str(version), detect_manifest(name=name, version=version), files)

@@ -1,0 +1,267 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_like
+from onnx import TensorProto, helper
+
+from model_export.check import frames, joined, prove_parity
+from model_export.conversion import Converted, Wishes, convert
+from model_export.errors import ImportRefused
+from model_export.families.family import Reading
+from model_export.families.yolox import FAMILY, Yolox
+from model_export.graph import Graph
+from model_export.manifest import FrameInput, Resize, TensorSpec
+from model_export.onnx_file import read
+from model_export.preprocessing import Colour, Layout, Preprocessing
+from model_export.session import Session
+
+Arrays = Mapping[str, Any]
+
+
+def converted(proto: onnx.ModelProto, folder: Path, wishes: Wishes | None = None) -> tuple[Converted, list[str]]:
+    said: list[str] = []
+    return convert(saved(proto, folder), FAMILY, wishes or Wishes(), said.append), said
+
+
+def plain_decode(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [84, 4] and scores [84, 3] of one picture, cell by cell."""
+    boxes, scores, row = [], [], 0
+    for stride in (8, 16, 32):
+        for y in range(SIDE // stride):
+            for x in range(SIDE // stride):
+                dx, dy, dw, dh, sure, *kinds = raw[row].tolist()
+                centre, size = ((x + dx) * stride, (y + dy) * stride), (np.exp(dw) * stride, np.exp(dh) * stride)
+                boxes.append([c + sign * s / 2 for sign in (-1, 1) for c, s in zip(centre, size, strict=True)])
+                scores.append([sure * kind for kind in kinds])
+                row += 1
+    return np.array(boxes), np.array(scores)
+
+
+def test_a_yolox_answers_in_standard_outputs_what_its_raw_output_says(tmp_path: Path) -> None:
+    untouched = yolox_like()
+    done, _ = converted(untouched, tmp_path)
+    # Without padding or plain areas, whose cells would score alike.
+    picture = np.random.default_rng(5).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
+
+    answer = Session(done.model, name="m").run({"frames": picture})
+
+    raw = Session(untouched.SerializeToString(), name="u").run(
+        {"images": picture.astype(np.float32).transpose(0, 3, 1, 2)}
+    )
+    boxes, scores = plain_decode(raw["output"][0])
+    order = np.argsort(-scores.max(axis=1))
+    assert scores.max() > 0.3
+    np.testing.assert_allclose(answer["scores"][0], scores.max(axis=1)[order], rtol=1e-5)
+    np.testing.assert_allclose(answer["boxes"][0], boxes[order], rtol=1e-4, atol=1e-3)
+    assert answer["class_ids"][0].tolist() == scores.argmax(axis=1)[order].tolist()
+
+
+def test_what_is_declared_is_what_comes(tmp_path: Path) -> None:
+    done, _ = converted(yolox_like(), tmp_path)
+    session = Session(done.model, name="m")
+
+    assert session.inputs == done.inputs == (TensorSpec(name="frames", dtype="uint8", shape=(None, SIDE, SIDE, 3)),)
+    assert session.outputs == done.outputs
+    assert done.outputs[0].shape == (None, CELLS, 4)
+    assert done.reading.classes == CLASSES
+
+
+def test_old_models_are_brought_to_opset_17(tmp_path: Path) -> None:
+    done, said = converted(yolox_like(opset=11), tmp_path)
+    proto = onnx.load_from_string(done.model)
+
+    assert proto.opset_import[0].version == 17
+    assert [value.name for value in proto.graph.input] == ["frames"]
+    assert "Opset 11 becomes 17." in said
+
+
+def test_newer_opsets_stay(tmp_path: Path) -> None:
+    done, said = converted(yolox_like(opset=19), tmp_path)
+
+    assert onnx.load_from_string(done.model).opset_import[0].version == 19
+    assert not any("Opset" in line for line in said)
+
+
+def test_a_batch_written_into_constants_becomes_free(tmp_path: Path) -> None:
+    done, said = converted(yolox_like(batch=1), tmp_path)
+    session, pictures = Session(done.model, name="m"), frames(done.spec, 5)
+
+    together = session.run({"frames": pictures})
+
+    alone = joined([session.run({"frames": pictures[i : i + 1]}) for i in range(5)])
+    assert done.batch.fixed is None
+    assert done.batch.invariant
+    assert "Constants that held the size of the batch, rewritten: 3." in said
+    assert all(together[name].tobytes() == alone[name].tobytes() for name in together)
+
+
+def test_a_batch_of_several_becomes_free_too(tmp_path: Path) -> None:
+    done, _ = converted(yolox_like(batch=4), tmp_path)
+
+    assert done.batch.fixed is None
+
+
+def test_a_batch_that_is_declared_free_and_written_into_constants_becomes_free(tmp_path: Path) -> None:
+    done, said = converted(yolox_like(batch="n"), tmp_path)
+
+    assert done.batch.fixed is None
+    assert any("rewritten: 3" in line for line in said)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_batch_that_cannot_be_free_stays(tmp_path: Path, batch: int) -> None:
+    done, said = converted(yolox_like(batch=batch, stuck=True), tmp_path)
+
+    answer = Session(done.model, name="m").run({"frames": frames(done.spec, batch)})
+
+    assert done.batch.fixed == batch
+    assert done.inputs[0].shape == (batch, SIDE, SIDE, 3)
+    assert done.outputs[1].shape == answer["scores"].shape == (batch, CELLS)
+    assert len(done.samples[0]["frames"]) == batch
+    assert any(line.startswith(f"The batch stays {batch}; it cannot be free:") for line in said)
+
+
+def test_declaring_another_shape_is_not_enough_and_parity_says_so(tmp_path: Path) -> None:
+    """What a converter does that trusts the declared shapes alone: it loads, and answers for one of three pictures."""
+    path = saved(yolox_like(), tmp_path)
+    graph = Graph(read(path))
+    spec = FrameInput(width=SIDE, height=SIDE)
+    graph.put_frames_in_front(spec, Preprocessing(), None)
+    naive = graph.seal([TensorSpec(name="net/output", dtype="float32", shape=(None, None, 5 + CLASSES))])
+    pictures = frames(spec, 3)
+    untouched = Session(path, name="u")
+    rows = [untouched.run({"images": Preprocessing().apply(pictures[i : i + 1])}) for i in range(3)]
+    expected = {"net/output": joined(rows)["output"]}
+
+    prove_parity(expected, Session(naive, name="the converted model"), {"frames": pictures}, (1,), against="the file")
+    with pytest.raises(ImportRefused, match=r"In a batch of 3 .* has shape \[1, 252, 8\] instead of \[3, 84, 8\]"):
+        prove_parity(
+            expected, Session(naive, name="the converted model"), {"frames": pictures}, (3,), against="the file"
+        )
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A head whose two writings differ by a pixel."""
+
+    head: Any
+
+    def append(self, graph: Graph) -> tuple[TensorSpec, ...]:
+        return self.head.append(graph)
+
+    def decode(self, raw: Arrays) -> dict[str, Any]:
+        said = self.head.decode(raw)
+        return said | {"boxes": said["boxes"] + np.float32(1)}
+
+
+class ShiftedYolox(Yolox):
+    def read(self, raw: Arrays, spec: FrameInput) -> Reading:
+        reading = super().read(raw, spec)
+        return Reading(Shifted(reading.head), reading.classes, reading.suppression)
+
+
+def test_answers_that_would_change_are_refused_with_the_difference(tmp_path: Path) -> None:
+    path = saved(yolox_like(), tmp_path)
+
+    with pytest.raises(ImportRefused, match=r"In a batch of 1 .* lacks class .* 1 px and 0 in score apart in row 0"):
+        convert(path, ShiftedYolox(), Wishes(), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        Wishes(colour=Colour.RGB, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
+        Wishes(std=(255.0, 255.0, 255.0), resize=Resize.STRETCH, pad=0),
+    ],
+    ids=["torchvision", "0…1"],
+)
+def test_arithmetic_that_is_asked_for_is_done_in_the_graph(tmp_path: Path, wishes: Wishes) -> None:
+    done, _ = converted(yolox_like(), tmp_path, wishes)
+
+    assert done.batch.invariant
+    assert done.spec.resize is (wishes.resize or Resize.LETTERBOX)
+    assert done.spec.pad == (114 if wishes.pad is None else wishes.pad)
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.FLOAT], ids=["half", "single"])
+def test_half_precision_is_read(tmp_path: Path, dtype: int) -> None:
+    done, _ = converted(yolox_like(dtype=dtype), tmp_path)
+
+    assert {spec.dtype for spec in done.outputs} == {"float32", "int64"}
+
+
+def test_boxes_that_are_decoded_already_are_not_decoded_again(tmp_path: Path) -> None:
+    done, _ = converted(yolox_like(decoded=True), tmp_path)
+
+    assert done.batch.fixed is None
+
+
+def test_channels_may_come_last(tmp_path: Path) -> None:
+    proto = yolox_like()
+    node = helper.make_node("Transpose", ["hwc"], ["images"], perm=[0, 3, 1, 2])
+    proto.graph.node.insert(0, node)
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("hwc", TensorProto.FLOAT, [1, SIDE, SIDE, 3]))
+
+    done, _ = converted(proto, tmp_path)
+
+    assert done.batch.fixed is None
+    assert done.spec.width == SIDE
+
+
+def test_a_size_the_graph_leaves_free_is_the_users(tmp_path: Path) -> None:
+    proto = yolox_like()
+    for dim in list(proto.graph.input[0].type.tensor_type.shape.dim)[2:]:
+        dim.dim_param = "side"
+
+    done, _ = converted(proto, tmp_path, Wishes(size=(SIDE, SIDE)))
+
+    assert (done.spec.width, done.spec.height) == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize(
+    ("proto", "wishes", "message"),
+    [
+        (yolox_like(), Wishes(size=(32, 32)), "takes pictures of 64x64, not 32x32"),
+        (yolox_like(), Wishes(layout=Layout.NHWC), "is not nhwc with 3 channels"),
+        (yolox_like(sigmoid=False), Wishes(), r"scores lie in 0…1; this model's do not"),
+        (doubling(), Wishes(), "has 2 inputs; this family takes one"),
+        (
+            model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 8]}, {"y": [1, 8]}),
+            Wishes(),
+            r"'x' is float32 \[1, 8\]; this family takes a picture with 4 axes",
+        ),
+        (
+            model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 3, 64, 64]}, {"y": [1, 3, 64, 64]}),
+            Wishes(),
+            r"YOLOX answers one output \[boxes, 5 \+ classes\]; this model answers y \[3, 64, 64\]",
+        ),
+        (
+            model(
+                [helper.make_node("Reshape", ["x", "s"], ["y"])],
+                {"x": [1, 3, 64, 64]},
+                {"y": [1, 1536, 8]},
+                {"s": np.array([1, 1536, 8])},
+            ),
+            Wishes(),
+            "At 64x64 YOLOX answers 84 or 85 boxes, this model 1536",
+        ),
+        (
+            model([helper.make_node("Nonsense", ["x"], ["y"])], {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]}),
+            Wishes(),
+            "ONNX Runtime .* cannot load model.onnx: .*Nonsense",
+        ),
+    ],
+    ids=["size", "layout", "logits", "inputs", "axes", "output", "boxes", "operator"],
+)
+def test_what_is_not_of_the_family_is_refused_in_a_sentence(
+    tmp_path: Path, proto: onnx.ModelProto, wishes: Wishes, message: str
+) -> None:
+    with pytest.raises(ImportRefused, match=message) as refused:
+        converted(proto, tmp_path, wishes)
+    assert "\n" not in refused.value.message
+    assert refused.value.message.endswith(".")
