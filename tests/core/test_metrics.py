@@ -1,0 +1,95 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from server.core.metrics import Metrics, ModelRow
+from server.core.metrics_page import JOBS_ROW, MODEL_ROWS, SECONDS, STAGES, Page
+from server.domain.event import EventType
+from server.domain.outcome import Outcome
+
+
+@pytest.fixture
+def page():
+    return Page(bytearray(Page.bytes_for(3)), 3)
+
+
+@pytest.fixture
+def metrics(page):
+    return Metrics(page, version="1.2.3", jobs=lambda: {"running": 2}, storage=lambda: ({"jobs": 10}, 99))
+
+
+def samples(metrics):
+    found = {}
+    for family in text_string_to_metric_families(metrics.scrape().decode()):
+        for sample in family.samples:
+            found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def test_the_regions_of_all_processes_are_added_up(page, metrics):
+    for writer in range(3):
+        page.recorder(writer).frames(JOBS_ROW, Outcome.ANALYSED, 2)
+    page.recorder(1).frames(JOBS_ROW, Outcome.SAMPLED_OUT)
+    found = samples(metrics)
+    labels = (("source", "job"), ("stream", ""))
+    assert found["vidserve_frames_total", (("outcome", "analysed"), *labels)] == 6
+    assert found["vidserve_frames_total", (("outcome", "sampled_out"), *labels)] == 1
+
+
+def test_every_outcome_is_there_from_the_first_scrape(metrics):
+    outcomes = {dict(labels)["outcome"] for name, labels in samples(metrics) if name == "vidserve_frames_total"}
+    assert outcomes == {outcome.value for outcome in Outcome}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_a_histogram_whose_buckets_hold_their_bound(page, metrics, stage):
+    recorder = page.recorder(0)
+    for seconds in (0.0001, 0.001, 0.0011, 99.0):
+        recorder.stage(stage, seconds)
+    found = samples(metrics)
+    cumulative = {
+        dict(labels)["le"]: value
+        for (name, labels), value in found.items()
+        if name == "vidserve_stage_seconds_bucket" and ("stage", stage) in labels
+    }
+    assert len(cumulative) == len(SECONDS) + 1
+    assert [cumulative[le] for le in ("0.0005", "0.001", "0.0025", "10", "+Inf")] == [1, 2, 3, 3, 4]
+    assert found["vidserve_stage_seconds_sum", (("stage", stage),)] == pytest.approx(99.0022)
+    assert found["vidserve_stage_seconds_count", (("stage", stage),)] == 4
+
+
+def test_a_models_row_bears_its_labels_and_its_info_only_while_it_is_loaded(page, metrics):
+    info = {"provider": "cpu", "precision": "fp32", "sha256": "ab"}
+    metrics.rows.models[5] = ModelRow("yolox", "2", info)
+    recorder = page.recorder(0)
+    recorder.batch(5, 3, "idle")
+    recorder.inference(5, 0.02)
+    recorder.inference_error(5, "stale_frame")
+    recorder.queue_depth(5, 7)
+    who = (("model", "yolox"), ("version", "2"))
+    found = samples(metrics)
+    assert found["vidserve_batch_size_sum", who] == 3
+    assert found["vidserve_batch_closed_total", (who[0], ("reason", "idle"), who[1])] == 1
+    assert found["vidserve_inference_seconds_count", who] == 1
+    assert found["vidserve_inference_errors_total", (who[0], ("reason", "stale_frame"), who[1])] == 1
+    assert found["vidserve_queue_depth", who] == 7
+    assert any(name == "vidserve_model_info" for name, _ in found)
+    metrics.rows.models[5] = ModelRow("yolox", "2")
+    found = samples(metrics)
+    assert not any(name in ("vidserve_model_info", "vidserve_queue_depth") for name, _ in found)
+    assert found["vidserve_batch_size_sum", who] == 3
+
+
+def test_a_row_that_changes_hands_begins_at_zero(page):
+    page.recorder(1).batch(MODEL_ROWS - 1, 4, "full")
+    page.forget_model(MODEL_ROWS - 1)
+    assert page.batch_size(MODEL_ROWS - 1).sum == 0
+
+
+def test_events_jobs_storage_and_build_are_told(page, metrics):
+    page.recorder(2).event(EventType.TRACK_STARTED)
+    found = samples(metrics)
+    assert found["vidserve_events_total", (("type", "track_started"),)] == 1
+    assert found["vidserve_jobs", (("state", "running"),)] == 2
+    assert found["vidserve_storage_bytes", (("kind", "jobs"),)] == 10
+    assert found["vidserve_storage_free_bytes", ()] == 99
+    assert found["vidserve_build_info", (("version", "1.2.3"),)] == 1
