@@ -1,0 +1,228 @@
+"""The command `vidserve`: what can be called, with which options. What a command does is in `server.commands`.
+
+Packages below the server add commands by the entry point group `vidserve.commands` (name → Typer app). They, and what
+our own commands need, are imported when they are called, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from model_export.errors import VidserveError
+
+if TYPE_CHECKING:
+    from server.core.configuration import Configuration
+    from server.core.settings import Settings
+
+GROUP = "vidserve.commands"
+
+
+class Commands(TyperGroup):
+    """Our commands and those that joined; the latter are imported only to be run."""
+
+    _listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._joined()})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        joined = self._joined().get(cmd_name)
+        if own is not None or joined is None:
+            return own
+        if self._listing:
+            return TyperGroup(name=cmd_name, help=_summary(joined))
+        command = typer.main.get_command(joined.load())
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
+
+    def _joined(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _summary(point: EntryPoint) -> str:
+    """The first line of a module's documentation, read and not imported; without the "`vidserve NAME`: " before it."""
+    spec = find_spec(point.module)
+    if spec is None or spec.origin is None:
+        return ""
+    line = (ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    text = line.removeprefix(f"`vidserve {point.name}`: ")
+    return text[:1].upper() + text[1:]
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Video in, what it shows out: a server for real-time video analytics.\n\n"
+    "Try it: `vidserve analyze VIDEO`. Run it: `vidserve serve`. Something wrong? `vidserve doctor`.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+app.add_typer(config_app, name="config")
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data folder: database, uploads, results, `models/`.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="The settings file; else `vidserve.toml` here, else in the data folder."
+    ),
+]
+HostOption = Annotated[str | None, typer.Option(help="The address to listen at; 127.0.0.1 if left out.")]
+PortOption = Annotated[int | None, typer.Option(help="The port to listen at; 8000 if left out, 0 takes a free one.")]
+
+
+def _configuration(config: Path | None = None, **flags: Any) -> Configuration[Settings]:
+    from server.core.configuration import load
+    from server.core.settings import Settings
+
+    return load(Settings, flags=flags, environ=os.environ, config=config)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vidserve {version('vidserve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def vidserve(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: HostOption = None,
+    port: PortOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond this machine although nobody is asked who they are.")
+    ] = False,
+) -> None:
+    """Run the server until Ctrl-C.
+
+    POST a video to `/v1/jobs`; `/docs` describes every call.
+    """
+    from server.commands.serve import run
+
+    run(_configuration(config, host=host, port=port, data=data).settings, insecure=insecure)
+
+
+@app.command()
+def analyze(
+    videos: Annotated[
+        list[str],
+        typer.Argument(metavar="VIDEO...", help="Files, folders (their videos), globs such as 'cam/*.mp4', URLs."),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="`name` or `name@version`; the default model if left out.", metavar="NAME")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="What counts as found; the model's own threshold if left out.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Only these, between commas: car,truck.", metavar="A,B")] = None,
+    sample_fps: Annotated[
+        float | None, typer.Option(min=0.001, max=1000, help="Frames analysed per second of video; all if left out.")
+    ] = None,
+    track: Annotated[
+        bool | None, typer.Option("--track/--no-track", help="Give objects an id that lasts.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="Write a row a frame: a file for one video, a folder for several, `-` for standard output.",
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="ndjson|csv|coco|mot", help="Of the output; else by the file's ending."),
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Analyse videos without a server.
+
+    The exit status is 1 if any of them failed.
+    """
+    from server.commands.analyze import Wish, run
+
+    wish = Wish.of(model, confidence, labels, sample_fps, track, output, form)
+    raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings))
+
+
+@config_app.command()
+def check(
+    host: HostOption = None, port: PortOption = None, data: DataOption = None, config: ConfigOption = None
+) -> None:
+    """Print every setting as it is in effect, and where it came from."""
+    from server.commands.config import show
+
+    show(_configuration(config, host=host, port=port, data=data))
+
+
+@app.command()
+def doctor(
+    host: HostOption = None, port: PortOption = None, data: DataOption = None, config: ConfigOption = None
+) -> None:
+    """Say what this machine can do, what is missing, and what to do about it.
+
+    The exit status is 1 if the server cannot run here.
+    """
+    from server.commands.doctor import run
+
+    raise typer.Exit(run(_configuration(config, host=host, port=port, data=data).settings))
+
+
+@app.command(hidden=True)
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End by itself after the sample video.")] = False,
+    port: Annotated[int, typer.Option(help="The first port to try.")] = 8000,
+    data: Annotated[Path, typer.Option(help="The demo's data folder.")] = Path("demo-data"),
+) -> None:
+    """Start the server, send it the sample video, show what it found, say what to try next."""
+    from server.commands.demo import run
+
+    raise typer.Exit(run(first_port=port, data=data, once=once))
+
+
+def main() -> None:
+    """Run a command; what a user can be told about is one message and not a trace."""
+    try:
+        app()
+    except VidserveError as error:
+        from server.commands.complaint import complain
+
+        complain(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""`vidserve serve`: the server from its first line to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import uvicorn
+from rich.console import Console
+
+from model_export.errors import VidserveError
+from server.app import create_app
+from server.commands.address import AddressRefused, is_loopback, listen, url_of
+from server.core.log import LogConfig, configure
+from server.core.settings import Settings
+from server.domain.model import ModelState, ModelStatus
+from server.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+# Requests that wait for a job would otherwise hold up the end.
+_GRACE_S = 1
+_FORCED = 130
+_PROBES = ("/health/", "/livez", "/readyz", "/metrics")
+
+WhenReady = Callable[[Runtime, str], Awaitable[bool]]
+"""Called with the runtime and the server's URL once it is ready; False ends the server."""
+
+
+def run(settings: Settings, *, insecure: bool) -> None:
+    """Serve until a signal; returns when everything has ended.
+
+    Raises:
+        AddressRefused: the address is taken, or open to others.
+        VidserveError: the server cannot start.
+    """
+    if not is_loopback(settings.host) and not insecure:
+        raise AddressRefused(
+            f"At {settings.host} anybody on the network could use this server, since it asks nobody for a key.",
+            hint="Listen at 127.0.0.1 behind a proxy that knows its users, or add --insecure if the network is yours.",
+        )
+    configure(LogConfig.of(settings.log))
+    asyncio.run(serve(settings, listen(settings.host, settings.port), announce))
+
+
+async def serve(settings: Settings, listener: socket.socket, when_ready: WhenReady) -> None:
+    """Start every process, answer requests, and end everything in order at a signal."""
+    url = url_of(listener)
+    async with _Signals() as signals, Runtime(settings) as runtime:
+        server = _Server(
+            uvicorn.Config(create_app(settings, runtime), log_config=None, timeout_graceful_shutdown=_GRACE_S)
+        )
+        signals.stop = server.stop
+        # It tells of its own start and end, which is not that of the server.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        access = logging.getLogger("uvicorn.access")
+        access.addFilter(_not_a_probe)
+        ready = asyncio.create_task(_when_ready(runtime, url, when_ready, server.stop))
+        try:
+            await server.serve([listener])
+        finally:
+            access.removeFilter(_not_a_probe)
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+            listener.close()
+
+
+async def announce(runtime: Runtime, url: str) -> bool:
+    """Say on standard output where the server is and what it runs."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]vidserve {version('vidserve')}[/] is ready at [bold]{url}[/], documentation at {url}/docs")
+    for line in running(await runtime.models.list()):
+        console.print(line, markup=False)
+    return True
+
+
+def running(models: Sequence[ModelStatus]) -> list[str]:
+    """A line for each model that is loaded: what it runs on, and why that is not what was asked for."""
+    lines = []
+    for model in models:
+        if model.state is ModelState.READY:
+            on = {"cpu": "the CPU", "cuda": "the GPU"}.get(model.provider or "", model.provider)
+            why = f" ({model.provider_reason})" if model.provider_reason else ""
+            lines.append(f"{model.id} runs on {on}{why}")
+    return lines
+
+
+async def _when_ready(runtime: Runtime, url: str, when_ready: WhenReady, stop: Callable[[], None]) -> None:
+    try:
+        await runtime.wait_ready()
+    except VidserveError as error:
+        _log.error("not ready: %s", error)
+        return
+    if not await when_ready(runtime, url):
+        stop()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again when it has ended, before the other processes have."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        """Take no more requests, and end when those under way are answered."""
+        self.should_exit = True
+
+
+class _Signals:
+    """The first signal stops in order; the second ends at once, and the children notice that this process is gone."""
+
+    def __init__(self) -> None:
+        self._received = False
+        self._stop: Callable[[], None] | None = None
+
+    @property
+    def stop(self) -> Callable[[], None] | None:
+        """What the first signal calls."""
+        return self._stop
+
+    @stop.setter
+    def stop(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        if self._received:
+            stop()
+
+    async def __aenter__(self) -> _Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._receive, number)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _receive(self, number: signal.Signals) -> None:
+        if self._received:
+            _log.warning("%s again: ending at once", number.name)
+            os._exit(_FORCED)
+        self._received = True
+        _log.info("%s: stopping", number.name)
+        if self._stop is not None:
+            self._stop()
+
+
+def _not_a_probe(record: logging.LogRecord) -> bool:
+    """Probes and Prometheus ask all the time; when they are answered well, nobody wants to read it."""
+    args = record.args if isinstance(record.args, tuple) else ()
+    return not (len(args) == 5 and str(args[2]).startswith(_PROBES) and args[4] in (200, 503))
