@@ -41,7 +41,7 @@ def build(intake: Intake, lifespan: Lifespan) -> FastAPI:
         redoc_url=None,
     )
     app.state.intake = intake
-    errors.install(app)
+    errors.install(app, openapi.methods)
     for routes in (jobs, results, models, health):
         app.include_router(routes.router)
     _document(app)

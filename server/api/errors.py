@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -74,8 +74,12 @@ def problem_of(error: VidserveError) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Make every error that a route raises a problem."""
+def install(app: FastAPI, methods: Callable[[Request], Sequence[str]]) -> None:
+    """Make every error that a route raises a problem.
+
+    Args:
+        methods: all those of the path that a request asks for; routing itself knows those of one route only.
+    """
 
     @app.exception_handler(VidserveError)
     async def _ours(request: Request, error: VidserveError) -> Response:
@@ -89,6 +93,9 @@ def install(app: FastAPI) -> None:
     async def _plain(request: Request, error: HTTPException) -> Response:
         hints = {404: "GET /docs lists the calls there are.", 405: "The `Allow` header says which methods there are."}
         phrase = HTTPStatus(error.status_code).phrase
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(methods(request)) or headers.get("Allow", "")
         return problem(
             problem_value(
                 error.status_code,
@@ -96,7 +103,7 @@ def install(app: FastAPI) -> None:
                 f"{request.method} {request.url.path}: {phrase.lower()}.",
                 hint=hints.get(error.status_code),
             ),
-            headers=error.headers,
+            headers=headers,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
@@ -128,6 +128,12 @@ def document(app: FastAPI) -> Mapping[str, Any]:
             schemas.pop(name, None)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def methods(request: Request) -> list[str]:
+    """The methods of the path that a request asks for, as far as it is in the document."""
+    template = getattr(request.scope.get("route"), "path", "")
+    return sorted(method.upper() for method in document(request.app)["paths"].get(template, {}))
 
 
 def _example(status: int) -> dict[str, Any]:

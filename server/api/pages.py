@@ -1,4 +1,4 @@
-"""Lists in pages: `limit` and `cursor` in, `next_cursor` out."""
+"""Lists in pages: `limit` and `cursor` in, `next_cursor` out. What a cursor looks like is each list's own affair."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 Item = TypeVar("Item")
 
 
+CURSOR = "`next_cursor` of the page before this one"
+
+
 class PageQuery(BaseModel):
     """Which page of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=200, description="items a page")] = 50
-    cursor: Annotated[
-        str | None, Field(min_length=1, max_length=256, description="`next_cursor` of the page before this one")
-    ] = None
 
 
 class Page(BaseModel, Generic[Item]):

@@ -21,7 +21,7 @@ def parse_body(model: type[Value], body: bytes) -> Value:
         FieldsInvalid: fields are missing, unknown or out of range.
     """
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
@@ -38,7 +38,7 @@ def parse_field(model: type[Value], field: str, text: str) -> Value:
         FieldsInvalid: it is not JSON, or something in it is missing, unknown or out of range.
     """
     try:
-        return model.model_validate_json(text)
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise FieldsInvalid(*field_problems(error.errors(include_url=False), model, under=(field,))) from error
 

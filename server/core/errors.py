@@ -199,8 +199,7 @@ STATUS: dict[str, int] = {
     "url_refused": 422,
     "job_error": 500,
     "job_not_found": 404,
-    # 422 is what the IETF draft on Idempotency-Key asks for.
-    "idempotency_key_conflict": 422,
+    "idempotency_key_conflict": 409,
     "state_conflict": 409,
     "fetch_error": 502,
     "fetch_failed": 502,

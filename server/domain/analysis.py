@@ -20,7 +20,7 @@ class Analysis(BaseModel):
     model: ModelReference | None = Field(
         default=None,
         description="`name` or `name@version`; the server's default model if absent",
-        examples=["yolox-nano"],
+        examples=["moving-objects"],
     )
     sample_fps: float | None = Field(
         default=None, gt=0, le=1000, description="frames analysed per second of media time; every frame if absent"

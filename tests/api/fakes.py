@@ -87,8 +87,8 @@ class FakeJobs:
 
     async def list(self, *, state: JobState | None, limit: int, cursor: str | None) -> tuple[Sequence[Job], str | None]:
         found = [job for job in reversed(self.jobs.values()) if state in (None, job.state)]
-        start = int(cursor or 0)
-        more = str(start + limit) if len(found) > start + limit else None
+        start = int((cursor or "j0")[1:])
+        more = f"j{start + limit}" if len(found) > start + limit else None
         return found[start : start + limit], more
 
     async def cancel(self, job_id: str) -> Job:

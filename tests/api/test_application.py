@@ -91,7 +91,8 @@ def test_a_path_or_method_that_is_not_there_is_a_problem(client):
     assert_problem(client.get("/v1/streams"), 404, "not_found")
     answer = client.delete("/v1/jobs")
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == "GET, POST"
+    assert client.post("/docs").headers["allow"] == "GET"
 
 
 def test_the_documentation_page_needs_no_other_server(client):

@@ -77,7 +77,7 @@ def test_the_same_key_with_another_video_is_a_conflict(site, client):
     headers = {"Idempotency-Key": "k1"}
     client.post("/v1/jobs", files={"file": ("a.mp4", VIDEO)}, headers=headers)
     answer = client.post("/v1/jobs", files={"file": ("a.mp4", b"other")}, headers=headers)
-    assert_problem(answer, 422, "idempotency_key_conflict")
+    assert_problem(answer, 409, "idempotency_key_conflict")
 
 
 def test_a_key_must_be_printable(client):
@@ -93,6 +93,8 @@ def test_a_key_must_be_printable(client):
         ('{"zones": []}', "analysis.zones", "not known"),
         ("{nonsense", "analysis", "not JSON"),
         ("[]", "analysis", "object"),
+        ('{"track": 0}', "analysis.track", "boolean"),
+        ('{"sample_fps": "5"}', "analysis.sample_fps", "number"),
     ],
 )
 def test_a_wrong_analysis_is_refused_by_field(client, analysis, field, said):

@@ -25,7 +25,7 @@ def test_no_code_stands_for_two_errors():
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(JobNotFound, 404), (KeyConflict, 422), (UploadTooLarge, 413), (StorageFull, 507)]
+    ("error", "status"), [(JobNotFound, 404), (KeyConflict, 409), (UploadTooLarge, 413), (StorageFull, 507)]
 )
 def test_an_error_has_the_status_of_its_code(error, status):
     assert status_of(error("It is so.")) == status
@@ -39,3 +39,14 @@ def test_an_error_without_an_entry_has_the_status_of_its_ancestor():
         code = "strange"
 
     assert (status_of(Lost("Lost.")), status_of(Strange("Strange."))) == (404, 500)
+
+
+def test_the_documented_status_of_a_code_is_its_status():
+    said = {}
+    for line in (ROOT / "docs" / "api.md").read_text().splitlines():
+        if found := re.match(r"\| (\d{3}) \| (.*) \|$", line):
+            said |= {code: int(found[1]) for code in re.findall(r"`([a-z]+_[a-z_]+)`", found[2])}
+    assert said
+    # What routing and readiness say is no error of the tree.
+    ours = set(said) - {"not_found", "method_not_allowed", "not_ready"}
+    assert {code: said[code] for code in ours} == {code: STATUS.get(code) for code in ours}

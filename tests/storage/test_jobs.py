@@ -110,7 +110,7 @@ def test_pages_of_one_state(store):
     assert [job.id for job in (*page, *rest)] == ["job3", "job1"]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "ü", "am9iczox!", "am9iczotMQ", "bW9kZWxzOjE", "9" * 300])
+@pytest.mark.parametrize("cursor", ["", "x", "ü", "j", "j-1", "j1 ", "k1", "j٣", "j" + "9" * 19])
 def test_a_cursor_that_was_never_given_is_refused(store, cursor):
     with pytest.raises(FieldsInvalid, match="cursor"):
         store.page(cursor=cursor)

@@ -11,9 +11,10 @@ from server.api.deps import IntakeDep, JobId, JobsDep, KeyDep
 from server.api.job_request import BODY, read_json, read_upload
 from server.api.multipart import FORM, media_type
 from server.api.openapi import answered, problems
-from server.api.pages import Page, PageQuery
+from server.api.pages import CURSOR, Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.job import Job, JobState
+from server.storage.jobs import CURSOR_PATTERN
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -23,7 +24,7 @@ _KEY_PARAMETER = {
     "in": "header",
     "required": False,
     "description": "Any text of yours, say a UUID. A second call with the same key, video and analysis gives the first "
-    "one's job, for as long as that is kept; with another video or analysis it is refused (422).",
+    "one's job, for as long as that is kept; with another video or analysis it is refused (409).",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 _LOCATION = {"Location": {"description": "the job's path", "schema": {"type": "string"}}}
@@ -38,6 +39,7 @@ _REPLAYED = {
 class JobsQuery(PageQuery):
     """Which jobs."""
 
+    cursor: Annotated[str | None, Field(pattern=f"^{CURSOR_PATTERN}$", description=CURSOR)] = None
     state: Annotated[JobState | None, Field(description="only jobs in this state")] = None
 
 
@@ -58,7 +60,11 @@ class JobQuery(BaseModel):
     summary="Analyse a video",
     responses={
         202: answered("The job, waiting for its turn.", headers={**_LOCATION, **_REPLAYED}),
-        **problems(400, 404, 413, 415, 422, 503, 507, s404="There is no model with this name."),
+        **problems(
+            *(400, 404, 409, 413, 415, 422, 503, 507),
+            s404="There is no model with this name.",
+            s409="The Idempotency-Key was used for another video or analysis.",
+        ),
     },
     openapi_extra={"requestBody": BODY, "parameters": [_KEY_PARAMETER]},
 )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_export.errors import ManifestInvalid
-from model_export.manifest import parse_reference
+from model_export.manifest import NAME_PATTERN, parse_reference
 from server.api.deps import ModelsDep, Reference
 from server.api.job_request import read_body
 from server.api.multipart import FORM, OVERHEAD, content_length, media_type, read_form
 from server.api.openapi import problems, reference
-from server.api.pages import Page, PageQuery
+from server.api.pages import CURSOR, Page, PageQuery
+from server.api.validation import parse_body
 from server.core.errors import ContentTypeUnsupported, FieldProblem, FieldsInvalid, UploadTooLarge
 from server.domain.analysis import Label
 from server.domain.model import ModelStatus
@@ -23,6 +21,7 @@ from server.domain.model import ModelStatus
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 _PICTURE_BYTES = 32 * 1024 * 1024
+_JSON_BYTES = 1024
 _NO_MODEL = "There is no such model or version."
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE: dict[str, Any] = {
@@ -43,12 +42,24 @@ _PICTURE: dict[str, Any] = {
 }
 
 
+class ModelsQuery(PageQuery):
+    """Which models."""
+
+    cursor: Annotated[str | None, Field(pattern=f"^{NAME_PATTERN}@[1-9][0-9]{{0,8}}$", description=CURSOR)] = None
+
+
 class Default(BaseModel):
     """Which version is to serve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = Field(ge=1, examples=[2])
+    version: int = Field(ge=1, examples=[1])
+
+
+_DEFAULT: dict[str, Any] = {
+    "description": "Not needed where the name says `@version`.",
+    "content": {"application/json": {"schema": Default.model_json_schema()}},
+}
 
 
 class PredictQuery(BaseModel):
@@ -77,15 +88,15 @@ class _Memory:
 
 
 @router.get("", response_model_exclude_none=True, summary="List models", responses=problems(422))
-async def page(query: Annotated[PageQuery, Query()], models: ModelsDep) -> Page[ModelStatus]:
+async def page(query: Annotated[ModelsQuery, Query()], models: ModelsDep) -> Page[ModelStatus]:
     """Every version of every model in the repository, by name and version."""
-    after = _position(query.cursor) if query.cursor is not None else ("", 0)
+    name, version = parse_reference(query.cursor) if query.cursor is not None else ("", None)
     rest = sorted(
-        (one for one in await models.list() if (one.name, one.version) > after),
+        (one for one in await models.list() if (one.name, one.version) > (name, version or 0)),
         key=lambda one: (one.name, one.version),
     )
     items = rest[: query.limit]
-    return Page(items=items, next_cursor=_cursor(items[-1]) if len(rest) > len(items) else None)
+    return Page(items=items, next_cursor=items[-1].id if len(rest) > len(items) else None)
 
 
 @router.get(
@@ -103,17 +114,16 @@ async def get(name: Reference, models: ModelsDep) -> ModelStatus:
     "/{name}/default",
     response_model_exclude_none=True,
     summary="Choose the version that serves",
-    responses=problems(404, 422, 503, s404=_NO_MODEL),
+    responses=problems(400, 404, 413, 422, 503, s404=_NO_MODEL),
+    openapi_extra={"requestBody": _DEFAULT},
 )
-async def set_default(
-    name: Reference,
-    models: ModelsDep,
-    default: Annotated[Default | None, Body(description="not needed where the name says `@version`")] = None,
-) -> ModelStatus:
+async def set_default(request: Request, name: Reference, models: ModelsDep) -> ModelStatus:
     """The version that answers from now on when just the name is asked for. It is verified and warm before it takes
     over; running jobs end with the version that they began with. Setting the old one again is the way back.
     """
     plain, version = parse_reference(name)
+    body = await read_body(request, limit=_JSON_BYTES)
+    default = parse_body(Default, body) if body.strip() else None
     if default is not None and version is not None and default.version != version:
         raise FieldsInvalid(FieldProblem("version", f"it is {default.version} in the body and {version} in the path."))
     wanted = version if default is None else default.version
@@ -195,19 +205,3 @@ async def _read_picture(request: Request) -> bytes:
 
 def _too_large() -> UploadTooLarge:
     return UploadTooLarge(f"The picture is larger than {_PICTURE_BYTES} bytes.", hint="Send a smaller picture.")
-
-
-def _cursor(last: ModelStatus) -> str:
-    return base64.urlsafe_b64encode(last.id.encode()).decode().rstrip("=")
-
-
-def _position(cursor: str) -> tuple[str, int]:
-    try:
-        plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
-        name, version = parse_reference(plain)
-    except (binascii.Error, ValueError, ManifestInvalid) as error:
-        raise FieldsInvalid(
-            FieldProblem("cursor", "it is not a cursor of this list."),
-            hint="Send `next_cursor` of the last answer as it came.",
-        ) from error
-    return name, version or 0
