@@ -42,8 +42,12 @@ class EngineSettings(_Section):
     )
     threads: int = Field(default=1, ge=1, le=256, description="threads of each session")
     max_batch: int = Field(default=8, ge=1, le=256, description="the most frames that are run together")
-    max_delay_ms: float = Field(
-        default=2.0, ge=0, le=1000, description="how long a frame may wait for others to fill a batch, in milliseconds"
+    max_delay_ms: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="how long a frame may wait for others to fill a batch, in milliseconds; if absent 2 on a GPU and 0 "
+        "on a CPU, where waiting gains nothing",
     )
     provider: Provider = Field(
         default="auto", description="what models run on: `auto` takes CUDA where it works, else the CPU"
@@ -63,11 +67,17 @@ class WorkersSettings(_Section):
     """`[workers]`: the processes that decode video and follow objects."""
 
     count: int = Field(
-        default_factory=lambda: max(1, min(8, cores() // 2)), ge=1, le=64, description="worker processes"
+        default_factory=lambda: max(2, min(8, cores() // 2)),
+        ge=1,
+        le=64,
+        description="worker processes; a video that crashes its decoder takes one of them",
     )
     jobs_each: int = Field(default=4, ge=1, le=64, description="jobs that one worker runs at a time")
     shm_mb: int = Field(
-        default=48, ge=8, le=16384, description="shared memory of each worker for frames, in MiB, reserved at start"
+        default=28,
+        ge=8,
+        le=16384,
+        description="shared memory of each worker for frames, in MiB, reserved at start; a container gives 64 in all",
     )
 
 

@@ -33,7 +33,6 @@ class Attempt:
     Attributes:
         number: from 1; messages of another one are not for this.
         progress: the newest that the worker said.
-        cancelled: the user wants it to stop.
     """
 
     job: str
@@ -42,7 +41,6 @@ class Attempt:
     media: Media
     send: Callable[[bytes, RowsTaken], Awaitable[bool]]
     progress: JobProgress | None = None
-    cancelled: bool = False
     began: float = field(default_factory=time.monotonic)
     frames_before: int = 0
     _inbox: asyncio.Queue[Received | Lost] = field(default_factory=asyncio.Queue)

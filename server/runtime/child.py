@@ -20,9 +20,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from model_export.errors import VidserveError
 from server.wire.messages import Message, Stop
 
 _log = logging.getLogger(__name__)
+
+
+class ChildDown(VidserveError):
+    """A process crashed too often and is not started again."""
+
+    code = "process_down"
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,15 @@ class Child:
         self._task = asyncio.create_task(self._keep(), name=self.name)
 
     async def wait_ready(self) -> None:
-        await self._ready.wait()
+        """Return when one is up.
+
+        Raises:
+            ChildDown: none will be.
+        """
+        while not self._ready.is_set():
+            if self.given_up:
+                raise ChildDown(f"{self.name} crashes as soon as it is started.", hint="The log says why.")
+            await asyncio.sleep(0.01)
 
     def heard(self, incarnation: int) -> bool:
         """Note a sign of life; False if it comes from an incarnation that is gone."""

@@ -60,6 +60,7 @@ class Dispatcher:
         self._queue: deque[str] = deque()
         self._running: dict[str, Attempt] = {}
         self._starting: dict[str, str] = {}
+        self._unwanted: set[str] = set()
         self._tries: dict[str, int] = {}
         self._kills: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,9 +100,10 @@ class Dispatcher:
             self._queue.remove(job_id)
             await self._end(job_id, {"state": JobState.CANCELLED})
             return
+        if job_id in self._starting:
+            self._unwanted.add(job_id)
         attempt = self._running.get(job_id)
         if attempt is not None:
-            attempt.cancelled = True
             await self._hub.send(attempt.worker, CancelJob(job_id))
 
     def worker_lost(self, worker: str, reason: str) -> None:
@@ -136,7 +138,12 @@ class Dispatcher:
             assert job.model is not None
             bundle = await self._models.acquire(job.model)
             model = job.model
+            if job_id in self._unwanted:
+                await self._end(job_id, {"state": JobState.CANCELLED})
+                return
             attempt = await self._start(job, worker, str(bundle.folder))
+            if job_id in self._unwanted:  # while it was being sent
+                await self._hub.send(worker, CancelJob(job_id))
             await self._settle(job_id, await attempt.follow(), attempt)
         except VidserveError as error:
             if attempt is not None:
@@ -179,7 +186,7 @@ class Dispatcher:
             return
         if end.guilty:
             self._kills[job_id] = self._kills.get(job_id, 0) + 1
-        if attempt.cancelled:
+        if job_id in self._unwanted:
             await self._end(job_id, {**_numbers(attempt), "state": JobState.CANCELLED})
         elif self._kills.get(job_id, 0) >= _KILLS:
             raise WorkerDied(f"The process that read this video died {_KILLS} times ({end.reason}).")
@@ -214,6 +221,7 @@ class Dispatcher:
     def _forget(self, job_id: str) -> None:
         self._tries.pop(job_id, None)
         self._kills.pop(job_id, None)
+        self._unwanted.discard(job_id)
 
     def _free_worker(self) -> str | None:
         """The worker with the fewest jobs, if any may take one more."""

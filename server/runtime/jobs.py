@@ -231,18 +231,18 @@ class Jobs:
             upload = await self._fetch_url(url)
             await asyncio.to_thread(self._media.adopt, job_id, upload)
         except VidserveError as error:
+            await self._fail(job_id, error.code, str(error))
+        except Exception:  # the edge of a task: the job must not stay `queued` for ever
+            _log.exception("fetching the video of job %s", job_id)
+            await self._fail(job_id, "internal_error", "The server made a mistake; its log says which.")
+        else:
+            self._dispatcher.put(job_id)
+        finally:
             self._fetches.pop(job_id, None)
-            await self._ledger.update(
-                job_id,
-                {
-                    "state": JobState.FAILED,
-                    "ended_at": datetime.now(UTC),
-                    "error": JobError(code=error.code, message=str(error)),
-                },
-            )
-            return
-        self._fetches.pop(job_id, None)
-        self._dispatcher.put(job_id)
+
+    async def _fail(self, job_id: str, code: str, message: str) -> None:
+        error = JobError(code=code, message=message)
+        await self._ledger.update(job_id, {"state": JobState.FAILED, "ended_at": datetime.now(UTC), "error": error})
 
 
 def _fingerprint(content: str, analysis: Analysis) -> str:

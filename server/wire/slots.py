@@ -37,9 +37,9 @@ class SizeClass(NamedTuple):
 def size_classes(total_bytes: int) -> tuple[SizeClass, ...]:
     """Divide a worker's share of shared memory: most slots for common inputs, a few for large ones.
 
-    256 KiB holds 384×216, 640 KiB holds 416×416, 1.25 MiB holds 640×640 (uint8, three channels), 6 MiB a 1080p frame.
+    256 KiB holds 384×216, 640 KiB holds 416×416, 1.25 MiB holds 640×640, 4 MiB 1152×1152 (uint8, three channels).
     """
-    shares = ((256 * 1024, 0.125), (640 * 1024, 0.375), (1280 * 1024, 0.3125), (6 * 1024 * 1024, 0.1875))
+    shares = ((256 * 1024, 0.125), (640 * 1024, 0.375), (1280 * 1024, 0.3125), (4 * 1024 * 1024, 0.1875))
     classes = [SizeClass(size, int(total_bytes * share) // size) for size, share in shares]
     return tuple(c for c in classes if c.slots)
 
