@@ -85,28 +85,29 @@ def _elements(expected: Array, actual: Array, tolerance: Tolerance) -> str | Non
 
 def _detections(expected: Arrays, actual: Arrays, tolerance: Tolerance) -> str | None:
     """Every candidate of each side must have a partner on the other, one to one."""
+    same = _partners(expected, actual, slice(None), tolerance)
     for one, other, missing in ((expected, actual, "lacks"), (actual, expected, "adds")):
         scores = one["scores"].astype(np.float64)
-        if not len(scores):
-            continue
         # What is nearly as weak as the last may have lost its place to another; padding is nobody's.
-        last = float(scores[-1])
+        last = float(scores[-1]) if len(scores) else 0.0
         floor = last * (1 + 2 * tolerance.relative) + 1e-9 if last > 0 else 0.0
-        judged = int(np.count_nonzero(scores > floor))
-        partners = (
-            (one["class_ids"][:judged, None] == other["class_ids"])
-            & tolerance.allows(scores[:judged, None], other["scores"].astype(np.float64))
-            & tolerance.allows(one["boxes"][:judged, None].astype(np.float64), other["boxes"].astype(np.float64)).all(
-                axis=2
-            )
-        )
-        free = np.ones(len(other["scores"]), np.bool_)
-        for i in range(judged):
-            candidates = np.flatnonzero(partners[i] & free)
+        free = ~same
+        for i in np.flatnonzero(free & (scores > floor)).tolist():
+            candidates = np.flatnonzero(free & _partners(one, other, i, tolerance))
             if not len(candidates):
                 return f"the output {missing} {_describe(one, i)}; nearest is {_nearest(one, i, other)}"
             free[candidates[0]] = False
     return None
+
+
+def _partners(one: Arrays, other: Arrays, rows: Any, tolerance: Tolerance) -> npt.NDArray[np.bool_]:
+    """Which rows of `other` could be those `rows` of `one`: a row for all of them, or each for its own."""
+    same: npt.NDArray[np.bool_] = (
+        (one["class_ids"][rows] == other["class_ids"])
+        & tolerance.allows(one["scores"][rows].astype(np.float64), other["scores"].astype(np.float64))
+        & tolerance.allows(one["boxes"][rows].astype(np.float64), other["boxes"].astype(np.float64)).all(axis=1)
+    )
+    return same
 
 
 def _describe(side: Arrays, i: int) -> str:
