@@ -46,9 +46,12 @@ def list_models(data: DataFolder = _DATA) -> None:
     if not entries:
         Console().print(f"No models in {repository.root}. Bring one in: vidserve models import --help", markup=False)
         return
-    table = Table("model", "serves", "task", "family", "input", "batch", "MB", "from", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", no_wrap=True, overflow="ignore")
+    for heading in ("serves", "task", "family", "input", "batch", "MB", "from"):
+        table.add_column(heading)
     for entry in entries:
-        serves = "" if not entry.serves else "default model" if entry.name == default else "yes"
+        serves = "" if not entry.serves else "default" if entry.name == default else "yes"
         table.add_row(f"{entry.name}@{entry.version}", serves, *_facts(entry))
     Console().print(table)
 
@@ -215,7 +218,7 @@ def _tell(error: VidserveError, about: str = "") -> None:
 
 
 def _facts(entry: Entry) -> tuple[str, ...]:
-    origin = "ships with the server" if entry.shipped else "you"
+    origin = "server" if entry.shipped else "you"
     if entry.bundle is None:
         return f"[red]cannot be served:[/] {escape(entry.problem)}", "", "", "", "", origin
     manifest = entry.bundle.manifest

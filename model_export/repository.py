@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_export.bundle import HIDDEN, Bundle, settle
-from model_export.defaults import FILE, Defaults
+from model_export.defaults import Defaults
 from model_export.errors import BundleInvalid, ModelError, ModelNotFound, ModelReadOnly
 from model_export.manifest import NAME_PATTERN, parse_reference
 
@@ -136,10 +136,6 @@ class Repository:
             name = served[0] if len(served) == 1 else None
         return name
 
-    def default_version(self, name: str) -> int | None:
-        """The version that was set to serve under a name; None where the highest valid one does."""
-        return Defaults.read(self.root).versions.get(name)
-
     def set_default(self, name: str, version: int | None) -> None:
         """Let `version` serve under the bare name; None: the highest valid one, whatever comes.
 
@@ -227,11 +223,6 @@ class Repository:
         if kept != defaults:
             kept.save(self.root)
         return tuple(entry.version for entry in going)
-
-    def stamp(self) -> tuple[tuple[str, int], ...]:
-        """A value that changes when a bundle comes or goes, or a default changes; cheap enough to ask every second."""
-        paths = [self.root / FILE, self.root, *_folders(self.root)]
-        return tuple((path.name, path.stat().st_mtime_ns) for path in paths if path.exists())
 
     def _roots(self) -> tuple[Path, ...]:
         return (self.root,) if self.shipped is None else (self.root, self.shipped)

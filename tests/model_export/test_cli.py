@@ -134,7 +134,7 @@ def test_removing_asks_first(repository: Repository) -> None:
         (["import", "x.onnx", "--family", "yolox", "--mean", "1,2"], 2, "'1,2' is not one number or three"),
         (["import", "x.onnx", "--family", "yolox", "--std", "0"], 2, "'0' is not one number or three"),
         (["import", "x.onnx", "--family", "yolox", "--std", "0.229"], 2, "multiply what is meant for 0…1 by 255"),
-        (["import", "x.onnx", "--family", "yolox", "--pad", "300"], 2, "300 is not in the range"),
+        (["import", "x.onnx", "--family", "yolox", "--pad", "300"], 2, "for '--pad'"),
         (["check"], 1, "There are no models to check."),
         (["check", "nix"], 1, "There is no model 'nix'."),
         (["default"], 1, "none is set as default"),

@@ -54,7 +54,7 @@ def test_a_version_that_is_set_serves_until_it_is_unset(repository: Repository, 
     repository.set_default("car", 1)
     assert repository.resolve("car").manifest.version == 1
     assert [entry.serves for entry in repository.entries("car")] == [True, False]
-    assert Repository(root).default_version("car") == 1
+    assert Repository(root).resolve("car").manifest.version == 1
 
     repository.set_default("car", None)
     assert repository.resolve("car").manifest.version == 2
@@ -231,21 +231,6 @@ def test_a_defaults_file_that_cannot_be_read_is_named(repository: Repository, ro
     with pytest.raises(BundleInvalid, match=r"_defaults\.json cannot be read"):
         repository.resolve("car")
     assert repository.resolve("car@1").manifest.version == 1
-
-
-def test_the_stamp_changes_with_whatever_changes_what_is_served(repository: Repository, root: Path) -> None:
-    stamps = [repository.stamp()]
-    written(root, name="car", version=1)
-    stamps.append(repository.stamp())
-    written(root, name="car", version=2)
-    stamps.append(repository.stamp())
-    repository.set_default("car", 1)
-    stamps.append(repository.stamp())
-    repository.remove("car", 2)
-    stamps.append(repository.stamp())
-
-    assert len(set(stamps)) == 5
-    assert repository.stamp() == stamps[-1]
 
 
 def test_what_a_dead_process_left_is_swept_up_after_a_day(repository: Repository, root: Path) -> None:
