@@ -38,7 +38,7 @@ SETTLE_FRAMES = 30
 DEVIATIONS = 4.0
 LEAST_VARIANCE, FIRST_VARIANCE, MOST_VARIANCE = 12.0, 40.0, 800.0
 """Of the squared distance over three channels, after smoothing over 3 × 3 pixels."""
-EDGE = 1.0
+EDGE = 0.8
 """Room at edges: a pixel may differ by this times the range of grey within one pixel around it."""
 UPHEAVAL = 0.6
 """Part of the picture that must change at once for the background to be begun anew."""
@@ -54,10 +54,10 @@ class _Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.initializers: list[onnx.TensorProto] = []
 
-    def op(self, kind: str, *inputs: str | float, name: str | None = None, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str | float, name: str | None = None, **attributes: int | list[int]) -> str:
         out = name or f"t{len(self.nodes)}"
         named = [one if isinstance(one, str) else self.constant(np.float32(one)) for one in inputs]
-        self.nodes.append(helper.make_node(kind, named, [out], **attributes))
+        self.nodes.append(helper.make_node(kind, named, [out], None, None, None, None, **attributes))
         return out
 
     def constant(self, value: npt.NDArray[np.generic] | np.generic) -> str:
@@ -142,7 +142,9 @@ def _model() -> onnx.ModelProto:
     absorb = g.op("Mul", g.number(g.op("Greater", "age_in", float(HOLD_FRAMES))), ABSORB)
     under = g.op("Max", absorb, settling)
     beside = g.op("Max", early, LEARN)
-    rate = g.op("Add", g.op("Mul", mask, under), g.op("Mul", g.op("Sub", 1.0, mask), beside))
+    # What is held reaches beyond the outline: seen through the room at edges it would be learned from there inwards.
+    held = g.op("Mul", g.grow(closed, 7), g.op("Sub", 1.0, anew))
+    rate = g.op("Add", g.op("Mul", held, under), g.op("Mul", g.op("Sub", 1.0, held), beside))
     rate = g.op("Max", rate, anew)
 
     g.op("Add", background, g.op("Mul", rate, difference), name="mean_out")
@@ -150,7 +152,7 @@ def _model() -> onnx.ModelProto:
     variance = g.op("Clip", g.op("Add", "variance_in", g.op("Mul", rate, toward)), LEAST_VARIANCE, MOST_VARIANCE)
     kept = g.op("Mul", variance, g.op("Sub", 1.0, anew))
     g.op("Add", kept, g.op("Mul", anew, FIRST_VARIANCE), name="variance_out")
-    g.op("Mul", g.op("Add", "age_in", 1.0), mask, name="age_out")
+    g.op("Mul", g.op("Add", "age_in", 1.0), held, name="age_out")
     g.op("Add", "count_in", 1.0, name="count_out")
     grown = g.op("Cast", g.op("Mul", mask, 255.0), to=TensorProto.UINT8)
     g.op("Squeeze", grown, g.constant(np.array([1])), name="foreground")

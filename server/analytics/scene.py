@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 from model_export.geometry import place, to_source
 from model_export.manifest import Manifest, Task
 from model_export.predictions import Classes, Detections, Foreground, read_outputs
+from server.analytics.merging import separate
 from server.analytics.motion import boxes_of
 from server.analytics.summary import Summary
 from server.analytics.tracker import Tracker
@@ -71,7 +72,7 @@ class Scene:
             case Detections() as detections:
                 return self._see_objects(moment, self._in_source(moment, detections))
             case Foreground(mask=mask):
-                return self._see_objects(moment, self._in_source(moment, self._moving(mask)))
+                return self._see_objects(moment, self._apart(moment, self._in_source(moment, self._moving(mask))))
             case Classes(probabilities=probabilities):
                 return self._see_classes(moment, probabilities), []
 
@@ -112,6 +113,10 @@ class Scene:
         if self._confidence is None:
             return found
         return found.take(found.scores >= self._confidence)
+
+    def _apart(self, moment: Moment, found: Detections) -> Detections:
+        """Who passes somebody makes one blob with them; their tracks tell them apart."""
+        return found if self._tracker is None else separate(found, self._tracker.expected(moment.pts_s))
 
     def _event(self, change: TrackChange) -> Event:
         self._seq += 1

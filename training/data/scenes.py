@@ -7,10 +7,13 @@ the same tracks everywhere.
 
 from __future__ import annotations
 
+import argparse
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -250,3 +253,25 @@ def _seen(box: tuple[float, ...], nearer: list[tuple[float, float, float, float]
     for a1, b1, a2, b2 in nearer:
         free &= ~((xs > a1) & (xs < a2) & (ys > b1) & (ys < b2))
     return float(free.mean()) * (x2 - x1) * (y2 - y1)
+
+
+def main() -> None:
+    """Write a busy street and its true tracks; without options, the sample video that ships with the server."""
+    from training.data.recording import record, tracks_path
+    from training.data.traffic import busy_street
+
+    parser = argparse.ArgumentParser(prog="python -m training.data.scenes", description=main.__doc__)
+    parser.add_argument("video", type=Path, help="the file to write, for example street.mp4")
+    parser.add_argument("--seed", type=int, default=7, help="another street and other traffic (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=24.0, help="length (default: %(default)s)")
+    parser.add_argument("--fps", type=float, default=12.5, help="frames a second (default: %(default)s)")
+    parser.add_argument("--noise", type=float, default=3.0, help="sensor noise in grey levels (default: %(default)s)")
+    parser.add_argument("--shake", type=float, default=0.0, help="way of a shaking mount in pixels (default: none)")
+    asked = parser.parse_args()
+    scene = busy_street(seed=asked.seed, seconds=asked.seconds, fps=asked.fps, noise=asked.noise, shake=asked.shake)
+    record(scene, asked.video)
+    sys.stdout.write(f"{asked.video} and {tracks_path(asked.video)}: {scene.frame_count} frames\n")
+
+
+if __name__ == "__main__":
+    main()
