@@ -81,14 +81,21 @@ async def announce(runtime: Runtime, url: str) -> bool:
 
 
 def running(models: Sequence[ModelStatus]) -> list[str]:
-    """A line for each model that is loaded: what it runs on, and why that is not what was asked for."""
+    """A line for each model that is loaded: what it runs on, and why."""
     lines = []
     for model in models:
         if model.state is ModelState.READY:
             on = {"cpu": "the CPU", "cuda": "the GPU"}.get(model.provider or "", model.provider)
-            why = f" ({model.provider_reason})" if model.provider_reason else ""
-            lines.append(f"{model.id} runs on {on}{why}")
+            lines.append(f"{model.id} runs on {on}: {_why(model)}")
     return lines
+
+
+def _why(model: ModelStatus) -> str:
+    if model.provider_reason:
+        return f"{model.asked_provider} was asked for, but {model.provider_reason}"
+    if model.provider == model.asked_provider:
+        return "so the settings say"
+    return "no NVIDIA GPU is here" if model.provider == "cpu" else "it is here and works"
 
 
 async def _when_ready(runtime: Runtime, url: str, when_ready: WhenReady, stop: Callable[[], None]) -> None:

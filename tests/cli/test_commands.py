@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from server.cli import app
+
+HEAVY = ("cv2", "onnx", "onnxruntime", "fastapi", "numpy", "sqlalchemy", "zmq", "torch")
+
+
+def vidserve(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command as a user calls it, in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "server.cli", *words],
+        cwd=cwd,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_names_every_command_also_those_that_joined() -> None:
+    said = CliRunner().invoke(app, ["--help"]).output
+    for command in ("serve", "analyze", "models", "config", "doctor"):
+        assert command in said
+    assert "Bring models in" in said
+    assert "demo" not in said
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom server.cli import app\n"
+        "CliRunner().invoke(app, ['--help'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["serve", "analyze", "doctor", "config", "models"])
+def test_every_command_explains_itself(command: str) -> None:
+    done = CliRunner().invoke(app, [command, "--help"])
+    assert done.exit_code == 0
+    assert "Usage" in done.output
+
+
+def test_a_command_that_joined_runs(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["models", "list", "--data", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "moving-objects@1" in done.output
+
+
+def test_the_version_is_shown() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output.startswith("vidserve ")
+
+
+def test_config_check_shows_every_setting_with_its_origin(tmp_path: Path) -> None:
+    (tmp_path / "vidserve.toml").write_text("[engine]\nmax_batch = 2\n")
+    done = vidserve("config", "check", "--port", "9000", cwd=tmp_path, env={"VIDSERVE_HOST": "::1"})
+    assert done.returncode == 0
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["port", "9000", "--port"] in rows
+    assert ["host", '"::1"', "VIDSERVE_HOST"] in rows
+    assert ["engine.max_batch", "2", "vidserve.toml", "line", "2"] in rows
+    assert any(row[0] == "workers.shm_mb" and row[-1] == "default" for row in rows if row)
+
+
+def test_wrong_settings_end_every_command_with_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "vidserve.toml").write_text("[engine]\nmax_bach = 2\n")
+    for words in (["serve"], ["config", "check"], ["doctor"], ["analyze", "x.mp4"]):
+        done = vidserve(*words, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "vidserve.toml line 2" in done.stderr
+        assert "did you mean engine.max_batch?" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_server_open_to_the_network_is_refused_unless_that_is_meant(tmp_path: Path) -> None:
+    done = vidserve("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "anybody on the network could use this server" in done.stderr
+    assert "--insecure" in done.stderr
+    assert not (tmp_path / "vidserve-data").exists()
