@@ -16,7 +16,8 @@ from server.api.validation import field_problems
 from server.core.errors import FieldProblem, FieldsInvalid, RequestError, status_of
 
 MEDIA_TYPE = "application/problem+json"
-_RETRY_AFTER_S = "2"
+RETRY = {"Retry-After": "2"}
+"""Of an answer that says `not now`: in seconds."""
 
 
 class Invalid(BaseModel):
@@ -70,7 +71,7 @@ def problem_of(error: VidserveError) -> Response:
             hint=error.hint,
             errors=[Invalid(field=one.field, message=one.message) for one in fields],
         ),
-        headers={"Retry-After": _RETRY_AFTER_S} if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
+        headers=RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
     )
 
 

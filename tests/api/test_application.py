@@ -25,6 +25,7 @@ def test_ready_says_what_is_not(site, client):
         problem = assert_problem(client.get(path), 503, "not_ready")
         assert problem["problems"] == ["Model yolox-nano is loading."]
         assert problem["parts"]["engine"]["ok"] is False
+        assert "retry-after" in client.get(path).headers
 
 
 def test_a_request_is_timed_by_the_route_and_not_by_the_path(site, client):

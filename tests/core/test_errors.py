@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def codes_in_the_source() -> list[str]:
-    """The `code` of every class of the error tree, wherever it is drawn."""
-    files = [path for package in ("server", "model_export") for path in (ROOT / package).rglob("*.py")]
+    """The `code` of every class of the error tree that a request can meet: not those of the command line."""
+    folders = [ROOT / "model_export", *(path for path in (ROOT / "server").iterdir() if path.name != "commands")]
+    files = [path for folder in folders for path in folder.rglob("*.py") if path.name != "configuration.py"]
     return [code for path in files for code in re.findall(r'^    code(?:: \S+)? = "(\w+)"', path.read_text(), re.M)]
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from server.api.deps import RuntimeDep
-from server.api.errors import Problem, problem, problem_value
+from server.api.errors import RETRY, Problem, problem, problem_value
 from server.api.openapi import problems
 from server.domain.health import Health
 
@@ -47,7 +47,7 @@ async def ready(runtime: RuntimeDep) -> Response:
     if health.ready:
         return Response(health.model_dump_json(), media_type="application/json")
     said = problem_value(503, "not_ready", "; ".join(health.problems) or "The server is starting.")
-    return problem(NotReady(**dict(said), **dict(health)))
+    return problem(NotReady(**dict(said), **dict(health)), headers=RETRY)
 
 
 @router.get(
