@@ -219,6 +219,7 @@ STATUS: dict[str, int] = {
     "task_not_for_video": 422,
     "model_in_use": 409,
     "process_down": 503,
+    "state_refused": 422,
     "golden_mismatch": 422,
     "model_exists": 409,
     "model_read_only": 409,
