@@ -73,19 +73,25 @@ async def _show(console: Console, url: str, data: Path, *, once: bool) -> None:
     console.print(f"\n{SAMPLE.name}: {sum(job.frames.values())} frames at {job.fps or 0:.0f} frames a second\n")
     console.print(found_table([(SAMPLE.name, job)]))
     console.print("\n[bold]Try next[/]" + ("" if not once else " (after make demo)"))
-    vidserve = os.path.relpath(Path(sys.executable).parent / "vidserve")
+    vidserve, sample = _from_here(Path(sys.executable).parent / "vidserve"), _from_here(SAMPLE)
     for what, command in (
-        ("a video of yours", f"curl -F file=@{os.path.relpath(SAMPLE)} {url}/v1/jobs"),
+        ("a video of yours", f"curl -F file=@{sample} {url}/v1/jobs"),
         ("how a job is doing", f"curl '{url}/v1/jobs/{job.id}?wait=30'"),
         ("every object in every frame", f"curl '{url}/v1/jobs/{job.id}/results?format=csv'"),
         ("the models", f"curl {url}/v1/models"),
         ("a model of yours", f"{vidserve} models import MODEL.onnx --family yolox --name NAME --data {data}"),
-        ("without a server", f"{vidserve} analyze {os.path.relpath(SAMPLE)}"),
+        ("without a server", f"{vidserve} analyze {sample}"),
         ("every call, in a browser", f"{url}/docs"),
     ):
         console.print(f"  {what + ':':<30} {command}", markup=False)
     if not once:
         console.print("\nServing until Ctrl-C.")
+
+
+def _from_here(path: Path) -> str:
+    """As one would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 async def _analyse(client: httpx.AsyncClient, console: Console) -> Job:
