@@ -6,13 +6,16 @@ was served longest ago. A stream's requests run in the order in which they came.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.wire.messages import Infer
+
+Key = tuple[bytes, str]
+"""A stream: who asks, on the router, and the name that it gives the stream."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +30,11 @@ class Request:
     peer: bytes
     ask: Infer
     arrived: float
+
+    @property
+    def key(self) -> Key:
+        """Of its stream."""
+        return self.peer, self.ask.stream
 
 
 class Batch(NamedTuple):
@@ -70,10 +78,15 @@ class _Stream:
 
     __slots__ = ("running", "served", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, served: int) -> None:
         self.waiting: deque[Request] = deque()
         self.running = 0
-        self.served = 0.0
+        self.served = served
+
+    def rank(self, taken: int) -> tuple[int, int, float, int]:
+        """Who goes first, the least; `taken` is how many places of the batch the stream has."""
+        head = self.waiting[0].ask
+        return head.priority, taken, math.inf if head.deadline is None else head.deadline, self.served
 
 
 class Batcher:
@@ -81,116 +94,125 @@ class Batcher:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[Key, _Stream] = {}
         self._count = 0
-        self._turns = 0.0
+        self._with_deadline = 0
+        self._turns = 0
 
     def __len__(self) -> int:
         """Requests that wait."""
         return self._count
 
     def add(self, request: Request) -> None:
-        self._streams.setdefault(request.ask.stream, _Stream()).waiting.append(request)
+        stream = self._streams.get(request.key)
+        if stream is None:
+            # As if it had been served just now: whoever comes and goes must not get before those who stay.
+            stream = self._streams[request.key] = _Stream(self._turns)
+        stream.waiting.append(request)
         self._count += 1
+        self._with_deadline += request.ask.deadline is not None
 
     def finish(self, request: Request) -> None:
         """A request that was taken has run."""
-        stream = self._streams[request.ask.stream]
+        stream = self._streams[request.key]
         stream.running -= 1
         if not stream.running and not stream.waiting:
-            del self._streams[request.ask.stream]
+            del self._streams[request.key]
 
-    def cancel(self, name: str) -> list[Request]:
+    def cancel(self, key: Key) -> list[Request]:
         """Take a stream's waiting requests out; those that run are finished all the same."""
-        stream = self._streams.get(name)
+        stream = self._streams.get(key)
         if stream is None:
             return []
         dropped = list(stream.waiting)
         stream.waiting.clear()
-        self._count -= len(dropped)
+        self._leave(dropped)
         if not stream.running:
-            del self._streams[name]
+            del self._streams[key]
         return dropped
 
-    def clear(self) -> list[Request]:
-        """Take every waiting request out."""
-        return [request for name in list(self._streams) for request in self.cancel(name)]
-
-    def running(self, name: str) -> int:
+    def running(self, key: Key) -> int:
         """How many of a stream's requests run."""
-        stream = self._streams.get(name)
+        stream = self._streams.get(key)
         return stream.running if stream else 0
 
     def expire(self, now: float) -> list[Request]:
         """Take out what is past its deadline."""
-        late = []
-        for name, stream in list(self._streams.items()):
-            kept = deque(r for r in stream.waiting if r.ask.deadline is None or r.ask.deadline > now)
-            if len(kept) < len(stream.waiting):
-                late += [r for r in stream.waiting if r.ask.deadline is not None and r.ask.deadline <= now]
-                self._count -= len(stream.waiting) - len(kept)
-                stream.waiting = kept
-                if not kept and not stream.running:
-                    del self._streams[name]
+        if not self._with_deadline:
+            return []
+        late: list[Request] = []
+        for key, stream in list(self._streams.items()):
+            past = [r for r in stream.waiting if r.ask.deadline is not None and r.ask.deadline <= now]
+            if past:
+                stream.waiting = deque(r for r in stream.waiting if r not in past)
+                late += past
+                if not stream.waiting and not stream.running:
+                    del self._streams[key]
+        self._leave(late)
         return late
 
     def take(self, now: float, idle: int) -> Batch | None:
         """The next batch, or None while nothing may run yet.
 
         Args:
-            idle: sessions that are free; what waits is divided among them.
+            idle: sessions that are free; where nobody waits for others, what is there is divided among them.
         """
         heads = self._eligible()
         if not heads or idle < 1:
             return None
         ready = len(heads) if self._policy.one_each else sum(len(stream.waiting) for stream in heads)
         largest = self._policy.sizes[-1]
-        oldest = min(stream.waiting[0].arrived for stream in heads)
-        if ready >= largest:
+        waits = self._policy.max_delay_s > 0
+        # Where waiting pays, one large batch is quicker than two halves; where it does not, two sessions are.
+        share = min(largest, ready if waits else math.ceil(ready / idle))
+        if share == largest:
             closed = "full"
-        elif self._policy.max_delay_s <= 0:
+        elif not waits:
             closed = "idle"
-        elif now - oldest >= self._policy.max_delay_s:
+        elif now - min(stream.waiting[0].arrived for stream in heads) >= self._policy.max_delay_s:
             closed = "timeout"
         else:
             return None
-        share = min(largest, math.ceil(ready / idle))
         size = self._policy.size(share)
         return Batch(self._choose(heads, min(share, size)), size, closed)
 
-    def urgency(self) -> tuple[int, float] | None:
+    def urgency(self) -> tuple[int, float, float] | None:
         """How urgent the most urgent request is, for choosing among models; less is more urgent. None: nothing."""
-        heads = [stream.waiting[0] for stream in self._eligible()]
-        return min(((int(r.ask.priority), r.arrived) for r in heads), default=None)
+        heads = (stream.waiting[0] for stream in self._eligible())
+        ranks = (
+            (int(r.ask.priority), math.inf if r.ask.deadline is None else r.ask.deadline, r.arrived) for r in heads
+        )
+        return min(ranks, default=None)
 
     def wake_at(self) -> float | None:
         """When to ask again although nothing comes: a batch times out then, or a request is past its deadline."""
-        moments = [r.ask.deadline for s in self._streams.values() for r in s.waiting if r.ask.deadline is not None]
+        moments = []
+        if self._with_deadline:
+            moments += [r.ask.deadline for s in self._streams.values() for r in s.waiting if r.ask.deadline is not None]
         if self._policy.max_delay_s > 0:
             moments += [stream.waiting[0].arrived + self._policy.max_delay_s for stream in self._eligible()]
         return min(moments, default=None)
 
-    def _eligible(self) -> Sequence[_Stream]:
-        return [s for s in self._streams.values() if s.waiting and not (self._policy.one_each and s.running)]
+    def _eligible(self) -> list[_Stream]:
+        one_each = self._policy.one_each
+        return [s for s in self._streams.values() if s.waiting and not (one_each and s.running)]
 
-    def _choose(self, heads: Sequence[_Stream], count: int) -> list[Request]:
+    def _choose(self, heads: list[_Stream], count: int) -> list[Request]:
         chosen: list[Request] = []
-        taken = dict.fromkeys(heads, 0)
-        for _ in range(count):
-            candidates = [s for s in taken if s.waiting and not (self._policy.one_each and taken[s])]
-            if not candidates:
-                break
-
-            def rank(stream: _Stream) -> tuple[int, int, float, float]:
-                head = stream.waiting[0].ask
-                deadline = math.inf if head.deadline is None else head.deadline
-                return head.priority, taken[stream], deadline, stream.served
-
-            stream = min(candidates, key=rank)
+        # The number breaks ties, and keeps streams from being compared.
+        heap = [(stream.rank(0), number, 0, stream) for number, stream in enumerate(heads)]
+        heapq.heapify(heap)
+        while heap and len(chosen) < count:
+            _, number, taken, stream = heapq.heappop(heap)
             chosen.append(stream.waiting.popleft())
-            taken[stream] += 1
             stream.running += 1
             self._turns += 1
             stream.served = self._turns
-        self._count -= len(chosen)
+            if stream.waiting and not self._policy.one_each:
+                heapq.heappush(heap, (stream.rank(taken + 1), number, taken + 1, stream))
+        self._leave(chosen)
         return chosen
+
+    def _leave(self, requests: list[Request]) -> None:
+        self._count -= len(requests)
+        self._with_deadline -= sum(r.ask.deadline is not None for r in requests)

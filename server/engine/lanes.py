@@ -1,16 +1,22 @@
-"""The engine's threads: a lane runs one batch at a time, a loader brings models up; both report to one mailbox."""
+"""The engine's threads: lanes, which run a batch at a time each, and the mailbox that all threads report to."""
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Thread
 from typing import Generic, TypeVar
 
+from server.engine.answers import Answered, refusal
 from server.engine.batcher import Batch
-from server.engine.models import Answered, Model
+from server.engine.models import Model
 from server.wire.slots import Segments
+
+_log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -49,33 +55,38 @@ class Mailbox(Generic[Item]):
         os.close(self._bell)
 
 
+@dataclass(frozen=True, slots=True)
 class Ran:
-    """A batch has run."""
+    """A batch has run; `seconds` is what the session took."""
 
-    __slots__ = ("answers", "batch", "lane", "model", "seconds")
-
-    def __init__(self, lane: Lane, model: Model, batch: Batch, answers: list[Answered], seconds: float) -> None:
-        self.lane = lane
-        self.model = model
-        self.batch = batch
-        self.answers = answers
-        self.seconds = seconds
+    lane: Lane
+    model: Model
+    batch: Batch
+    answers: list[Answered]
+    seconds: float
 
 
 class Lane:
-    """A thread that runs batches, on its own session of each model."""
+    """A thread that runs batches, one at a time, of any model."""
 
     def __init__(self, number: int, report: Callable[[Ran], None]) -> None:
         self.number = number
         self._report = report
         self._work: queue.SimpleQueue[tuple[Model, Batch] | None] = queue.SimpleQueue()
         self._segments = Segments()
+        self._since: float | None = None
         self._thread = Thread(target=self._body, name=f"lane-{number}", daemon=True)
         self._thread.start()
 
     def run(self, model: Model, batch: Batch) -> None:
         """Give it a batch; only while it has none."""
+        self._since = time.monotonic()
         self._work.put((model, batch))
+
+    def busy_s(self, now: float) -> float:
+        """How long it has been at its batch; 0 if it has none."""
+        since = self._since
+        return 0.0 if since is None else now - since
 
     def stop(self, timeout_s: float) -> bool:
         """End after the batch at hand; False if that took longer."""
@@ -86,5 +97,14 @@ class Lane:
     def _body(self) -> None:
         while (work := self._work.get()) is not None:
             model, batch = work
-            answers, seconds = model.run(model.sessions[self.number], batch, self._segments)
+            answers, seconds = self._answers(model, batch)
+            self._since = None
             self._report(Ran(self, model, batch, answers, seconds))
+
+    def _answers(self, model: Model, batch: Batch) -> tuple[list[Answered], float]:
+        try:
+            return model.run(self.number, batch, self._segments)
+        except Exception as error:  # the edge of a thread: the lane must live, and its requests be answered
+            _log.exception("%s failed on a batch of %d", model.manifest.id, len(batch.requests))
+            said, now = f"{type(error).__name__}: {error}", time.monotonic()
+            return [refusal(request, "run_failed", said, now) for request in batch.requests], 0.0

@@ -5,9 +5,12 @@ Another backend is another class with `run` and `close`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import gc
+import io
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +21,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from model_export.errors import ModelError
+
+_log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
@@ -42,8 +47,13 @@ class ProviderUnavailable(ModelError):
 class Session(Protocol):
     """Runs a graph."""
 
+    @property
+    def provider(self) -> str:
+        """What it really runs on: `cpu` or `cuda`."""
+        ...
+
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name. May be called by one thread at a time.
+        """All outputs by name, in memory of their own. Several threads may call it at the same time.
 
         Raises:
             SessionFailed: the graph cannot be run on these inputs.
@@ -74,7 +84,7 @@ class OnnxSession:
     """An ONNX Runtime session. On the CPU it does not spin: waiting threads would take the cores of other sessions.
 
     Raises:
-        SessionFailed: the graph cannot be loaded on that provider.
+        SessionFailed: the graph cannot be loaded.
     """
 
     def __init__(self, model: Path, provider: str, threads: int) -> None:
@@ -95,13 +105,12 @@ class OnnxSession:
 
     @property
     def provider(self) -> str:
-        """The provider that it really runs on."""
         running = str(self._session.get_providers()[0])
         return _SHORT.get(running, running)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         try:
-            outputs = self._session.run(self._outputs, dict(inputs))
+            outputs = self._session.run(self._outputs, inputs)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise SessionFailed(f"The run failed: {_first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
@@ -110,29 +119,43 @@ class OnnxSession:
         del self._session
 
 
-def choose_provider(asked: str, *, required: bool, probe: Path | None = None) -> Provider:
-    """What models will run on, found out by bringing up a session where a GPU is at stake.
+def open_session(model: Path, asked: str, threads: int, *, required: bool = False) -> tuple[OnnxSession, Provider]:
+    """A session on the provider that was asked for, or on the CPU with the reason why.
 
     Args:
-        asked: `auto`, `cpu` or `cuda`.
+        asked: `auto`, `cpu` or `cuda`; `auto` is CUDA where there is a device.
         required: an error, instead of the CPU, where CUDA was asked for and does not work.
-        probe: a model to try CUDA with.
 
     Raises:
+        SessionFailed: the graph cannot be loaded.
         ProviderUnavailable: `required`, and it does not work here.
     """
-    if asked == "cpu":
-        return Provider("cpu", asked)
-    why = _why_no_cuda(probe)
+    if asked == "cpu" or (asked == "auto" and not _has_device()):
+        return OnnxSession(model, "cpu", threads), Provider("cpu", asked)
+    why = _why_no_cuda()
     if not why:
-        return Provider("cuda", asked)
-    if asked == "auto" and not _has_device():
-        return Provider("cpu", asked)
+        session = OnnxSession(model, "cuda", threads)
+        if session.provider == "cuda":
+            return session, Provider("cuda", asked)
+        # ONNX Runtime takes the CPU without an error; no such session serves in silence.
+        session.close()
+        why = _what_cuda_lacks()
     if required:
         raise ProviderUnavailable(
             f"CUDA is required and does not run here: {why}", hint="`vidserve doctor` says what is missing."
         )
-    return Provider("cpu", asked, why)
+    return OnnxSession(model, "cpu", threads), Provider("cpu", asked, why)
+
+
+def choose_provider(asked: str, *, required: bool, probe: Path) -> Provider:
+    """What models will run on, found out with a session of the model `probe`.
+
+    Raises:
+        SessionFailed, ProviderUnavailable: as `open_session`.
+    """
+    session, provider = open_session(probe, asked, 1, required=required)
+    session.close()
+    return provider
 
 
 def release_memory() -> None:
@@ -142,19 +165,31 @@ def release_memory() -> None:
         ctypes.CDLL(ctypes.util.find_library("c")).malloc_trim(0)
 
 
-def _why_no_cuda(probe: Path | None) -> str:
-    """Empty where CUDA works."""
+def _why_no_cuda() -> str:
+    """What rules CUDA out without trying; empty where nothing does."""
     if CUDA not in ort.get_available_providers():
         return "this build of ONNX Runtime has no CUDA; install vidserve[gpu]."
     if not _has_device():
         return "no NVIDIA device is here."
     if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
-    if probe is not None:
-        session = OnnxSession(probe, "cuda", 1)
-        if session.provider != "cuda":
-            return "ONNX Runtime could not bring CUDA up and took the CPU; its libraries are missing or do not fit."
+        # It prints what it does not find.
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            ort.preload_dlls()
+        if said.getvalue():
+            _log.debug("loading CUDA's libraries: %s", said.getvalue().strip())
     return ""
+
+
+def _what_cuda_lacks() -> str:
+    library = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        reason = str(error)
+        # The loader names a library that it does not find; a symbol that only ONNX Runtime gives says nothing.
+        if "undefined symbol" not in reason:
+            return f"{reason}; install vidserve[gpu]."
+    return "ONNX Runtime could not bring it up and took the CPU; its libraries do not fit the driver or each other."
 
 
 def _has_device() -> bool:
@@ -162,4 +197,4 @@ def _has_device() -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

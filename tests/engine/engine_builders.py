@@ -12,19 +12,30 @@ from onnx import TensorProto, helper, numpy_helper
 from model_export import golden
 from model_export.bundle import Bundle
 from model_export.manifest import Batch, FrameInput, Manifest, Provenance, State, Task, TensorSpec
-from server.engine.batcher import Request
+from server.engine.batcher import Key, Request
 from server.wire.messages import FrameRef, Infer, Priority
 
 SIDE = 4
 _numbers = itertools.count(1)
 
 
+def key(stream: str) -> Key:
+    return b"w", stream
+
+
 def request(
-    stream: str, seq: int = 0, *, live: bool = False, deadline: float | None = None, at: float = 0.0, model: str = "m@1"
+    stream: str,
+    seq: int = 0,
+    *,
+    live: bool = False,
+    deadline: float | None = None,
+    at: float = 0.0,
+    model: str = "m@1",
+    peer: bytes = b"w",
 ) -> Request:
     ref = FrameRef("shm", "vidserve.none", 0, 0, (SIDE, SIDE, 3), "uint8")
     priority = Priority.LIVE if live else Priority.JOB
-    return Request(b"w", Infer(stream, seq or next(_numbers), model, ref, priority, deadline=deadline), at)
+    return Request(peer, Infer(stream, seq or next(_numbers), model, ref, priority, deadline=deadline), at)
 
 
 def mean_graph() -> onnx.ModelProto:

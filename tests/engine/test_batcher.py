@@ -1,5 +1,5 @@
 import pytest
-from engine_builders import request
+from engine_builders import key, request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +53,36 @@ def test_streams_take_turns_from_batch_to_batch():
     assert [streams(batcher.take(0.0, 1))[0] for _ in range(9)] == list("abcabcabc")
 
 
+def test_who_comes_and_goes_does_not_get_before_who_stays():
+    batcher = filled(Policy((1,)), *[request("stays") for _ in range(9)])
+    order = []
+    for number in range(8):
+        batcher.add(request(f"guest {number}"))
+        taken = batcher.take(0.0, 1)
+        order += streams(taken)
+        batcher.finish(taken.requests[0])
+    assert order.count("stays") >= 3
+
+
+def test_two_peers_may_choose_the_same_name_for_a_stream():
+    batcher = filled(RECURRENT, request("a", 1), request("a", 1, peer=b"other"))
+    assert len(batcher.take(0.0, idle=1).requests) == 2
+
+
+def test_a_full_batch_is_not_divided_where_large_ones_pay():
+    batch = filled(WAITING, *[request("a") for _ in range(8)]).take(0.0, idle=2)
+    assert (batch.size, batch.closed) == (8, "full")
+
+
+def test_a_deadline_makes_a_model_more_urgent_than_an_earlier_request_without():
+    patient, pressed = (
+        filled(CPU, request("a", live=True, at=1)),
+        filled(CPU, request("b", live=True, at=2, deadline=3)),
+    )
+    assert pressed.urgency() < patient.urgency() < filled(CPU, request("job", at=0)).urgency()
+    assert Batcher(CPU).urgency() is None
+
+
 def test_a_recurrent_stream_has_one_request_in_flight():
     batcher = filled(RECURRENT, request("a", 1), request("a", 2), request("b", 1))
     first = batcher.take(0.0, idle=1)
@@ -94,11 +124,11 @@ def test_what_is_past_its_deadline_leaves_and_the_rest_stays():
 def test_a_cancelled_stream_leaves_and_what_runs_of_it_is_finished():
     batcher = filled(Policy((1,)), request("a", 1), request("a", 2), request("b", 1))
     running = batcher.take(0.0, 1).requests[0]
-    assert [one.ask.seq for one in batcher.cancel("a")] == [2]
-    assert batcher.running("a") == 1
+    assert [one.ask.seq for one in batcher.cancel(key("a"))] == [2]
+    assert batcher.running(key("a")) == 1
     batcher.finish(running)
-    assert batcher.running("a") == 0
-    assert batcher.cancel("nobody") == []
+    assert batcher.running(key("a")) == 0
+    assert batcher.cancel(key("nobody")) == []
     assert len(batcher) == 1
 
 
@@ -142,7 +172,7 @@ def test_nothing_is_lost_or_run_twice_and_a_stream_runs_in_order(actions, policy
         elif action == "finish" and running:
             batcher.finish(running.pop(0))
         elif action == "cancel":
-            dropped += batcher.cancel(first)
+            dropped += batcher.cancel(key(first))
         assert len(batcher) == len(added) - len(seen) - len(dropped)
     while len(batcher):
         while running:

@@ -1,0 +1,83 @@
+"""What goes back to those who asked: a row of a batch's outputs, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_export.errors import VidserveError
+from server.engine.batcher import Request
+from server.wire.messages import INLINE_OUTPUT_BYTES, InferDone, TensorMeta
+from server.wire.slots import Segments
+
+Array = npt.NDArray[Any]
+
+
+class OutputTooLarge(VidserveError):
+    """A frame's outputs fit neither a message nor the slot that came with the request."""
+
+    code = "output_too_large"
+
+
+@dataclass(slots=True)
+class Answered:
+    """A request and what came of it."""
+
+    request: Request
+    done: InferDone
+    payload: Sequence[bytes | memoryview] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Of a batch: when it left the queue (CLOCK_MONOTONIC), seconds that the run took, frames that shared it."""
+
+    began: float
+    infer_s: float
+    frames: int
+
+
+def answer(request: Request, outputs: Mapping[str, Array], row: int, timing: Timing, segments: Segments) -> Answered:
+    """A row of the outputs as payload, or one array after the other in the request's slot where that is too much.
+
+    Raises:
+        OutputTooLarge: it is too much, and there is no slot or too small a one.
+        StaleFrame: the slot holds something else by now.
+    """
+    arrays = [np.ascontiguousarray(value[row]) for value in outputs.values()]
+    metas = tuple(TensorMeta(name, array.dtype.name, array.shape) for name, array in zip(outputs, arrays, strict=True))
+    total = sum(array.nbytes for array in arrays)
+    in_slot = total > INLINE_OUTPUT_BYTES
+    ask = request.ask
+    done = InferDone(
+        ask.stream,
+        ask.seq,
+        metas,
+        in_slot,
+        queue_s=max(0.0, timing.began - request.arrived),
+        infer_s=timing.infer_s,
+        batch=timing.frames,
+    )
+    if not in_slot:
+        return Answered(request, done, [array.tobytes() for array in arrays])
+    if ask.reply is None:
+        raise OutputTooLarge(f"The outputs take {total} bytes, and the request brought no slot for them.")
+    slot = segments.array(ask.reply).view(np.uint8).reshape(-1)
+    if len(slot) < total:
+        raise OutputTooLarge(f"The outputs take {total} bytes, and the request's slot holds {len(slot)}.")
+    at = 0
+    for array in arrays:
+        slot[at : at + array.nbytes] = array.reshape(-1).view(np.uint8)
+        at += array.nbytes
+    return Answered(request, done)
+
+
+def refusal(request: Request, code: str, message: str, now: float) -> Answered:
+    """No outputs, and why."""
+    ask = request.ask
+    waited = max(0.0, now - request.arrived)
+    return Answered(request, InferDone(ask.stream, ask.seq, error=code, message=message, queue_s=waited))
