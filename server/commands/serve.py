@@ -13,10 +13,13 @@ from importlib.metadata import version
 
 import uvicorn
 from rich.console import Console
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.errors import VidserveError
+from server.api.errors import problem, problem_value
 from server.app import create_app
 from server.commands.address import AddressRefused, is_loopback, listen, url_of
+from server.core.errors import Stopping
 from server.core.log import LogConfig, configure
 from server.core.settings import Settings
 from server.domain.model import ModelState, ModelStatus
@@ -54,7 +57,7 @@ async def serve(settings: Settings, listener: socket.socket, when_ready: WhenRea
     url = url_of(listener)
     async with _Signals() as signals, Runtime(settings) as runtime:
         server = _Server(
-            uvicorn.Config(create_app(settings, runtime), log_config=None, timeout_graceful_shutdown=_GRACE_S)
+            uvicorn.Config(_Ending(create_app(settings, runtime)), log_config=None, timeout_graceful_shutdown=_GRACE_S)
         )
         signals.stop = server.stop
         # It tells of its own start and end, which is not that of the server.
@@ -106,6 +109,28 @@ async def _when_ready(runtime: Runtime, url: str, when_ready: WhenReady, stop: C
         return
     if not await when_ready(runtime, url):
         stop()
+
+
+class _Ending:
+    """Answers the requests that are cut off at the end: who waits for a job is told to ask again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not begun:
+                said = problem_value(503, Stopping.code, "The server is stopping.", hint="Ask again when it is back.")
+                await problem(said)(scope, receive, send)
 
 
 class _Server(uvicorn.Server):
