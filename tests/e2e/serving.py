@@ -48,12 +48,13 @@ class Server:
         self.data = data
         self.log = data / "server.log"
         data.mkdir(parents=True, exist_ok=True)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(self.port), *options],
-            stderr=self.log.open("ab"),
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(self.port), *options],
+                stderr=log,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, **(env or {})},
+            )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
 
     def wait_ready(self) -> None:
@@ -74,6 +75,10 @@ class Server:
                 if parent == self.process.pid and module in (folder / "cmdline").read_text():
                     found.append(int(folder.name))
         return found
+
+    def segments(self) -> set[str]:
+        """Names of the server's shared memory."""
+        return {path.name for path in Path("/dev/shm").glob(f"vidserve.{self.process.pid}.*")}
 
     def post(self, video: Path, **fields: str) -> dict:
         """A job, as it was accepted."""

@@ -12,39 +12,34 @@ from serving import SAMPLE, Server, eventually, serving
 FAST_CHECKPOINTS = {"VIDSERVE_JOBS__CHECKPOINT_S": "0.2"}
 
 
-def segments():
-    return {path.name for path in Path("/dev/shm").glob("vidserve.*")}
-
-
 def alive(pids):
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_in_order_and_leaves_nothing(tmp_path, number):
-    before = segments()
     server = Server(tmp_path)
     server.wait_ready()
     children = server.children("server.engine") + server.children("server.worker")
     assert len(children) >= 2
-    assert segments() > before
+    assert len(server.segments()) >= 2
     server.post(SAMPLE)
     server.process.send_signal(number)
     assert server.process.wait(5) == 0
     assert alive(children) == []
-    assert segments() == before
+    assert server.segments() == set()
+    server.client.close()
 
 
 def test_children_do_not_outlive_a_killed_parent_and_the_next_start_sweeps_up(tmp_path):
     server = Server(tmp_path)
     server.wait_ready()
     children = server.children("server.engine") + server.children("server.worker")
-    mine = {name for name in segments() if name.split(".")[1] == str(server.process.pid)}
-    assert mine
+    assert server.segments()
     server.kill()
     eventually(lambda: not alive(children), seconds=8)
     with serving(tmp_path):
-        assert not mine & segments()
+        assert server.segments() == set()
 
 
 def result_of(server, job):
