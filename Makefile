@@ -52,6 +52,8 @@ check-python:
 		echo "vidserve needs Python 3.11 or newer, and there is none here."; \
 		echo "Debian 12, Ubuntu 24.04 or newer:  apt install python3 python3-venv"; \
 		echo "Another Python:                    make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than Python 3.11, which vidserve needs."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments."; \
 		echo "Debian, Ubuntu:  apt install python3-venv"; exit 1; }

@@ -51,5 +51,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    if skipped:
+        terminalreporter.write_line(
+            f"{skipped} did not run, for the reasons above: `make test-deps` (as root, on Debian) installs what the system"
+            " lacks, VIDSERVE_TEST_DATA names the folder of real videos.",
+            yellow=True,
+        )
+
+
 def _reason(longrepr: object) -> str:
     return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
