@@ -55,8 +55,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = len(terminalreporter.stats.get("skipped", []))
     if skipped:
         terminalreporter.write_line(
-            f"{skipped} did not run, for the reasons above: `make test-deps` (as root, on Debian) installs what the system"
-            " lacks, VIDSERVE_TEST_DATA names the folder of real videos.",
+            f"{skipped} did not run, for the reasons above: `make test-deps` (as root, on Debian) installs what the"
+            " system lacks, VIDSERVE_TEST_DATA names the folder of real videos.",
             yellow=True,
         )
 
