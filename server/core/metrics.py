@@ -70,7 +70,7 @@ class Metrics:
     ) -> None:
         self.rows = Rows()
         # When a series was made is nobody's question, and doubles the counters.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry(auto_describe=False)
         self.http = Histogram(
             "vidserve_http_request_duration_seconds",
