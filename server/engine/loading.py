@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from model_export import golden
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid
-from model_export.manifest import FrameInput, Manifest
+from model_export.manifest import Manifest
 from server.engine.batcher import Policy
 from server.engine.models import Model
 from server.engine.session import OnnxSession, Provider, Session, open_session
-from server.engine.state import StateRows
-
-_log = logging.getLogger(__name__)
-
-Array = npt.NDArray[Any]
+from server.engine.warmup import warm_up, worthwhile
 
 _GPU_DELAY_S = 0.002
 _GPU_PARALLEL = 2
 """One batch runs while the next is put together; more only take turns on the device."""
-_GAIN = 0.9
-"""Twice the batch must cost at most this share per frame of what it did, or it is not worth its wait."""
-_TRIES, _TRY_S = 3, 0.5
 
 
 @dataclass(frozen=True)
@@ -80,9 +65,10 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         if bundle.golden is not None:
             golden.check(golden.read(bundle.golden), first.run, state=manifest.state)
         policy = _policy(manifest, provider, running)
-        if manifest.input is not None:
-            sizes = _warm_up(manifest, manifest.input, policy, provider, sessions)
-            policy = replace(policy, sizes=sizes)
+        if manifest.input is not None and provider.name == "cpu" and len(policy.sizes) > 1:
+            policy = replace(policy, sizes=worthwhile(policy.sizes, manifest, manifest.input, sessions))
+        elif manifest.input is not None:
+            warm_up(policy.sizes, manifest, manifest.input, sessions)
         parallel = running.sessions if provider.name == "cpu" else _GPU_PARALLEL
         return Model(manifest, sessions, policy, provider, parallel=parallel, row=row)
     except BaseException:
@@ -104,61 +90,3 @@ def _policy(manifest: Manifest, provider: Provider, running: Running) -> Policy:
     powers = [1 << n for n in range(running.max_batch.bit_length())]
     sizes = tuple(sorted({*powers, running.max_batch}))
     return Policy(sizes, delay_s, pad=on_gpu, one_each=one_each)
-
-
-def _warm_up(
-    manifest: Manifest, takes: FrameInput, policy: Policy, provider: Provider, sessions: Sequence[Session]
-) -> tuple[int, ...]:
-    """Run every size in every session; the sizes to use.
-
-    On a CPU a larger batch often costs as much per frame as a small one; then it only makes frames wait. Sizes are
-    tried from the smallest up, for as long as they pay and a frame's answer stays the same bit for bit.
-    """
-    choosing = provider.name == "cpu" and len(policy.sizes) > 1
-    states = StateRows(manifest.state)
-    shape = (policy.sizes[-1], takes.height, takes.width, 3)
-    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    kept: list[int] = []
-    best = math.inf
-    alone: dict[str, Array] | None = None
-    for size in policy.sizes:
-        # The first frame comes last, so that its place is another one in every batch.
-        inputs = {takes.name: np.ascontiguousarray(frames[:size][::-1]), **states.gather([], size)}
-        outputs, seconds = _timed(sessions, inputs, tries=_TRIES if choosing else 1)
-        if choosing:
-            last = {name: value[-1] for name, value in outputs.items()}
-            alone = alone or last
-            if not _same(alone, last):
-                _log.warning(
-                    "%s: a frame's answer is another one in a batch of %d on this machine, so frames run one by one",
-                    manifest.id,
-                    size,
-                )
-                return (1,)
-            if seconds / size > best * _GAIN:
-                break
-        best = seconds / size
-        kept.append(size)
-    _log.info("%s: %.1f ms a frame in batches of %d, the largest that is used", manifest.id, best * 1e3, kept[-1])
-    return tuple(kept)
-
-
-def _timed(sessions: Sequence[Session], inputs: dict[str, Array], tries: int) -> tuple[dict[str, Array], float]:
-    """Outputs of a run, and the seconds of the quickest of a few: what else the machine does only makes them slower."""
-    quickest = math.inf
-    outputs: dict[str, Array] = {}
-    for session in sessions:
-        spent = 0.0
-        for _ in range(tries):
-            start = time.perf_counter()
-            outputs = session.run(inputs)
-            seconds = time.perf_counter() - start
-            quickest = min(quickest, seconds)
-            spent += seconds
-            if spent > _TRY_S:
-                break
-    return outputs, quickest
-
-
-def _same(first: dict[str, Array], second: dict[str, Array]) -> bool:
-    return all(np.array_equal(value, second[name], equal_nan=value.dtype.kind == "f") for name, value in first.items())

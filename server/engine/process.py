@@ -203,15 +203,14 @@ class Engine:
 
     def _drain(self, socket: Router | Dealer, handle: Callable[[Received], None]) -> None:
         """Handle all that has come."""
-        while True:
+        while int(socket.socket.get(zmq.EVENTS)) & zmq.POLLIN:
             try:
-                received = socket.recv(0)
+                received = socket.recv()
             except WireError:
                 _log.exception("a message was dropped")
                 continue
-            if received is None:
-                return
-            handle(received)
+            if received is not None:
+                handle(received)
 
     def _hear(self, received: Received) -> None:
         """What workers say."""
