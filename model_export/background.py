@@ -88,9 +88,9 @@ class _Graph:
 
 
 def _lit(g: _Graph, picture: str, mean: str, age: str) -> str:
-    """The background in the light of this frame: mean · gain + offset for each channel."""
-    seen = g.op("AveragePool", picture, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
-    known = g.op("AveragePool", mean, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
+    """The background in the light of this frame: mean · gain + offset for each channel, fitted on a coarse grid."""
+    seen = g.op("AveragePool", picture, kernel_shape=[CELL // 2] * 2, strides=[CELL] * 2)
+    known = g.op("AveragePool", mean, kernel_shape=[CELL // 2] * 2, strides=[CELL] * 2)
     held = g.op("MaxPool", age, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
     quiet = g.op("Add", g.number(g.op("Less", held, 0.5)), 0.01)
     residual = g.op("Sub", seen, known)
@@ -118,7 +118,7 @@ def _lit(g: _Graph, picture: str, mean: str, age: str) -> str:
 
 def _model() -> onnx.ModelProto:
     g = _Graph()
-    planes = g.op("Transpose", g.op("Cast", "frames", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    planes = g.op("Cast", g.op("Transpose", "frames", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT)
     picture = g.op("AveragePool", planes, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     first = g.op("Reshape", g.number(g.op("Less", "count_in", 0.5)), g.constant(np.array([-1, 1, 1, 1])))
     count = g.op("Reshape", "count_in", g.constant(np.array([-1, 1, 1, 1])))
@@ -133,7 +133,8 @@ def _model() -> onnx.ModelProto:
     raw = g.number(g.op("Greater", distance, limit))
 
     opened = g.grow(g.shrink(raw, 3), 3)
-    closed = g.shrink(g.grow(opened, 7), 7)
+    grown = g.grow(opened, 7)
+    closed = g.shrink(grown, 7)
     anew = g.op("Max", first, g.number(g.op("Greater", g.mean(raw, [1, 2, 3]), UPHEAVAL)))
     mask = g.op("Mul", closed, g.op("Sub", 1.0, anew))
 
@@ -143,7 +144,7 @@ def _model() -> onnx.ModelProto:
     under = g.op("Max", absorb, settling)
     beside = g.op("Max", early, LEARN)
     # What is held reaches beyond the outline: seen through the room at edges it would be learned from there inwards.
-    held = g.op("Mul", g.grow(closed, 7), g.op("Sub", 1.0, anew))
+    held = g.op("Mul", grown, g.op("Sub", 1.0, anew))
     rate = g.op("Add", g.op("Mul", held, under), g.op("Mul", g.op("Sub", 1.0, held), beside))
     rate = g.op("Max", rate, anew)
 
@@ -154,8 +155,8 @@ def _model() -> onnx.ModelProto:
     g.op("Add", kept, g.op("Mul", anew, FIRST_VARIANCE), name="variance_out")
     g.op("Mul", g.op("Add", "age_in", 1.0), held, name="age_out")
     g.op("Add", "count_in", 1.0, name="count_out")
-    grown = g.op("Cast", g.op("Mul", mask, 255.0), to=TensorProto.UINT8)
-    g.op("Squeeze", grown, g.constant(np.array([1])), name="foreground")
+    levels = g.op("Cast", g.op("Mul", mask, 255.0), to=TensorProto.UINT8)
+    g.op("Squeeze", levels, g.constant(np.array([1])), name="foreground")
 
     def value(spec: TensorSpec) -> onnx.ValueInfoProto:
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
