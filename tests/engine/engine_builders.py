@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from model_export import golden
 from model_export.bundle import Bundle
 from model_export.manifest import Batch, FrameInput, Manifest, Provenance, State, Task, TensorSpec
 from server.engine.batcher import Key, Request
+from server.engine.loading import Running
+from server.wire.memory import PREFIX
 from server.wire.messages import FrameRef, Infer, Priority
+from server.wire.slots import Segment, SizeClass, Slots
 
 SIDE = 4
 _numbers = itertools.count(1)
@@ -32,10 +36,11 @@ def request(
     at: float = 0.0,
     model: str = "m@1",
     peer: bytes = b"w",
+    reset: bool = False,
 ) -> Request:
     ref = FrameRef("shm", "vidserve.none", 0, 0, (SIDE, SIDE, 3), "uint8")
     priority = Priority.LIVE if live else Priority.JOB
-    return Request(peer, Infer(stream, seq or next(_numbers), model, ref, priority, deadline=deadline), at)
+    return Request(peer, Infer(stream, seq or next(_numbers), model, ref, priority, deadline, reset), at)
 
 
 def mean_graph() -> onnx.ModelProto:
@@ -78,9 +83,47 @@ def failing_graph() -> onnx.ModelProto:
     return _graph(nodes, [_frames()], [_floats("probabilities", ["B", 3])])
 
 
-def bundle(folder: Path, graph: onnx.ModelProto, *, recurrent: bool = False, batch: Batch | None = None) -> Bundle:
+def heavy_graph(megabytes: int) -> onnx.ModelProto:
+    """probabilities [B, 3] like `mean_graph`, behind weights that take so much memory."""
+    wide = megabytes * 2**20 // 4 // 3
+    weights = np.random.default_rng(0).random((3, wide), np.float32)
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["many"]),
+        helper.make_node("ReduceMean", ["many", "last"], ["one_mean"], keepdims=1),
+        helper.make_node("Sub", ["one_mean", "one_mean"], ["nothing"]),
+        helper.make_node("Add", ["means", "nothing"], ["sums"]),
+        helper.make_node("Div", ["sums", "white"], ["probabilities"]),
+    ]
+    graph = _graph(nodes, [_frames()], [_floats("probabilities", ["B", 3])])
+    graph.graph.initializer.append(numpy_helper.from_array(weights, "weights"))
+    return graph
+
+
+def wide_graph(floats: int) -> onnx.ModelProto:
+    """probabilities [B, floats]: the mean of the frame again and again."""
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers", "all"], ["means"], keepdims=0),
+        helper.make_node("Reshape", ["means", "column"], ["columns"]),
+        helper.make_node("Tile", ["columns", "repeats"], ["probabilities"]),
+    ]
+    graph = _graph(nodes, [_frames()], [_floats("probabilities", ["B", floats])])
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([1, floats], np.int64), "repeats"))
+    return graph
+
+
+def bundle(
+    folder: Path,
+    graph: onnx.ModelProto,
+    *,
+    recurrent: bool = False,
+    batch: Batch | None = None,
+    probabilities: int = 3,
+) -> Bundle:
     """A bundle `name@1` in `folder/name/1`, with golden samples of its own graph if it has no state."""
-    outputs = [("probabilities", (None, 3))] + ([("total_out", (None, 3))] if recurrent else [])
+    outputs = [("probabilities", (None, probabilities))] + ([("total_out", (None, 3))] if recurrent else [])
     inputs = [TensorSpec(name="frames", dtype="uint8", shape=(None, SIDE, SIDE, 3))]
     if recurrent:
         inputs.append(TensorSpec(name="total_in", dtype="float32", shape=(None, 3)))
@@ -98,7 +141,7 @@ def bundle(folder: Path, graph: onnx.ModelProto, *, recurrent: bool = False, bat
         provenance=Provenance(tool="test"),
     )
     files: dict[str, bytes | Path] = {"model.onnx": graph.SerializeToString()}
-    if not recurrent:
+    if not recurrent and probabilities == 3:
         white = np.full((1, SIDE, SIDE, 3), 255, np.uint8)
         files["golden.npz"] = golden.encode({"frames": white}, {"probabilities": np.ones((1, 3), np.float32)})
     return Bundle.write(folder / "1", manifest, files)
@@ -110,6 +153,9 @@ def _graph(nodes: list[onnx.NodeProto], inputs: list, outputs: list) -> onnx.Mod
         numpy_helper.from_array(np.array(255, np.float32), "white"),
         numpy_helper.from_array(np.array(0, np.float32), "zero"),
         numpy_helper.from_array(np.array([1], np.float32), "one"),
+        numpy_helper.from_array(np.array([1, 2, 3], np.int64), "all"),
+        numpy_helper.from_array(np.array([-1], np.int64), "last"),
+        numpy_helper.from_array(np.array([-1, 1], np.int64), "column"),
     ]
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(nodes, "test", inputs, outputs, [c for c in constants if c.name in used])
@@ -122,3 +168,36 @@ def _frames() -> onnx.ValueInfoProto:
 
 def _floats(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def running(**changes) -> Running:
+    """How models run in a test, unless it says otherwise."""
+    usual = {
+        "provider": "cpu",
+        "require_provider": False,
+        "sessions": 2,
+        "threads": 1,
+        "max_batch": 4,
+        "max_delay_s": None,
+    }
+    return Running(**{**usual, **changes})
+
+
+class Frames:
+    """Frames in shared memory, as a worker has them."""
+
+    def __init__(self, name: str, slots: int = 32, slot_bytes: int = 4096) -> None:
+        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.{name}", [SizeClass(slot_bytes, slots)])
+        self.slots = Slots(self.segment)
+
+    def of(self, level: int, shape: tuple[int, ...] = (SIDE, SIDE, 3)) -> FrameRef:
+        """A grey frame."""
+        ref, array = self.slots.take(shape)
+        array[:] = level
+        return ref
+
+    def ask(self, level: int, *, stream: str = "s", seq: int = 0, peer: bytes = b"w", **options) -> Request:
+        """A request for such a frame."""
+        shape = options.pop("shape", (SIDE, SIDE, 3))
+        frame = self.of(level, shape)
+        return Request(peer, Infer(stream, seq or next(_numbers), "m@1", frame, Priority.JOB, **options), 0.0)

@@ -1,0 +1,102 @@
+import queue
+
+import pytest
+from engine_builders import bundle, mean_graph, request, running
+
+from server.engine.shelf import Gone, NotUp, Shelf, Up
+from server.wire.messages import LoadModel
+
+
+class Around:
+    """A shelf, what its threads report and what it says, by the class of message."""
+
+    def __init__(self):
+        self.reports = queue.SimpleQueue()
+        self.said = []
+        self.shelf = Shelf(running(), self.reports.put, lambda message: self.said.append(type(message).__name__))
+
+    def note(self, count=1):
+        """Take as many reports."""
+        for _ in range(count):
+            report = self.reports.get(timeout=20)
+            {Up: self.shelf.up, NotUp: self.shelf.not_up, Gone: self.shelf.gone}[type(report)](report)
+
+
+@pytest.fixture
+def around():
+    return Around()
+
+
+@pytest.fixture
+def order(tmp_path):
+    made = bundle(tmp_path / "m", mean_graph())
+    return LoadModel("m@1", str(made.folder), 0)
+
+
+def test_a_model_is_there_when_it_is_up_and_not_before(around, order):
+    around.shelf.load(order)
+    assert around.shelf.models == {}
+    around.note()
+    assert list(around.shelf.models) == ["m@1"]
+    assert around.said == ["ModelLoaded"]
+
+
+def test_asked_twice_it_is_loaded_once(around, order):
+    around.shelf.load(order)
+    around.shelf.load(order)
+    around.note()
+    model = around.shelf.models["m@1"]
+    around.shelf.load(order)
+    assert around.said == ["ModelLoaded", "ModelLoaded"]
+    assert around.shelf.models["m@1"] is model
+    assert around.reports.empty()
+
+
+def test_what_cannot_be_loaded_says_so_and_can_be_tried_again(around, order, tmp_path):
+    around.shelf.load(LoadModel("m@1", str(tmp_path / "nowhere"), 0))
+    around.note()
+    around.shelf.load(order)
+    around.note()
+    assert around.said == ["ModelFailed", "ModelLoaded"]
+
+
+def test_a_model_goes_when_the_last_that_it_was_asked_has_run(around, order):
+    around.shelf.load(order)
+    around.note()
+    model = around.shelf.models["m@1"]
+    one = request("s", 1)
+    model.batcher.add(one)
+    around.shelf.unload("m@1")
+    assert model.leaving
+    model.batcher.take(0.0, 1)
+    model.in_flight = 1
+    around.shelf.settle()
+    assert "m@1" in around.shelf.models
+    model.in_flight = 0
+    around.shelf.settle()
+    assert around.shelf.models == {}
+    around.note()
+    assert around.said == ["ModelLoaded", "ModelUnloaded"]
+
+
+def test_unloaded_while_it_loads_it_goes_at_once(around, order):
+    around.shelf.load(order)
+    around.shelf.unload("m@1")
+    around.note(2)
+    assert around.said == ["ModelLoaded", "ModelUnloaded"]
+    assert around.shelf.models == {}
+
+
+def test_loaded_while_it_goes_it_comes_back(around, order):
+    around.shelf.load(order)
+    around.note()
+    around.shelf.unload("m@1")
+    around.shelf.load(order)
+    around.note(2)
+    assert around.said == ["ModelLoaded", "ModelUnloaded", "ModelLoaded"]
+    assert list(around.shelf.models) == ["m@1"]
+
+
+def test_what_is_not_there_is_gone(around):
+    around.shelf.unload("m@1")
+    assert around.said == ["ModelUnloaded"]
