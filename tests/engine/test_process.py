@@ -1,6 +1,7 @@
 """The real engine process, with the test in the places of API process and workers."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnx
 import pytest
 import zmq
 from engine_builders import SIDE, bundle, failing_graph, mean_graph, sum_graph
@@ -25,6 +25,7 @@ from server.wire.messages import (
     EngineReady,
     FrameRef,
     GetState,
+    Heartbeat,
     Infer,
     InferDone,
     LoadModel,
@@ -42,12 +43,17 @@ from server.wire.sockets import Dealer, Router
 
 
 class EngineUnderTest:
+    """The process, with the test as its API process and as its workers."""
+
+    _numbers = itertools.count(1)
+
     def __init__(self, folder: Path, **options) -> None:
+        number = next(self._numbers)
         self.context = zmq.Context()
-        self.page_file = SharedFile.create(f"{PREFIX}test.{os.getpid()}.page", Page.bytes_for(1))
+        self.loaded = set()
+        self.page_file = SharedFile.create(f"{PREFIX}test.{os.getpid()}.{number}.page", Page.bytes_for(1))
         self.page = Page(self.page_file.buffer, 1)
-        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.frames", [SizeClass(4096, 32)])
-        self.slots = Slots(self.segment)
+        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.{number}.frames", [SizeClass(4096, 32)])
         self.api = Router(self.context, f"ipc://{folder}/api", "api", 1)
         settings = {
             "address": f"ipc://{folder}/engine",
@@ -65,11 +71,33 @@ class EngineUnderTest:
             "log": LogConfig(level="error", process="engine"),
         }
         config = EngineConfig(**{**settings, **options})
-        self.process = subprocess.Popen([sys.executable, "-m", "server.engine.process"], stdin=subprocess.PIPE)
+        self.address = config.address
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "server.engine.process"],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        )
         self.process.stdin.write(msgspec.json.encode(config) + b"\n")
         self.process.stdin.flush()
-        self.worker = Dealer(self.context, config.address, "worker", 1)
         self.from_engine(EngineReady)
+        self.worker = None
+        self.begin()
+
+    def begin(self):
+        """As if nothing had been asked yet: no models, all slots free, a new worker."""
+        for name in sorted(self.loaded):
+            self.order(UnloadModel(name))
+            self.from_engine(ModelUnloaded)
+        self.loaded.clear()
+        for row in range(4):
+            self.page.forget_model(row)
+        if self.worker is not None:
+            self.worker.close()
+        self.slots = Slots(self.segment)
+        self.worker = self.another_worker()
+
+    def another_worker(self):
+        return Dealer(self.context, self.address, f"worker-{next(self._numbers)}", 1)
 
     def from_engine(self, *kinds):
         """What the engine says to the API process next, heartbeats left out."""
@@ -84,6 +112,7 @@ class EngineUnderTest:
         assert self.api.send(b"engine", message)
 
     def load(self, made, row=0):
+        self.loaded.add(made.manifest.id)
         self.order(LoadModel(made.manifest.id, str(made.folder), row))
         return self.from_engine(ModelLoaded, ModelFailed)
 
@@ -97,8 +126,8 @@ class EngineUnderTest:
         self.worker.send(Infer(stream, seq, model, ref, options.pop("priority", Priority.JOB), **options))
         return ref
 
-    def answer(self):
-        received = self.worker.recv(10)
+    def answer(self, worker=None):
+        received = (worker or self.worker).recv(10)
         assert received is not None, "no answer"
         if isinstance(received.message, InferDone) and received.message.error is None:
             meta = received.message.outputs[0]
@@ -118,6 +147,7 @@ class EngineUnderTest:
 
 @pytest.fixture
 def start(tmp_path):
+    """Starts an engine of the test's own."""
     with contextlib.ExitStack() as stack:
 
         def starting(**options):
@@ -128,9 +158,19 @@ def start(tmp_path):
         yield starting
 
 
+@pytest.fixture(scope="module")
+def shared_engine(tmp_path_factory):
+    engine = EngineUnderTest(tmp_path_factory.mktemp("engine"))
+    yield engine
+    engine.close()
+
+
 @pytest.fixture
-def engine(start):
-    return start()
+def engine(shared_engine):
+    """An engine in which nothing is loaded; the process is the same for all tests."""
+    shared_engine.begin()
+    assert shared_engine.process.poll() is None
+    return shared_engine
 
 
 @pytest.fixture
@@ -258,13 +298,45 @@ def test_a_damaged_bundle_does_not_serve(engine, mean):
     assert "model.onnx" in failed.message
 
 
-def test_a_model_that_does_not_give_its_golden_answers_does_not_serve(engine, tmp_path):
-    graph = mean_graph()
-    white = next(c for c in graph.graph.initializer if c.name == "white")
-    white.CopyFrom(onnx.numpy_helper.from_array(np.array(200, np.float32), "white"))
-    failed = engine.load(bundle(tmp_path / "wrong", graph))
-    assert failed.code == "golden_mismatch"
-    assert "probabilities" in failed.message
+def test_what_a_dead_worker_left_does_not_reach_its_successor(engine, total):
+    engine.load(total)
+    engine.ask("total@1", 10, 1, stream="job")
+    engine.answer()
+    successor = engine.another_worker()
+    successor.send(Infer("job", 1, "total@1", engine.frame(10), Priority.JOB))
+    _, probabilities = engine.answer(successor)
+    assert round(float(probabilities[0]) * 255) == 10
+    successor.send(GetState("job", "total@1"))
+    assert engine.answer(successor)[0] == StateRows("job", True)
+    engine.worker.send(GetState("job", "total@1"))
+    assert engine.answer()[0] == StateRows("job", False)
+    successor.close()
+
+
+def test_saved_state_of_another_model_stops_the_stream_and_nobody_else(engine, total):
+    engine.load(total)
+    engine.worker.send(PutState("s", "total@1"), [b"too short"])
+    engine.ask("total@1", 1, 1)
+    engine.ask("total@1", 1, 1, stream="other")
+    errors = {message.stream: message.error for message, _ in (engine.answer(), engine.answer())}
+    assert errors == {"s": "state_refused", "other": None}
+    engine.ask("total@1", 1, 2, reset=True)
+    assert engine.answer()[0].error is None
+
+
+def test_what_is_not_a_message_is_dropped_and_the_engine_goes_on(engine, mean):
+    engine.load(mean)
+    engine.worker.socket.send_multipart([b"neither", b"this nor that"])
+    engine.ask("mean@1", 5, 1)
+    assert engine.answer()[0].error is None
+
+
+def test_a_frame_of_another_shape_is_refused(engine, mean):
+    engine.load(mean)
+    ref, _ = engine.slots.take((SIDE, SIDE, 1))
+    engine.ask("mean@1", ref, 1)
+    done, _ = engine.answer()
+    assert (done.error, "[4, 4, 3]" in done.message) == ("frame_refused", True)
 
 
 def test_a_fixed_batch_is_padded_and_its_padding_not_answered(engine, tmp_path):
@@ -309,11 +381,31 @@ def test_a_required_provider_that_is_not_there_is_a_failure(start, mean):
     assert "vidserve doctor" in failed.message
 
 
-def test_it_ends_when_asked(engine):
+def test_what_runs_when_it_is_stopped_is_answered_or_left_but_the_exit_is_in_order(start, mean):
+    engine = start()
+    engine.load(mean)
+    for seq in range(1, 21):
+        engine.ask("mean@1", seq, seq)
+    engine.order(Stop())
+    assert engine.process.wait(5) == 0
+    seqs = []
+    while (received := engine.worker.recv(0)) is not None:
+        assert received.message.error is None
+        seqs.append(received.message.seq)
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_it_says_every_second_that_it_lives(start):
+    start().from_engine(Heartbeat)
+
+
+def test_it_ends_when_asked(start):
+    engine = start()
     engine.order(Stop())
     assert engine.process.wait(5) == 0
 
 
-def test_it_ends_when_its_parent_is_gone(engine):
+def test_it_ends_when_its_parent_is_gone(start):
+    engine = start()
     engine.process.stdin.close()
     assert engine.process.wait(8) == 0
