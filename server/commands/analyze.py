@@ -104,12 +104,14 @@ def run(words: Sequence[str], wish: Wish, settings: Settings) -> int:
     """
     videos = find_videos(words)
     _check_output(wish, videos)
-    configure(LogConfig.of(LogSettings(level="error", format=settings.log.format)))
+    log = LogSettings(level="error", format=settings.log.format)
+    configure(LogConfig.of(log))
     # A folder of its own: a server may be running on the one of the settings, whose models are used all the same.
     with tempfile.TemporaryDirectory(prefix="vidserve-analyze-") as data:
         own = settings.model_copy(
             update={
                 "data": Path(data),
+                "log": log,
                 "jobs": JobsSettings(running=settings.jobs.running, allow_private_urls=True),
                 "engine": settings.engine.model_copy(
                     update={"models": (wish.analysis.model,) if wish.analysis.model else ()}
