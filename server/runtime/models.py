@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from model_export.bundle import Bundle
@@ -17,13 +16,13 @@ from server.core.metrics import Metrics, ModelRow
 from server.core.metrics_page import MODEL_ROWS, Page
 from server.domain.model import InputSize, ModelError, ModelState, ModelStatus
 from server.runtime.hub import Hub
-from server.wire.messages import LoadModel, ModelFailed, ModelLoaded, ModelUnloaded, Predict, Predicted, UnloadModel
+from server.runtime.pictures import Pictures
+from server.wire.messages import LoadModel, ModelFailed, ModelLoaded, ModelUnloaded, UnloadModel
 from server.wire.sockets import Received
 
 _log = logging.getLogger(__name__)
 
 ENGINE = "engine"
-_PREDICT_S = 60.0
 
 
 class ModelInUse(VidserveError):
@@ -51,7 +50,7 @@ class Models:
     Args:
         repository: the bundles there are.
         default_model: that serves where an analysis names none; None: the repository's own.
-        worker: names the worker that takes the next picture.
+        pictures: the way of single ones.
     """
 
     def __init__(
@@ -63,22 +62,19 @@ class Models:
         *,
         default_model: str | None,
         engine_address: str,
-        worker: Callable[[], str],
+        pictures: Pictures,
     ) -> None:
         self.repository = repository
         self.engine_address = engine_address
+        self._pictures = pictures
         self._hub = hub
         self._metrics = metrics
         self._page = page
         self._default_model = default_model
-        self._worker = worker
         self._running: dict[str, _Running] = {}
-        self._numbers = itertools.count(1)
-        self._pictures: dict[int, tuple[str, asyncio.Future[bytes]]] = {}
         hub.on(ModelLoaded, self._on_loaded)
         hub.on(ModelFailed, self._on_failed)
         hub.on(ModelUnloaded, self._on_unloaded)
-        hub.on(Predicted, self._on_predicted)
 
     # ── which there are ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,10 +181,6 @@ class Models:
 
     def engine_lost(self) -> None:
         """The engine is gone and with it every model; they are loaded again when it is back."""
-        for number, (_, future) in list(self._pictures.items()):
-            del self._pictures[number]
-            if not future.done():
-                future.set_exception(ModelUnavailable("The engine was started again; send the picture once more."))
         for model in self._running.values():
             model.said = None
             if model.loaded.done():
@@ -203,8 +195,6 @@ class Models:
         for model in self._running.values():
             if model.failed is None:
                 await self._send_load(model)
-
-    # ── single pictures ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def predict(
         self,
@@ -222,26 +212,7 @@ class Models:
         """
         bundle = await self.resolve(reference)
         await self._ensure(bundle)
-        number = next(self._numbers)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        worker = self._worker()
-        self._pictures[number] = (worker, future)
-        order = Predict(number, str(bundle.folder), self.engine_address, confidence, labels)
-        try:
-            if not await self._hub.send(worker, order, [image]):
-                raise ModelUnavailable("The worker is starting.", hint="Try again in a second.")
-            async with asyncio.timeout(_PREDICT_S):
-                return await future
-        except TimeoutError as error:
-            raise ModelUnavailable(f"No answer within {_PREDICT_S:.0f} s.") from error
-        finally:
-            self._pictures.pop(number, None)
-
-    def worker_lost(self, worker: str) -> None:
-        """A worker is gone, and the pictures it had with it."""
-        for owner, future in list(self._pictures.values()):
-            if owner == worker and not future.done():
-                future.set_exception(ModelUnavailable("The process that read the picture died of it or beside it."))
+        return await self._pictures.predict(str(bundle.folder), image, confidence=confidence, labels=labels)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -363,20 +334,3 @@ class Models:
             self._label(model)
             if model.unloaded is not None:
                 model.unloaded.set()
-
-    def _on_predicted(self, received: Received) -> None:
-        message = received.message
-        assert isinstance(message, Predicted)
-        _, future = self._pictures.get(message.request, (None, None))
-        if future is None or future.done():
-            return
-        if message.code:
-            future.set_exception(relayed(message.code, message.message))
-        else:
-            future.set_result(received.payload[0])
-
-
-def relayed(code: str, message: str) -> VidserveError:
-    """An error that another process reported, with its code."""
-    kind: type[VidserveError] = type("Relayed", (VidserveError,), {"code": code})
-    return kind(message)

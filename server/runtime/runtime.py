@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import itertools
 import logging
 import os
 import shutil
@@ -31,6 +32,7 @@ from server.runtime.hub import Hub
 from server.runtime.jobs import Jobs
 from server.runtime.ledger import Ledger
 from server.runtime.models import ENGINE, Models
+from server.runtime.pictures import Pictures
 from server.storage.database import Database
 from server.storage.fetch import fetch
 from server.storage.jobs import JobStore
@@ -76,7 +78,7 @@ class Runtime:
         self._children: dict[str, Child] = {}
         self._storage: tuple[Mapping[str, int], int] = ({}, 0)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._engine_says: EngineReady | None = None
+        self._turns = itertools.count()
 
     async def __aenter__(self) -> Self:
         try:
@@ -150,6 +152,7 @@ class Runtime:
             page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
         )
         ledger = Ledger(store, self.metrics)
+        self._pictures = Pictures(hub, engine_address=engine_address, worker=self._next_worker)
         self.models = Models(
             Repository(self._repository, shipped=SHIPPED),
             hub,
@@ -157,7 +160,7 @@ class Runtime:
             page,
             default_model=settings.engine.default_model,
             engine_address=engine_address,
-            worker=self._next_worker,
+            pictures=self._pictures,
         )
         dispatcher = Dispatcher(
             hub,
@@ -278,8 +281,6 @@ class Runtime:
         child = self._children.get(received.header.sender)
         if child is None or not child.heard(received.header.incarnation):
             return
-        if isinstance(received.message, EngineReady):
-            self._engine_says = received.message
         child.said_ready()
 
     def _back(self, name: str) -> None:
@@ -300,16 +301,16 @@ class Runtime:
         self.metrics.restarts.labels(name.split("-")[0], reason).inc()
         if name == ENGINE:
             self.models.engine_lost()
+            self._pictures.engine_lost()
             self._spawn(self._dispatcher.engine_lost(reason))
         else:
-            self.models.worker_lost(name)
+            self._pictures.worker_lost(name)
             self._dispatcher.worker_lost(name, reason)
 
     def _next_worker(self) -> str:
         """The worker for a picture: in turn, of those that are up."""
         ready = [name for name, child in self._children.items() if name != ENGINE and child.ready]
-        self._turn = getattr(self, "_turn", 0) + 1
-        return ready[self._turn % len(ready)] if ready else "worker-0"
+        return ready[next(self._turns) % len(ready)] if ready else "worker-0"
 
     # ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────
 

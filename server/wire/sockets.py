@@ -6,7 +6,7 @@ Never PUB: it drops in silence. Nothing here is thread-safe; a thread that wants
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import zmq
@@ -63,9 +63,7 @@ class Dealer:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, identity: str, incarnation: int) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.set(zmq.IDENTITY, identity.encode())
-        self.socket.set(zmq.LINGER, _LINGER_MS)
-        self.socket.set(zmq.SNDHWM, 0)  # credits bound what is under way, not the socket
-        self.socket.set(zmq.RCVHWM, 0)
+        _unbounded(self.socket)
         self.socket.connect(address)
         self._header = make_header(identity, incarnation)
 
@@ -87,13 +85,7 @@ class Router:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, sender: str, incarnation: int) -> None:
         self.socket = context.socket(zmq.ROUTER)
-        self.socket.set(zmq.ROUTER_MANDATORY, 1)
-        # A process that came back under its old name takes the name over.
-        self.socket.set(zmq.ROUTER_HANDOVER, 1)
-        self.socket.set(zmq.LINGER, _LINGER_MS)
-        self.socket.set(zmq.SNDHWM, 0)
-        self.socket.set(zmq.RCVHWM, 0)
-        self.socket.bind(address)
+        _listen(self.socket, address)
         self._header = make_header(sender, incarnation)
 
     def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
@@ -122,12 +114,7 @@ class AsyncRouter:
 
     def __init__(self, context: zmq.asyncio.Context, address: str, sender: str, incarnation: int) -> None:
         self.socket = context.socket(zmq.ROUTER)
-        self.socket.set(zmq.ROUTER_MANDATORY, 1)
-        self.socket.set(zmq.ROUTER_HANDOVER, 1)
-        self.socket.set(zmq.LINGER, _LINGER_MS)
-        self.socket.set(zmq.SNDHWM, 0)
-        self.socket.set(zmq.RCVHWM, 0)
-        self.socket.bind(address)
+        _listen(self.socket, address)
         self._header = make_header(sender, incarnation)
 
     async def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
@@ -147,3 +134,18 @@ class AsyncRouter:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def _listen(socket: zmq.Socket[Any], address: str) -> None:
+    socket.set(zmq.ROUTER_MANDATORY, 1)
+    # A process that came back under its old name takes the name over.
+    socket.set(zmq.ROUTER_HANDOVER, 1)
+    _unbounded(socket)
+    socket.bind(address)
+
+
+def _unbounded(socket: zmq.Socket[Any]) -> None:
+    """Credits and slots bound what is under way; a socket that drops or blocks at a mark of its own would hide it."""
+    socket.set(zmq.LINGER, _LINGER_MS)
+    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.RCVHWM, 0)
