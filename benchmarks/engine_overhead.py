@@ -27,7 +27,7 @@ from model_export.bundle import Bundle
 from model_export.manifest import FrameInput, Manifest, Provenance, Task, TensorSpec
 from server.core.log import LogConfig
 from server.core.metrics_page import Page
-from server.engine.process import EngineConfig
+from server.engine.config import EngineConfig
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.messages import EngineReady, Infer, InferDone, LoadModel, ModelFailed, ModelLoaded, Priority, Stop
 from server.wire.slots import Segment, SizeClass, Slots

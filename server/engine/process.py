@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-import msgspec
 import onnxruntime as ort
 import zmq
 
 from server.core.child import Life, read_config
-from server.core.log import LogConfig, configure
+from server.core.log import configure
 from server.core.metrics_page import ERRORS, Page
 from server.engine.answers import refusal
 from server.engine.batcher import Batch, Key, Request
+from server.engine.config import EngineConfig
 from server.engine.lanes import Lane, Mailbox, Ran
 from server.engine.loading import Running
 from server.engine.models import Model
@@ -50,31 +50,6 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT_S = 1.0
 _STOP_S = 2.0
 _HANG_S = 60.0
-
-
-class EngineConfig(msgspec.Struct, frozen=True):
-    """What the engine is told.
-
-    Attributes:
-        address: to listen at. api: address of the API process.
-        incarnation: rises with each start.
-        sessions, threads, max_batch, max_delay_ms, provider, require_provider: as `[engine]` in the settings.
-        page, page_writers, writer: the metrics page, and which region is the engine's.
-    """
-
-    address: str
-    api: str
-    incarnation: int
-    sessions: int
-    threads: int
-    max_batch: int
-    max_delay_ms: float | None
-    provider: str
-    require_provider: bool
-    page: str
-    page_writers: int
-    writer: int
-    log: LogConfig
 
 
 class Engine:

@@ -25,7 +25,7 @@ from server.core.metrics import Metrics
 from server.core.metrics_page import Page
 from server.core.settings import Settings
 from server.domain.health import Health, Part
-from server.engine.process import EngineConfig
+from server.engine.config import EngineConfig
 from server.runtime.child import Child
 from server.runtime.dispatcher import Dispatcher, Workers
 from server.runtime.hub import Hub
@@ -41,7 +41,7 @@ from server.wire.memory import PREFIX, SharedFile, sweep
 from server.wire.messages import EngineReady, Heartbeat, WorkerReady
 from server.wire.slots import Segment, size_classes
 from server.wire.sockets import Received
-from server.worker.process import WorkerConfig
+from server.worker.config import WorkerConfig
 
 _log = logging.getLogger(__name__)
 

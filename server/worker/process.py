@@ -11,16 +11,16 @@ import sys
 import time
 
 import cv2
-import msgspec
 import zmq
 
 from server.core.child import Life, read_config
-from server.core.log import LogConfig, configure
+from server.core.log import configure
 from server.core.metrics_page import Page
 from server.wire.memory import SharedFile
 from server.wire.messages import CancelJob, Heartbeat, Predict, StartJob, Stop, WorkerReady
 from server.wire.slots import Segment, Slots
 from server.wire.sockets import Dealer, Received
+from server.worker.config import WorkerConfig
 from server.worker.job import RunningJob, Surroundings
 from server.worker.predictor import Predictor
 
@@ -29,27 +29,6 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT_S = 1.0
 _POLL_S = 0.1
 _STOP_S = 3.0
-
-
-class WorkerConfig(msgspec.Struct, frozen=True):
-    """What a worker is told.
-
-    Attributes:
-        name: `worker-0` …; the API process knows it by that.
-        incarnation: rises with each start of the server's processes.
-        api: address of the API process.
-        segment: name of the segment whose slots this worker gives out.
-        page, page_writers, writer: the metrics page, and which region is this worker's.
-    """
-
-    name: str
-    incarnation: int
-    api: str
-    segment: str
-    page: str
-    page_writers: int
-    writer: int
-    log: LogConfig
 
 
 class Worker:

@@ -17,7 +17,7 @@ from engine_builders import SIDE, bundle, failing_graph, mean_graph, sum_graph
 from model_export.manifest import Batch
 from server.core.log import LogConfig
 from server.core.metrics_page import Page
-from server.engine.process import EngineConfig
+from server.engine.config import EngineConfig
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.messages import (
     Cancel,

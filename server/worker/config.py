@@ -1,0 +1,28 @@
+"""What a worker process is told; apart from it, so that the parent need not import what a worker does."""
+
+from __future__ import annotations
+
+import msgspec
+
+from server.core.log import LogConfig
+
+
+class WorkerConfig(msgspec.Struct, frozen=True):
+    """What a worker is told.
+
+    Attributes:
+        name: `worker-0` …; the API process knows it by that.
+        incarnation: rises with each start of the server's processes.
+        api: address of the API process.
+        segment: name of the segment whose slots this worker gives out.
+        page, page_writers, writer: the metrics page, and which region is this worker's.
+    """
+
+    name: str
+    incarnation: int
+    api: str
+    segment: str
+    page: str
+    page_writers: int
+    writer: int
+    log: LogConfig
