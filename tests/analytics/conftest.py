@@ -1,0 +1,5 @@
+import sys
+from pathlib import Path
+
+# Builders that several test modules of this folder share.
+sys.path.insert(0, str(Path(__file__).parent))
