@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 from analytics_builders import box, found
@@ -124,3 +127,23 @@ def test_overlap_of_boxes_that_do_not_touch_but_are_near_is_not_zero() -> None:
 def test_overlap_of_boxes_without_area_is_nothing() -> None:
     flat = np.array([[5.0, 5.0, 5.0, 5.0]])
     assert overlap(flat, flat).tolist() == [[0.0]]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("street", "people"), [("TUD-Campus", 8), ("TUD-Stadtmitte", 10)])
+def test_a_real_detector_s_boxes_give_tracks_that_survive_a_restore(
+    shared_data: Path, street: str, people: int
+) -> None:
+    boxes = np.loadtxt(shared_data / "mot" / street / "test.txt", delimiter=",")
+    video = []
+    for frame in range(1, int(boxes[:, 0].max()) + 1):
+        x, y, width, height = boxes[boxes[:, 0] == frame, 2:6].T
+        video.append((found(*zip(x, y, x + width, y + height, strict=True)), frame / 25))
+    whole, parts = Tracker(), Tracker()
+    for frame in video:
+        state = parts.state()
+        parts = Tracker()
+        parts.restore(state)
+        assert parts.update(*frame).tolist() == whole.update(*frame).tolist()
+    given = msgspec.msgpack.decode(whole.state())[0]
+    assert people - 1 <= given <= 2 * people  # one stands behind another and is never detected
