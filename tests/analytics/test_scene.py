@@ -1,0 +1,138 @@
+import msgspec
+import numpy as np
+import pytest
+from analytics_builders import MOVING_OBJECTS, box
+
+from model_export.bundle import Bundle
+from model_export.manifest import FrameInput, Manifest, Provenance, Resize, Task, TensorSpec
+from server.analytics.scene import Moment, Scene
+from server.domain.analysis import Analysis
+from server.domain.event import Event
+from server.domain.result import Row
+
+Outputs = dict[str, np.ndarray]
+
+
+def manifest(task: Task, **more: object) -> Manifest:
+    return Manifest(
+        name="model",
+        version=3,
+        task=task,
+        family="test",
+        input=FrameInput(width=320, height=160, resize=Resize.STRETCH),
+        inputs=(TensorSpec(name="frames", dtype="uint8", shape=(None, 160, 320, 3)),),
+        outputs=(),
+        labels=("person", "bicycle", "car"),
+        provenance=Provenance(tool="test"),
+        **more,
+    )
+
+
+def detected(
+    *boxes: tuple[float, float, float, float], classes: list[int], scores: list[float] | None = None
+) -> Outputs:
+    return {
+        "boxes": np.array(boxes, np.float32).reshape(-1, 4),
+        "scores": np.array(scores or [0.9] * len(boxes), np.float32),
+        "class_ids": np.array(classes, np.int64),
+    }
+
+
+def moment(frame: int) -> Moment:
+    """Of a video of 640 × 320 pixels at 10 frames a second."""
+    return Moment(frame, frame / 10, 640, 320)
+
+
+def drive(frame: int) -> Outputs:
+    """A car from left to right, and a person who is there for the first second."""
+    car, person = box(4.0 * frame, 40, 60, 30), box(200, 60, 15, 40)
+    return detected(car, person, classes=[2, 0]) if frame < 10 else detected(car, classes=[2])
+
+
+def test_objects_are_in_pixels_of_the_source_and_carry_their_track() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
+    first, _ = scene.see(moment(0), drive(0))
+    row, events = scene.see(moment(1), drive(1))
+    assert [(one.label, one.class_id, one.track_id, one.box) for one in row.objects] == [
+        ("car", 2, 1, (8, 80, 128, 140)),
+        ("person", 0, 2, (400, 120, 430, 200)),
+    ]
+    assert [one.track_id for one in first.objects] == [msgspec.UNSET, msgspec.UNSET]
+    assert (row.frame, row.pts_s, row.width, row.height, row.model) == (1, 0.1, 640, 320, "model@3")
+    assert [(event.id, event.type, event.track_id, event.label) for event in events] == [
+        ("job-1-1", "track_started", 1, "car"),
+        ("job-1-2", "track_started", 2, "person"),
+    ]
+    assert row.events == [1, 2]
+
+
+def test_who_left_ends_after_a_while_and_who_is_left_ends_with_the_video() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
+    events = [event for frame in range(40) for event in scene.see(moment(frame), drive(frame))[1]] + scene.end()
+    ended = [(event.label, event.pts_s, event.value) for event in events if event.type == "track_ended"]
+    assert ended == [("person", 0.9, 0.8), ("car", 3.9, 3.8)]
+    assert scene.summary() == {
+        "car": {"frames": 40, "most_at_once": 1, "tracks": 1, "first_s": 0.0, "last_s": 3.9},
+        "person": {"frames": 10, "most_at_once": 1, "tracks": 1, "first_s": 0.0, "last_s": 0.9},
+    }
+
+
+def test_only_the_labels_asked_for_are_seen() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(labels=("person",)), owner="job-1")
+    row, _ = scene.see(moment(0), drive(0))
+    assert [one.label for one in row.objects] == ["person"]
+
+
+def test_nothing_is_tracked_where_that_is_not_wanted() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(track=False), owner="job-1")
+    rows = [scene.see(moment(frame), drive(frame)) for frame in range(3)]
+    assert [one.track_id for row, _ in rows for one in row.objects] == [msgspec.UNSET] * 6
+    assert [events for _, events in rows] == [[], [], []]
+    assert "tracks" not in scene.summary()["car"]
+
+
+def test_a_classifier_says_its_best_labels() -> None:
+    scene = Scene(manifest(Task.CLASSIFY), Analysis(), owner="job-1")
+    row, events = scene.see(moment(0), {"probabilities": np.array([0.1, 0.7, 0.2], np.float32)})
+    assert [one.label for one in row.classes] == ["bicycle", "car", "person"]
+    assert (row.objects, events) == (msgspec.UNSET, [])
+
+
+def test_a_scene_without_objects_has_an_empty_row() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
+    row, _ = scene.see(moment(0), detected(classes=[]))
+    assert row.objects == []
+    assert row.events is msgspec.UNSET
+
+
+def moving(frame: int) -> Outputs:
+    """Two blobs that meet, are one for a while, and part."""
+    mask = np.zeros((216, 384), np.uint8)
+    for x in (20 + 4 * frame, 300 - 4 * frame):
+        mask[80:120, x : x + 20] = 255
+    return {"foreground": mask}
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("detect", drive), ("motion", moving)])
+@pytest.mark.parametrize("at", [0, 3, 32])
+def test_a_restored_scene_says_byte_for_byte_the_same(task: str, outputs: object, at: int) -> None:
+    model = manifest(Task.DETECT) if task == "detect" else Bundle.open(MOVING_OBJECTS).manifest
+
+    def see(scene: Scene, frames: range) -> list[tuple[Row, list[Event]]]:
+        return [scene.see(moment(frame), outputs(frame)) for frame in frames]
+
+    def fresh() -> Scene:
+        return Scene(model, Analysis(), owner="job-1")
+
+    whole, first, second = fresh(), fresh(), fresh()
+    expected = see(whole, range(60)), whole.end(), whole.summary()
+    before = see(first, range(at))
+    second.restore(first.state())
+    after = see(second, range(at, 60))
+    assert msgspec.json.encode((before + after, second.end(), second.summary())) == msgspec.json.encode(expected)
+
+
+def test_two_blobs_that_meet_stay_two_tracks() -> None:
+    scene = Scene(Bundle.open(MOVING_OBJECTS).manifest, Analysis(), owner="job-1")
+    rows = [scene.see(moment(frame), moving(frame))[0] for frame in range(60)]
+    assert {tuple(sorted(one.track_id for one in row.objects)) for row in rows[1:]} == {(1, 2)}
