@@ -6,8 +6,10 @@ it. A test that needs a GPU is not skipped but deselected, unless `-m` speaks of
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+import warnings
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set VIDSERVE_TEST_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that sets up its log in a test must not decide what later tests can see of theirs."""
+    root = logging.getLogger()
+    handlers, level, format_warning = root.handlers[:], root.level, warnings.formatwarning
+    yield
+    root.handlers, root.level, warnings.formatwarning = handlers, level, format_warning
+    logging.captureWarnings(False)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -48,7 +48,7 @@ from server.wire.sockets import Dealer, Received, Router
 _log = logging.getLogger(__name__)
 
 _HEARTBEAT_S = 1.0
-_STOP_S = 2.0
+_STOP_S = 1.5
 _HANG_S = 60.0
 
 

@@ -38,7 +38,7 @@ class Patience:
 
     ready_s: float = 60.0
     silence_s: float = 15.0
-    stop_s: float = 4.0
+    stop_s: float = 2.0
     crashes: int = 5
     crashes_s: float = 60.0
     pause_s: float = 0.2

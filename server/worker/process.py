@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _HEARTBEAT_S = 1.0
 _POLL_S = 0.1
-_STOP_S = 3.0
+_STOP_S = 1.5
 
 
 class Worker:
