@@ -3,7 +3,7 @@
 Every pixel keeps a running mean and variance (Wren et al., Pfinder, 1997); what is far from them is foreground. Beyond
 that: the background follows the light, by a gain and an offset for the whole picture that are fitted robustly in every
 frame; edges of the background are given room, for a shaking camera; and it is not learned under the foreground, until
-something has stood for so long that it belongs to the place (a parked car).
+something has stood for so long that it belongs to the place (a parked car), or the place was hardly known before.
 
 The same ONNX release gives the same bytes. `python -m model_export.background FOLDER` writes the bundle.
 """
@@ -30,11 +30,12 @@ IR_VERSION = 8
 LEARN = 0.02
 """Part of a background pixel that a frame replaces."""
 HOLD_FRAMES = 1000
-"""For how many frames what stands still stays foreground: 80 s at 12.5 frames a second, 33 s at 30."""
-ABSORB = 0.05
+"""For how many frames at most what stands still stays foreground: 80 s at 12.5 frames a second, 33 s at 30."""
+TRUST = 12.0
+"""Frames for which a pixel's background is held under foreground, for each frame in which it was seen before. What was
+there when a stream began and soon moved away is forgotten soon; who stands still after a few seconds is kept."""
+ABSORB = 0.1
 """Part of a pixel that a frame replaces once it has been foreground for longer."""
-SETTLE_FRAMES = 30
-"""A new stream's frames in which foreground is learned too: what was there at first is probably not background."""
 DEVIATIONS = 4.0
 LEAST_VARIANCE, FIRST_VARIANCE, MOST_VARIANCE = 12.0, 40.0, 800.0
 """Of the squared distance over three channels, after smoothing over 3 × 3 pixels."""
@@ -87,12 +88,10 @@ class _Graph:
         return self.op("Cast", condition, to=TensorProto.FLOAT)
 
 
-def _lit(g: _Graph, picture: str, mean: str, age: str) -> str:
+def _lit(g: _Graph, picture: str, mean: str) -> str:
     """The background in the light of this frame: mean · gain + offset for each channel, fitted on a coarse grid."""
     seen = g.op("AveragePool", picture, kernel_shape=[CELL // 2] * 2, strides=[CELL] * 2)
     known = g.op("AveragePool", mean, kernel_shape=[CELL // 2] * 2, strides=[CELL] * 2)
-    held = g.op("MaxPool", age, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
-    quiet = g.op("Add", g.number(g.op("Less", held, 0.5)), 0.01)
     residual = g.op("Sub", seen, known)
     gain = offset = ""
     for _ in range(FIT_ROUNDS):
@@ -100,7 +99,7 @@ def _lit(g: _Graph, picture: str, mean: str, age: str) -> str:
         away = g.mean(g.op("Mul", residual, residual), [1])
         scale = g.op("Add", g.mean(g.op("Sqrt", away), [1, 2, 3]), 2.0)
         ratio = g.op("Add", g.op("Div", away, g.op("Mul", scale, scale)), 1.0)
-        weight = g.op("Div", quiet, g.op("Mul", ratio, ratio))
+        weight = g.op("Div", 1.0, g.op("Mul", ratio, ratio))
         weight = g.op("Div", weight, g.mean(weight, [1, 2, 3]))
         middle_known = g.mean(g.op("Mul", weight, known), [2, 3])
         middle_seen = g.mean(g.op("Mul", weight, seen), [2, 3])
@@ -123,7 +122,7 @@ def _model() -> onnx.ModelProto:
     first = g.op("Reshape", g.number(g.op("Less", "count_in", 0.5)), g.constant(np.array([-1, 1, 1, 1])))
     count = g.op("Reshape", "count_in", g.constant(np.array([-1, 1, 1, 1])))
 
-    background = _lit(g, picture, "mean_in", "age_in")
+    background = _lit(g, picture, "mean_in")
     difference = g.op("Sub", picture, background)
     distance = g.across(g.op("Mul", difference, difference))
     level = g.across(background)
@@ -138,14 +137,12 @@ def _model() -> onnx.ModelProto:
     anew = g.op("Max", first, g.number(g.op("Greater", g.mean(raw, [1, 2, 3]), UPHEAVAL)))
     mask = g.op("Mul", closed, g.op("Sub", 1.0, anew))
 
-    early = g.op("Div", 1.0, g.op("Add", count, 1.0))
-    settling = g.op("Mul", g.number(g.op("Less", count, float(SETTLE_FRAMES))), g.op("Max", early, ABSORB))
-    absorb = g.op("Mul", g.number(g.op("Greater", "age_in", float(HOLD_FRAMES))), ABSORB)
-    under = g.op("Max", absorb, settling)
-    beside = g.op("Max", early, LEARN)
     # What is held reaches beyond the outline: seen through the room at edges it would be learned from there inwards.
     held = g.op("Mul", grown, g.op("Sub", 1.0, anew))
-    rate = g.op("Add", g.op("Mul", held, under), g.op("Mul", g.op("Sub", 1.0, held), beside))
+    free = g.op("Sub", 1.0, held)
+    under = g.op("Mul", g.number(g.op("Less", "trust_in", 0.5)), ABSORB)
+    beside = g.op("Max", g.op("Div", 1.0, g.op("Add", count, 1.0)), LEARN)
+    rate = g.op("Add", g.op("Mul", held, under), g.op("Mul", free, beside))
     rate = g.op("Max", rate, anew)
 
     g.op("Add", background, g.op("Mul", rate, difference), name="mean_out")
@@ -153,7 +150,9 @@ def _model() -> onnx.ModelProto:
     variance = g.op("Clip", g.op("Add", "variance_in", g.op("Mul", rate, toward)), LEAST_VARIANCE, MOST_VARIANCE)
     kept = g.op("Mul", variance, g.op("Sub", 1.0, anew))
     g.op("Add", kept, g.op("Mul", anew, FIRST_VARIANCE), name="variance_out")
-    g.op("Mul", g.op("Add", "age_in", 1.0), held, name="age_out")
+    kept = g.op("Mul", "trust_in", g.op("Sub", 1.0, anew))
+    change = g.op("Sub", g.op("Mul", free, TRUST + 1), 1.0)
+    g.op("Clip", g.op("Add", kept, change), 0.0, float(HOLD_FRAMES), name="trust_out")
     g.op("Add", "count_in", 1.0, name="count_out")
     levels = g.op("Cast", g.op("Mul", mask, 255.0), to=TensorProto.UINT8)
     g.op("Squeeze", levels, g.constant(np.array([1])), name="foreground")
@@ -171,7 +170,7 @@ def _model() -> onnx.ModelProto:
     return model
 
 
-_PLANES = {"mean": (3, HEIGHT, WIDTH), "variance": (1, HEIGHT, WIDTH), "age": (1, HEIGHT, WIDTH), "count": (1,)}
+_PLANES = {"mean": (3, HEIGHT, WIDTH), "variance": (1, HEIGHT, WIDTH), "trust": (1, HEIGHT, WIDTH), "count": (1,)}
 STATE = tuple(State(input=f"{n}_in", output=f"{n}_out", dtype="float32", shape=s) for n, s in _PLANES.items())
 INPUTS = (
     TensorSpec(name="frames", dtype="uint8", shape=(None, HEIGHT, WIDTH, 3)),
@@ -220,7 +219,7 @@ def build(folder: Path) -> Bundle:
         family="background",
         description="What moves before a fixed camera. Needs no training; changes of light and a shaking mount are "
         "allowed for, and what stands still stays for a thousand frames.",
-        input=FrameInput(width=WIDTH, height=HEIGHT, resize=Resize.STRETCH, interpolation="area"),
+        input=FrameInput(width=WIDTH, height=HEIGHT, resize=Resize.STRETCH, interpolation="linear"),
         inputs=INPUTS,
         outputs=OUTPUTS,
         labels=("moving",),

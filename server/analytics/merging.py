@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -10,56 +13,101 @@ from model_export.predictions import Detections
 F32 = npt.NDArray[np.float32]
 
 _INSIDE = 0.5
+_COVERED = 0.6
+_HIDDEN_S = 3.0
 # A blob shorter than this many objects does not tell who is in front: pinned to its ends, they would swap as they pass.
 _APART = 1.5
 
 
-def separate(found: Detections, expected: F32) -> Detections:
-    """Replace each blob in which several tracks are expected by a box for each of them.
+class Passing:
+    """Tells apart who passes somebody.
 
     Where objects have met, a mask shows one blob, but their tracks still know how large each of them is and where it
-    was going. The boxes stand where the tracks expect them, moved into the blob; where it is longer than they are, the
-    outer ones are moved to its ends, which steer them until they part.
-
-    Args:
-        found: blobs.
-        expected: f32 [T, 4], x1 y1 x2 y2, where the tracks of the frame before should be now; in the same pixels.
-
-    Returns:
-        The blobs with one track or none unchanged, and the boxes of the others within their blob and with its score;
-        scores descending.
+    was going. So a blob in which several tracks are expected is replaced by a box for each of them: where it is
+    expected, moved into the blob; if the blob is longer than they are, the outer ones are moved to its ends, which
+    steer them until they part. Who stays hidden behind an older track for more than three seconds is given up.
     """
-    if not len(found) or len(expected) < 2:
-        return found
-    inside = _inside(expected, found.xyxy)
-    blob = inside.argmax(axis=1)
-    blob[inside.max(axis=1) < _INSIDE] = -1
-    members = np.bincount(blob[blob >= 0], minlength=len(found))
-    if members.max(initial=0) < 2:
-        return found
-    boxes: list[F32] = [found.xyxy[members < 2]]
-    index: list[npt.NDArray[np.intp]] = [np.flatnonzero(members < 2)]
-    for one in np.flatnonzero(members >= 2):
-        parts = _within(found.xyxy[one], expected[blob == one])
-        boxes.append(parts)
-        index.append(np.full(len(parts), one))
-    source = np.concatenate(index)
-    scores = found.scores[source]
-    order = np.argsort(-scores, kind="stable")
-    return Detections(np.concatenate(boxes)[order], scores[order], found.class_ids[source][order])
+
+    def __init__(self) -> None:
+        self._hidden_since_s: dict[int, float] = {}
+
+    def separate(self, found: Detections, ids: Sequence[int], expected: F32, pts_s: float) -> Detections:
+        """Replace the blobs of one frame that show several tracks.
+
+        Args:
+            found: blobs.
+            ids: of the tracks of the frame before.
+            expected: f32 [T, 4], x1 y1 x2 y2, where they should be now; in the same pixels.
+            pts_s: media time in seconds.
+
+        Returns:
+            The other blobs unchanged, and the boxes of those with their blob's score; scores descending.
+        """
+        blob = _blob_of(expected, found.xyxy)
+        present = blob >= 0
+        hidden = _hidden(np.asarray(ids), expected, blob)
+        self._hidden_since_s = {
+            track: self._hidden_since_s.get(track, pts_s)
+            for track, is_hidden in zip(ids, hidden, strict=True)
+            if is_hidden
+        }
+        for position, track in enumerate(ids):
+            present[position] &= pts_s - self._hidden_since_s.get(track, pts_s) <= _HIDDEN_S
+        blob, expected = blob[present], expected[present]
+        members = np.bincount(blob, minlength=len(found))
+        if members.max(initial=0) < 2:
+            return found
+        alone = np.flatnonzero(members < 2)
+        boxes, index = [found.xyxy[alone]], [alone]
+        for one in np.flatnonzero(members >= 2):
+            boxes.append(_within(found.xyxy[one], expected[blob == one]))
+            index.append(np.full(members[one], one))
+        source = np.concatenate(index)
+        scores = found.scores[source]
+        order = np.argsort(-scores, kind="stable")
+        return Detections(np.concatenate(boxes)[order], scores[order], found.class_ids[source][order])
+
+    def state(self) -> bytes:
+        """All that it remembers."""
+        return msgspec.msgpack.encode(self._hidden_since_s)
+
+    def restore(self, state: bytes) -> None:
+        """Go on from another one's `state()`."""
+        self._hidden_since_s = msgspec.msgpack.decode(state, type=dict[int, float])
 
 
-def _inside(boxes: F32, blobs: F32) -> F32:
-    """The part of each box that lies in each blob, [T, N]."""
-    width = np.minimum(boxes[:, None, 2], blobs[:, 2]) - np.maximum(boxes[:, None, 0], blobs[:, 0])
-    height = np.minimum(boxes[:, None, 3], blobs[:, 3]) - np.maximum(boxes[:, None, 1], blobs[:, 1])
-    area = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1e-6)
-    return np.asarray(np.maximum(width, 0) * np.maximum(height, 0) / area[:, None], np.float32)
+def _blob_of(boxes: F32, blobs: F32) -> npt.NDArray[np.intp]:
+    """For each box [T, 4] the blob [N, 4] in which at least half of it lies, or -1."""
+    if not len(boxes) or not len(blobs):
+        return np.full(len(boxes), -1, np.intp)
+    inside = _shared(boxes, blobs) / _area(boxes)[:, None]
+    return np.where(inside.max(axis=1) >= _INSIDE, inside.argmax(axis=1), -1)
+
+
+def _hidden(ids: npt.NDArray[np.int64], boxes: F32, blob: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which boxes lie mostly on that of an older track in the same blob, [T]."""
+    area = _area(boxes)
+    covered = _shared(boxes, boxes) >= _COVERED * np.minimum(area[:, None], area)
+    together = (blob[:, None] == blob) & (blob[:, None] >= 0)
+    result: npt.NDArray[np.bool_] = (covered & together & (ids < ids[:, None])).any(axis=1)
+    return result
+
+
+def _shared(first: F32, second: F32) -> F32:
+    """The area that boxes [N, 4] and [M, 4] have in common, [N, M]."""
+    width = np.minimum(first[:, None, 2], second[:, 2]) - np.maximum(first[:, None, 0], second[:, 0])
+    height = np.minimum(first[:, None, 3], second[:, 3]) - np.maximum(first[:, None, 1], second[:, 1])
+    return np.asarray(np.maximum(width, 0) * np.maximum(height, 0), np.float32)
+
+
+def _area(boxes: F32) -> F32:
+    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    return np.asarray(size[:, 0] * size[:, 1], np.float32)
 
 
 def _within(blob: F32, boxes: F32) -> F32:
     """The expected boxes [T, 4] moved and cut to fit their blob [4]."""
-    size = boxes[:, 2:] - boxes[:, :2]
+    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     axis = int(np.argmax((blob[2:] - blob[:2]) / size.max(axis=0)))
     parts = boxes.copy()
     order = np.argsort(boxes[:, axis] + boxes[:, axis + 2], kind="stable")

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from model_export.geometry import place, to_source
 from model_export.manifest import Manifest, Task
 from model_export.predictions import Classes, Detections, Foreground, read_outputs
-from server.analytics.merging import separate
+from server.analytics.merging import Passing
 from server.analytics.motion import boxes_of
 from server.analytics.summary import Summary
 from server.analytics.tracker import Tracker
@@ -40,6 +40,7 @@ class Moment:
 
 class _State(msgspec.Struct, frozen=True):
     tracker: bytes
+    passing: bytes
     tracks: bytes
     summary: bytes
     seq: int
@@ -61,6 +62,7 @@ class Scene:
         self._owner = owner
         tracked = analysis.track is not False and manifest.task in (Task.DETECT, Task.MOTION)
         self._tracker = Tracker() if tracked else None
+        self._passing = Passing()
         self._tracks = Tracks()
         self._summary = Summary(tracked=tracked)
         self._seq = 0
@@ -87,13 +89,15 @@ class Scene:
     def state(self) -> bytes:
         """All that this scene remembers."""
         tracker = self._tracker.state() if self._tracker else b""
-        return msgspec.msgpack.encode(_State(tracker, self._tracks.state(), self._summary.state(), self._seq))
+        parts = tracker, self._passing.state(), self._tracks.state(), self._summary.state()
+        return msgspec.msgpack.encode(_State(*parts, self._seq))
 
     def restore(self, state: bytes) -> None:
         """Remember what another scene of the same model and analysis did."""
         saved = msgspec.msgpack.decode(state, type=_State)
         if self._tracker:
             self._tracker.restore(saved.tracker)
+        self._passing.restore(saved.passing)
         self._tracks.restore(saved.tracks)
         self._summary.restore(saved.summary)
         self._seq = saved.seq
@@ -116,7 +120,9 @@ class Scene:
 
     def _apart(self, moment: Moment, found: Detections) -> Detections:
         """Who passes somebody makes one blob with them; their tracks tell them apart."""
-        return found if self._tracker is None else separate(found, self._tracker.expected(moment.pts_s))
+        if self._tracker is None:
+            return found
+        return self._passing.separate(found, *self._tracker.expected(moment.pts_s), moment.pts_s)
 
     def _event(self, change: TrackChange) -> Event:
         self._seq += 1

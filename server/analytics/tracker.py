@@ -119,19 +119,19 @@ class Tracker:
             ids[tracked.index] = np.where(tracked.tracker_id < 0, -1, tracked.tracker_id + 1)
         return ids
 
-    def expected(self, pts_s: float) -> npt.NDArray[np.float32]:
+    def expected(self, pts_s: float) -> tuple[list[int], npt.NDArray[np.float32]]:
         """Where tracks should be at a moment after the last update.
 
         Returns:
-            f32 [T, 4], x1 y1 x2 y2, of the tracks that have an id and were seen in the last frame.
+            Ids and boxes, f32 [T, 4], x1 y1 x2 y2, of the tracks that have an id and were seen in the last frame.
         """
         later_s = 0.0 if self._pts_s is None else max(pts_s - self._pts_s, _LEAST_STEP_S)
-        now = [
-            track.state_estimator.kf.state[:4, 0] + track.state_estimator.kf.state[4:, 0] * (later_s * _REFERENCE_FPS)
-            for track in self._inner.tracks
-            if track.tracker_id >= 0 and track.time_since_update == 0
+        steps = later_s * _REFERENCE_FPS
+        seen = [track for track in self._inner.tracks if track.tracker_id >= 0 and track.time_since_update == 0]
+        boxes = [
+            track.state_estimator.kf.state[:4, 0] + track.state_estimator.kf.state[4:, 0] * steps for track in seen
         ]
-        return np.array(now, np.float32).reshape(-1, 4)
+        return [track.tracker_id + 1 for track in seen], np.array(boxes, np.float32).reshape(-1, 4)
 
     def state(self) -> bytes:
         """All that it remembers."""

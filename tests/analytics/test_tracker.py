@@ -94,12 +94,15 @@ def test_times_that_stand_still_or_go_back_do_no_harm() -> None:
 
 def test_knows_where_its_tracks_should_be() -> None:
     tracker = Tracker()
-    assert tracker.expected(0.0).shape == (0, 4)
+    assert tracker.expected(0.0)[0] == []
+    assert tracker.expected(0.0)[1].shape == (0, 4)
     for frame in range(10):
         tracker.update(found(box(10.0 * frame)), frame / 10)
-    assert tracker.expected(1.0) == pytest.approx(np.array([box(100)]), abs=2.0)
+    ids, boxes = tracker.expected(1.0)
+    assert ids == [1]
+    assert boxes == pytest.approx(np.array([box(100)]), abs=2.0)
     tracker.update(found(), 1.0)
-    assert len(tracker.expected(1.1)) == 0
+    assert tracker.expected(1.1)[0] == []
 
 
 @pytest.mark.parametrize("at", [0, 1, 7, 40])

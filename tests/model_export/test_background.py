@@ -88,14 +88,21 @@ def test_what_comes_is_foreground_and_the_place_is_not(run: Run) -> None:
 
 def test_a_thing_that_stands_stays_for_a_thousand_frames_and_then_belongs_to_the_place(run: Run) -> None:
     stream = Stream(run)
-    stream.see(street(), times=background.SETTLE_FRAMES)
+    stream.see(street(), times=100)
+    trust = stream.rows["trust_in"]
+    assert (trust == background.HOLD_FRAMES).all()
     there = with_box(street(1))
-    stream.see(there, times=100)
-    age = stream.rows["age_in"]
-    assert age[0, 0, 100, 165] == 100
-    age[age > 0] += background.HOLD_FRAMES - 110  # as if it had stood all that time
+    assert covered(stream.see(there, times=50)) > 0.95
+    stream.rows["trust_in"][...] -= background.HOLD_FRAMES - 60  # as if it had stood for all but ten of them
     assert covered(stream.see(there, times=10)) > 0.95
-    assert covered(stream.see(there, times=100)) == 0.0
+    assert covered(stream.see(there, times=60)) == 0.0
+
+
+def test_what_was_there_at_first_and_moved_away_is_forgotten_soon(run: Run) -> None:
+    stream = Stream(run)
+    stream.see(with_box(street()), times=5)
+    assert covered(stream.see(street(1), times=round(4 * background.TRUST))) > 0.9
+    assert covered(stream.see(street(1), times=60)) == 0.0
 
 
 @pytest.mark.parametrize("light", [0.6, 0.85, 1.3])
