@@ -113,10 +113,12 @@ def import_file(
             )
     console.print(f"{bundle.manifest.id} is in {bundle.folder}", markup=False, highlight=False, soft_wrap=True)
     if bundle.manifest.input is not None:
-        console.print(f"Try it: vidserve analyze VIDEO --model {bundle.manifest.name}", markup=False, highlight=False)
-        console.print(
-            f"Make it the default: vidserve models default {bundle.manifest.name}", markup=False, highlight=False
-        )
+        there = "" if data == Path(_DATA) else f" --data {data}"
+        for what, command in (
+            ("Try it", f"vidserve analyze VIDEO --model {bundle.manifest.name}{there}"),
+            ("Make it the default", f"vidserve models default {bundle.manifest.name}{there}"),
+        ):
+            console.print(f"{what}: {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -82,7 +82,17 @@ class Wish:
             raise WishUnclear(f"{problem['loc'][0]}: {problem['msg']}.", hint="See vidserve analyze --help.") from error
         if form is not None and form not in tuple(Format):
             raise WishUnclear(f"There is no format {form!r}.", hint=f"Choose one of {', '.join(Format)}.")
-        by_suffix = _SUFFIXES.get(output.suffix.lower()) if output is not None else None
+        suffix = output.suffix.lower() if output is not None and output != _STDOUT else ""
+        by_suffix = _SUFFIXES.get(suffix)
+        if form is None and suffix and by_suffix is None and not (output and output.is_dir()):
+            raise WishUnclear(
+                f"{output}: the ending {suffix} names no format.",
+                hint=f"End it with {', '.join(_SUFFIXES)}, or name one with --format.",
+            )
+        if form is not None and output is None:
+            raise WishUnclear("--format is of the output, and there is none.", hint="Add -o FILE, or -o - to see it.")
+        if track is False and (form or by_suffix) == Format.MOT:
+            raise WishUnclear("mot is about tracks.", hint="Leave --no-track out, or choose another format.")
         return cls(analysis, output, Format(form) if form else by_suffix or Format.NDJSON)
 
     def target(self, name: str, *, alone: bool) -> Path | None:
@@ -126,8 +136,8 @@ def _check_output(wish: Wish, videos: Sequence[Given]) -> None:
     if output is None:
         return
     if output != _STDOUT and (len(videos) > 1 or output.is_dir()):
-        if output.is_file():
-            raise WishUnclear(f"{output} is a file, and there are {len(videos)} videos.", hint="Name a folder.")
+        if output.is_file() or output.suffix.lower() in _SUFFIXES:
+            raise WishUnclear(f"{output} is one file, and there are {len(videos)} videos.", hint="Name a folder.")
         output.mkdir(parents=True, exist_ok=True)
     elif output == _STDOUT and len(videos) > 1:
         raise WishUnclear("Rows of several videos cannot share standard output.", hint="Name a folder with -o.")

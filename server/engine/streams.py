@@ -60,7 +60,6 @@ class Streams:
 
     def cancel(self, key: Key, *, forget: bool) -> None:
         """Drop what waits; `Cancelled` follows when nothing of the stream runs any more."""
-        self.own(key)
         self._cancels.append(_Cancel(key, forget, self._drop(key)))
         self.settle()
 

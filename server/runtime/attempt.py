@@ -43,6 +43,7 @@ class Attempt:
     progress: JobProgress | None = None
     began: float = field(default_factory=time.monotonic)
     frames_before: int = 0
+    lost: bool = False
     _inbox: asyncio.Queue[Received | Lost] = field(default_factory=asyncio.Queue)
 
     def put(self, received: Received) -> None:
@@ -53,6 +54,7 @@ class Attempt:
 
     def lose(self, lost: Lost) -> None:
         """Its process is gone; what it has said before still counts."""
+        self.lost = True
         self._inbox.put_nowait(lost)
 
     def fps(self, frames: int) -> float | None:

@@ -137,7 +137,11 @@ class Child:
 
     async def _keep(self) -> None:
         while True:
-            reason = await self._live()
+            try:
+                reason = await self._live()
+            except OSError as error:  # no descriptors, no memory, no processes left
+                _log.error("%s cannot be started: %s", self.name, error)
+                reason = "spawn_failed"
             if self._stopping:
                 return
             self._ready.clear()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from model_export.errors import VidserveError
+from server.core.errors import StorageError
 from server.domain.job import Job, JobError, JobState, LabelSummary
 from server.domain.outcome import OUTCOMES
 from server.runtime.attempt import Attempt, Lost
@@ -26,6 +27,7 @@ from server.wire.sockets import Received
 
 _log = logging.getLogger(__name__)
 
+_STORAGE_S = 5.0
 _KILLS = 3
 """A job whose worker died so often while it ran is set aside."""
 
@@ -70,12 +72,9 @@ class Dispatcher:
 
     # ── from outside ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, job_id: str, *, first: bool = False) -> None:
+    def put(self, job_id: str) -> None:
         """Queue a job whose video is here."""
-        if first:
-            self._queue.appendleft(job_id)
-        else:
-            self._queue.append(job_id)
+        self._queue.append(job_id)
         self.wake()
 
     def wake(self) -> None:
@@ -131,6 +130,7 @@ class Dispatcher:
         """One attempt at a job, from the queue to its end or back into the queue."""
         model: str | None = None
         attempt: Attempt | None = None
+        again = False
         try:
             job = await self._ledger.get(job_id)
             if job.state.ended:
@@ -141,10 +141,11 @@ class Dispatcher:
             if job_id in self._unwanted:
                 await self._end(job_id, {"state": JobState.CANCELLED})
                 return
-            attempt = await self._start(job, worker, str(bundle.folder))
+            attempt = self._running[job_id] = self._attempt(job_id, worker)
+            await self._start(job, attempt, str(bundle.folder))
             if job_id in self._unwanted:  # while it was being sent
                 await self._hub.send(worker, CancelJob(job_id))
-            await self._settle(job_id, await attempt.follow(), attempt)
+            again = await self._settle(job_id, await attempt.follow(), attempt)
         except VidserveError as error:
             if attempt is not None:
                 await self._hub.send(worker, CancelJob(job_id))
@@ -157,17 +158,22 @@ class Dispatcher:
             self._running.pop(job_id, None)
             if model is not None:
                 self._models.release(model)
+            # Only now: what is forgotten here is this attempt, not the next one.
+            if again:
+                self._queue.appendleft(job_id)
             self.wake()
 
-    async def _start(self, job: Job, worker: str, bundle: str) -> Attempt:
-        number = self._tries[job.id] = self._tries.get(job.id, 0) + 1
+    def _attempt(self, job_id: str, worker: str) -> Attempt:
+        number = self._tries[job_id] = self._tries.get(job_id, 0) + 1
+        return Attempt(job_id, number, worker, self._media, self._hub.send)
+
+    async def _start(self, job: Job, attempt: Attempt, bundle: str) -> None:
+        """Send the job to its worker, unless that or the engine was lost meanwhile."""
         checkpoint = await asyncio.to_thread(self._media.resume, job.id)
-        attempt = Attempt(job.id, number, worker, self._media, self._hub.send)
-        self._running[job.id] = attempt
         await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
             job=job.id,
-            attempt=number,
+            attempt=attempt.number,
             source=str(self._media.source(job.id)),
             analysis=job.analysis.model_dump_json().encode(),
             bundle=bundle,
@@ -175,25 +181,26 @@ class Dispatcher:
             checkpoint=checkpoint or b"",
             checkpoint_s=self._checkpoint_s,
         )
-        if worker not in self._workers.ready() or not await self._hub.send(worker, order):
+        if attempt.lost:
+            return
+        if attempt.worker not in self._workers.ready() or not await self._hub.send(attempt.worker, order):
             attempt.lose(Lost("not there", guilty=False))
-        return attempt
 
-    async def _settle(self, job_id: str, end: JobEnded | Lost, attempt: Attempt) -> None:
-        """What an attempt's end means for the job."""
+    async def _settle(self, job_id: str, end: JobEnded | Lost, attempt: Attempt) -> bool:
+        """What an attempt's end means for the job; True: it shall be tried again."""
         if isinstance(end, JobEnded):
             await self._finish(end, attempt)
-            return
+            return False
         if end.guilty:
             self._kills[job_id] = self._kills.get(job_id, 0) + 1
         if job_id in self._unwanted:
             await self._end(job_id, {**_numbers(attempt), "state": JobState.CANCELLED})
-        elif self._kills.get(job_id, 0) >= _KILLS:
+            return False
+        if self._kills.get(job_id, 0) >= _KILLS:
             raise WorkerDied(f"The process that read this video died {_KILLS} times ({end.reason}).")
-        else:
-            _log.warning("job %s goes back to its checkpoint: %s", job_id, end.reason)
-            await self._ledger.update(job_id, {"state": JobState.QUEUED})
-            self.put(job_id, first=True)
+        _log.warning("job %s goes back to its checkpoint: %s", job_id, end.reason)
+        await self._ledger.update(job_id, {"state": JobState.QUEUED})
+        return True
 
     async def _finish(self, ended: JobEnded, attempt: Attempt) -> None:
         state = JobState(ended.state)
@@ -213,9 +220,19 @@ class Dispatcher:
         await self._end(job_id, {**numbers, "state": JobState.FAILED, "error": JobError(code=code, message=message)})
 
     async def _end(self, job_id: str, changes: JobChanges) -> None:
-        """The last change of a job; its results are on the disk before it says so."""
-        await asyncio.to_thread(self._media.seal, job_id)
-        await self._ledger.update(job_id, {**changes, "ended_at": _now()})
+        """The last change of a job; its results are on the disk before it says so, its checkpoint goes after that.
+
+        While the disk takes nothing, it is tried again: an end must not get lost.
+        """
+        while True:
+            try:
+                await asyncio.to_thread(self._media.seal, job_id)
+                await self._ledger.update(job_id, {**changes, "ended_at": _now()})
+                await asyncio.to_thread(self._media.forget_checkpoint, job_id)
+                break
+            except StorageError as error:
+                _log.error("the end of job %s cannot be written: %s", job_id, error)
+                await asyncio.sleep(_STORAGE_S)
         self._forget(job_id)
 
     def _forget(self, job_id: str) -> None:
@@ -256,10 +273,14 @@ def _numbers(attempt: Attempt, *, whole: bool = False) -> JobChanges:
         "frames": frames,
         "width": progress.width or None,
         "height": progress.height or None,
-        "duration_s": progress.pts_s,
-        "progress": 1.0 if whole else progress.progress,
+        "duration_s": round(progress.pts_s, 3),
+        "progress": _share(1.0 if whole else progress.progress),
         "fps": attempt.fps(sum(progress.frames)),
     }
+
+
+def _share(progress: float | None) -> float | None:
+    return None if progress is None else round(progress, 4)
 
 
 def _now() -> datetime:

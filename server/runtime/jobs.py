@@ -17,7 +17,7 @@ from server.domain.analysis import Analysis
 from server.domain.job import Job, JobError, JobState
 from server.runtime.dispatcher import Dispatcher, live
 from server.runtime.ledger import Ledger
-from server.runtime.models import Models
+from server.runtime.models import Models, check_labels
 from server.storage.fetch import check_url, shown
 from server.storage.media import Media
 from server.storage.uploads import Upload
@@ -206,6 +206,7 @@ class Jobs:
                 f"{bundle.manifest.id} has task tensor: it takes tensors, not video.",
                 hint="Import it with a family, so that the server knows what its outputs mean.",
             )
+        check_labels(bundle.manifest, analysis.labels)
         return Job(
             id=secrets.token_hex(8),
             state=JobState.QUEUED,

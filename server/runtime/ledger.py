@@ -71,8 +71,10 @@ class Ledger:
 
     async def ended(self, job_id: str, seconds: float) -> None:
         """Wait for a job's end, or until the seconds have passed."""
-        event = self._waiting.setdefault(job_id, asyncio.Event())
         if (await self.get(job_id)).state.ended:
+            return
+        event = self._waiting.setdefault(job_id, asyncio.Event())
+        if (await self.get(job_id)).state.ended:  # meanwhile
             event.set()
             self._waiting.pop(job_id, None)
         with contextlib.suppress(TimeoutError):

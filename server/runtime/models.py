@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
-from model_export.manifest import parse_reference
+from model_export.manifest import Manifest, parse_reference
 from model_export.repository import Repository
-from server.core.errors import ModelUnavailable
+from server.core.errors import FieldProblem, FieldsInvalid, ModelUnavailable
 from server.core.metrics import Metrics, ModelRow
 from server.core.metrics_page import MODEL_ROWS, Page
 from server.domain.model import InputSize, ModelError, ModelState, ModelStatus
@@ -72,6 +73,7 @@ class Models:
         self._page = page
         self._default_model = default_model
         self._running: dict[str, _Running] = {}
+        self._put_away: set[str] = set()
         hub.on(ModelLoaded, self._on_loaded)
         hub.on(ModelFailed, self._on_failed)
         hub.on(ModelUnloaded, self._on_unloaded)
@@ -142,9 +144,11 @@ class Models:
         if busy:
             raise ModelInUse(f"Jobs that run need {', '.join(busy)}.", hint="Cancel them, or wait for their end.")
         for model in running:
+            self._put_away.add(model.bundle.manifest.id)
             if model.unloaded is None:
                 model.unloaded = asyncio.Event()
-                await self._hub.send(ENGINE, UnloadModel(model.bundle.manifest.id))
+                if not await self._hub.send(ENGINE, UnloadModel(model.bundle.manifest.id)):
+                    self._gone(model)  # the engine is away, and the model with it
             await model.unloaded.wait()
 
     async def acquire(self, reference: str) -> Bundle:
@@ -169,10 +173,13 @@ class Models:
         found = []
         for reference in wanted:
             try:
-                model = self._running.get(self._resolve(reference).manifest.id)
+                id = self._resolve(reference).manifest.id
             except VidserveError as error:
                 found.append(str(error))
                 continue
+            model = self._running.get(id)
+            if model is None and id in self._put_away:
+                continue  # unloaded by hand, and loaded again when somebody needs it
             if model is None or (model.said is None and model.failed is None):
                 found.append(f"Model {reference} is loading.")
             elif model.failed is not None:
@@ -211,6 +218,7 @@ class Models:
             VidserveError: `picture_unreadable`, `predict_failed`.
         """
         bundle = await self.resolve(reference)
+        check_labels(bundle.manifest, labels)
         await self._ensure(bundle)
         return await self._pictures.predict(str(bundle.folder), image, confidence=confidence, labels=labels)
 
@@ -235,7 +243,11 @@ class Models:
         """Loaded, or a reason why not. Several that ask at once share one loading; a failed one is tried anew."""
         id = bundle.manifest.id
         model = self._running.get(id)
+        if model is not None and model.unloaded is not None:
+            await model.unloaded.wait()
+            model = self._running.get(id)
         if model is None or model.failed is not None:
+            self._put_away.discard(id)
             model = self._running[id] = _Running(bundle, self._row(bundle))
             await self._send_load(model)
         await asyncio.shield(model.loaded)
@@ -328,9 +340,31 @@ class Models:
     def _on_unloaded(self, received: Received) -> None:
         message = received.message
         assert isinstance(message, ModelUnloaded)
-        model = self._running.pop(message.model, None)
+        model = self._running.get(message.model)
         if model is not None:
-            model.said = None
-            self._label(model)
-            if model.unloaded is not None:
-                model.unloaded.set()
+            self._gone(model)
+
+    def _gone(self, model: _Running) -> None:
+        """A model does not run any more, because it was asked to go."""
+        del self._running[model.bundle.manifest.id]
+        model.said = None
+        self._label(model)
+        if model.unloaded is not None:
+            model.unloaded.set()
+
+
+def check_labels(manifest: Manifest, labels: Sequence[str] | None) -> None:
+    """See that a model can find what is asked for.
+
+    Raises:
+        FieldsInvalid: it has labels, and not these.
+    """
+    unknown = [label for label in labels or () if manifest.labels and label not in manifest.labels]
+    if not unknown:
+        return
+    near = difflib.get_close_matches(unknown[0], manifest.labels, 3)
+    meant = f"did you mean {' or '.join(near)}?" if near else f"it finds {', '.join(manifest.labels[:10])}."
+    raise FieldsInvalid(
+        FieldProblem("labels", f"{manifest.id} has no label {unknown[0]!r}; {meant}"),
+        hint=f"GET /v1/models/{manifest.name} lists its labels.",
+    )

@@ -116,10 +116,14 @@ class Media:
         return checkpoint.blob if checkpoint else None
 
     def seal(self, job_id: str) -> None:
-        """Make all results permanent and drop the checkpoint: the job has ended."""
+        """Make all results permanent: the job is about to end."""
         folder = self._folder(job_id)
         for name in (_ROWS, _EVENTS):
             self._sync(folder / name)
+
+    def forget_checkpoint(self, job_id: str) -> None:
+        """Drop what it takes to go on: the job has ended."""
+        folder = self._folder(job_id)
         (folder / "checkpoint").unlink(missing_ok=True)
         sync_folder(folder)
 

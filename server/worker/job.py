@@ -58,6 +58,7 @@ class RunningJob:
         self._around = surroundings
         self._ended = ended
         self._cancelled = Flag()
+        self._silent = False
         self._thread = Thread(target=self._body, name=order.job, daemon=True)
 
     def start(self) -> None:
@@ -65,6 +66,11 @@ class RunningJob:
 
     def cancel(self) -> None:
         """Ask it to stop at the next frame."""
+        self._cancelled.set()
+
+    def abandon(self) -> None:
+        """Stop without a last word: the worker ends, and another one goes on from the checkpoint."""
+        self._silent = True
         self._cancelled.set()
 
     def join(self, timeout_s: float) -> bool:
@@ -84,7 +90,9 @@ class RunningJob:
             attempt=order.attempt,
         )
         try:
-            publisher.end(self._run(publisher, identity))
+            ended = self._run(publisher, identity)
+            if not self._silent:
+                publisher.end(ended)
         finally:
             publisher.close()
             self._ended(order.job, order.attempt)
@@ -95,7 +103,11 @@ class RunningJob:
         try:
             with ExitStack() as stack:
                 pipeline = self._build(publisher, identity, stack)
-                pipeline.run()
+                try:
+                    pipeline.run()
+                except BaseException:
+                    pipeline.abandon()
+                    raise
                 return self._done(pipeline)
         except VidserveError as error:
             return self._failed(pipeline, error.code, str(error))

@@ -26,7 +26,7 @@ from server.worker.checkpoint import FORMAT, Checkpoint
 from server.worker.publisher import Publisher
 from server.worker.requests import Answer, Requests
 from server.worker.sampling import Sampler
-from server.worker.source import Source, skip
+from server.worker.source import Frame, Source, skip
 
 _WAIT_S = 0.1
 _SLOT_S = 0.002
@@ -92,7 +92,7 @@ class Pipeline:
     recorder: Recorder
     cancelled: Flag
     checkpoint_s: float
-    engine_patience_s: float = 30.0
+    engine_patience_s: float = 120.0
     clock: Callable[[], float] = time.perf_counter
 
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
@@ -117,7 +117,7 @@ class Pipeline:
         self.scene.restore(checkpoint.scene)
         self.requests.put_states(checkpoint.rows)
         self._next_frame = checkpoint.next_frame
-        skip(self.source, checkpoint.next_frame)
+        skip(self.source, checkpoint.next_frame, self.cancelled)
 
     def run(self) -> None:
         """Walk every frame to its end.
@@ -171,7 +171,11 @@ class Pipeline:
         self._ask()
 
     def _ask(self) -> None:
-        while self._ready and self.requests.room and self.requests.ask(self._ready[0].frame):
+        while self._ready and self.requests.room and not self.cancelled.is_set():
+            if not self.requests.ask(self._ready[0].frame):
+                return
+            if not self._asked:
+                self._heard_at = self.clock()
             self._asked.append(self._ready.popleft())
 
     def _prepare(self) -> _Prepared | None:
@@ -185,7 +189,18 @@ class Pipeline:
             time.sleep(_SLOT_S)  # other jobs of this worker hold them all
             place = self.requests.place(self._shape)
         ref, array = place
-        while True:
+        try:
+            prepared = self._fit_next(ref, array)
+        except BaseException:
+            self.requests.give(ref)
+            raise
+        if prepared is None:
+            self.requests.give(ref)
+        return prepared
+
+    def _fit_next(self, ref: FrameRef, array: Frame) -> _Prepared | None:
+        """Decode up to the next wanted frame and write it into its slot; None at the end."""
+        while not self.cancelled.is_set():
             start = self.clock()
             if not self.source.grab():
                 break
@@ -205,7 +220,6 @@ class Pipeline:
             passed, self._passed = self._passed, {}
             return _Prepared(moment, ref, passed, self.sampler.state())
         self._over = True
-        self.requests.give(ref)
         return None
 
     def _pass(self, outcome: Outcome) -> None:
@@ -282,15 +296,14 @@ class Pipeline:
         self.publisher.checkpoint(self._next_frame, checkpoint.encode())
         return True
 
+    def abandon(self) -> None:
+        """It went wrong: give back what is held, count what was in hand as lost, send the rows that are finished."""
+        self._let_go(Outcome.LOST)
+        self.publisher.flush(self.progress(), patience_s=_WITHDRAW_S)
+
     def _end(self) -> None:
         """Account for what is left, end the scene, send the rest."""
-        for prepared in (*self._asked, *self._ready):
-            self._count(prepared.passed)
-            self._count({Outcome.CANCELLED: 1})
-        self._count(self._passed)
-        for prepared in self._ready:
-            self.requests.give(prepared.frame)
-        self.requests.withdraw(_WITHDRAW_S)
+        self._let_go(Outcome.CANCELLED)
         events = self.scene.end()
         for event in events:
             self.recorder.event(event.type)
@@ -298,3 +311,16 @@ class Pipeline:
         self._flush()
         if self.outcomes[Outcome.INFERENCE_ERROR] and not self.outcomes[Outcome.ANALYSED]:
             raise InferenceFailed(f"No frame could be inferred; the last error was: {self._error}")
+
+    def _let_go(self, outcome: Outcome) -> None:
+        """Take leave of the engine; frames that were in hand end as `outcome`."""
+        for prepared in (*self._asked, *self._ready):
+            self._count(prepared.passed)
+            self._count({outcome: 1})
+        self._count(self._passed)
+        for prepared in self._ready:
+            self.requests.give(prepared.frame)
+        self._asked.clear()
+        self._ready.clear()
+        self._passed = {}
+        self.requests.withdraw(_WITHDRAW_S)

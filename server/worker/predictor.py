@@ -79,7 +79,10 @@ class Predictor:
 
     def _row(self, order: Predict, picture: bytes) -> bytes:
         manifest, spec = _read_manifest(order.bundle)
-        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+        try:
+            decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+        except cv2.error:  # it says to be larger than OpenCV reads
+            decoded = None
         if decoded is None:
             raise PictureUnreadable(
                 "These bytes are not a picture.", hint="Send a JPEG, PNG, WebP, BMP or TIFF file, not a video."

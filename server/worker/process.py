@@ -70,7 +70,7 @@ class Worker:
         """Stop every job at its next frame, and go; what was not checkpointed is done again after the next start."""
         jobs = list(self._jobs.values())
         for job in jobs:
-            job.cancel()
+            job.abandon()
         self._predictor.stop()
         until = time.monotonic() + _STOP_S
         cut = [job for job in jobs if not job.join(max(0.0, until - time.monotonic()))]

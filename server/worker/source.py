@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,8 +41,8 @@ class Source(Protocol):
     def close(self) -> Any: ...
 
 
-def skip(source: Source, frames: int) -> None:
+def skip(source: Source, frames: int, cancelled: Event) -> None:
     """Move past the first `frames` frames, by decoding: seeking lands elsewhere in too many files."""
     for _ in range(frames):
-        if not source.grab():
+        if cancelled.is_set() or not source.grab():
             return

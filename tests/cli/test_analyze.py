@@ -68,7 +68,7 @@ def test_several_videos_do_not_go_into_one_file(tmp_path: Path) -> None:
         Path(word).touch()
     (tmp_path / "rows.csv").touch()
     assert len(find_videos(words)) == 2
-    with pytest.raises(WishUnclear, match="is a file"):
+    with pytest.raises(WishUnclear, match="is one file"):
         run(words, wish(tmp_path / "rows.csv"), Settings())
     with pytest.raises(WishUnclear, match="standard output"):
         run(words, wish(Path("-")), Settings())
