@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,8 +12,6 @@ from model_export.errors import VidserveError
 from server.storage.media import Media
 from server.wire.messages import JobCheckpoint, JobEnded, JobProgress, JobRows, RowsTaken
 from server.wire.sockets import Received
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,6 @@ class Requests:
         self.limit = IN_FLIGHT_STATE if manifest.state else IN_FLIGHT_JOB
 
     @property
-    def in_flight(self) -> int:
-        return len(self._asked)
-
-    @property
     def room(self) -> bool:
         """Whether another frame may be asked now."""
         return len(self._asked) < self.limit
