@@ -152,6 +152,10 @@ def analyze(
     track: Annotated[
         bool | None, typer.Option("--track/--no-track", help="Give objects an id that lasts.", show_default=False)
     ] = None,
+    gate: Annotated[
+        str | None,
+        typer.Option(metavar="motion", help="Ask the model only when and where something moves (fixed cameras)."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -174,7 +178,7 @@ def analyze(
     """
     from server.commands.analyze import Wish, run
 
-    wish = Wish.of(model, confidence, labels, sample_fps, track, output, form)
+    wish = Wish.of(model, confidence, labels, sample_fps, track, gate, output, form)
     raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings))
 
 

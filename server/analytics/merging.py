@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.predictions import Detections
+from server.analytics.boxes import areas, shared_areas
 
 F32 = npt.NDArray[np.float32]
 
@@ -80,29 +81,17 @@ def _blob_of(boxes: F32, blobs: F32) -> npt.NDArray[np.intp]:
     """For each box [T, 4] the blob [N, 4] in which at least half of it lies, or -1."""
     if not len(boxes) or not len(blobs):
         return np.full(len(boxes), -1, np.intp)
-    inside = _shared(boxes, blobs) / _area(boxes)[:, None]
+    inside = shared_areas(boxes, blobs) / areas(boxes)[:, None]
     return np.where(inside.max(axis=1) >= _INSIDE, inside.argmax(axis=1), -1)
 
 
 def _hidden(ids: npt.NDArray[np.int64], boxes: F32, blob: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Which boxes lie mostly on that of an older track in the same blob, [T]."""
-    area = _area(boxes)
-    covered = _shared(boxes, boxes) >= _COVERED * np.minimum(area[:, None], area)
+    area = areas(boxes)
+    covered = shared_areas(boxes, boxes) >= _COVERED * np.minimum(area[:, None], area)
     together = (blob[:, None] == blob) & (blob[:, None] >= 0)
     result: npt.NDArray[np.bool_] = (covered & together & (ids < ids[:, None])).any(axis=1)
     return result
-
-
-def _shared(first: F32, second: F32) -> F32:
-    """The area that boxes [N, 4] and [M, 4] have in common, [N, M]."""
-    width = np.minimum(first[:, None, 2], second[:, 2]) - np.maximum(first[:, None, 0], second[:, 0])
-    height = np.minimum(first[:, None, 3], second[:, 3]) - np.maximum(first[:, None, 1], second[:, 1])
-    return np.asarray(np.maximum(width, 0) * np.maximum(height, 0), np.float32)
-
-
-def _area(boxes: F32) -> F32:
-    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
-    return np.asarray(size[:, 0] * size[:, 1], np.float32)
 
 
 def _within(blob: F32, boxes: F32) -> F32:

@@ -15,9 +15,11 @@ from msgspec import UNSET, UnsetType
 
 from model_export.geometry import place, to_source
 from model_export.manifest import Manifest, Task
-from model_export.predictions import Classes, Detections, Foreground, read_outputs
+from model_export.predictions import Classes, Detections, Foreground, Prediction, read_outputs
 from server.analytics.merging import Passing
+from server.analytics.mosaic import Tile
 from server.analytics.motion import boxes_of
+from server.analytics.standing import Standing
 from server.analytics.summary import Summary
 from server.analytics.tracker import Tracker
 from server.analytics.tracks import TrackChange, Tracks
@@ -41,6 +43,7 @@ class Moment:
 class _State(msgspec.Struct, frozen=True):
     tracker: bytes
     passing: bytes
+    standing: bytes
     tracks: bytes
     summary: bytes
     seq: int
@@ -63,13 +66,17 @@ class Scene:
         tracked = analysis.track is not False and manifest.task in (Task.DETECT, Task.MOTION)
         self._tracker = Tracker() if tracked else None
         self._passing = Passing()
+        self._standing = Standing()
         self._tracks = Tracks()
         self._summary = Summary(tracked=tracked)
         self._seq = 0
 
-    def see(self, moment: Moment, outputs: Mapping[str, npt.NDArray[Any]]) -> tuple[Row, list[Event]]:
-        """One frame's outputs as its row, with the events that it raised."""
-        prediction = read_outputs(self._manifest, outputs, confidence=self._confidence)
+    def read(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Prediction:
+        """What the model says of one input."""
+        return read_outputs(self._manifest, outputs, confidence=self._confidence)
+
+    def see(self, moment: Moment, prediction: Prediction) -> tuple[Row, list[Event]]:
+        """One frame as its row, with the events that it raised."""
         match prediction:
             case Detections() as detections:
                 return self._see_objects(moment, self._in_source(moment, detections))
@@ -77,6 +84,26 @@ class Scene:
                 return self._see_objects(moment, self._apart(moment, self._in_source(moment, self._moving(mask))))
             case Classes(probabilities=probabilities):
                 return self._see_classes(moment, probabilities), []
+
+    def glance(
+        self, moment: Moment, prediction: Prediction | None, tiles: Sequence[Tile]
+    ) -> tuple[Row, list[Event]] | None:
+        """One frame of which a gate let parts pass, or nothing: elsewhere stands what was seen there last.
+
+        Args:
+            prediction: of an input that holds the frame's parts; None where the model was not asked.
+            tiles: where on that input they lie; none: nothing moved.
+
+        Returns:
+            As `see`, or None where nothing has been seen at all yet.
+        """
+        if isinstance(prediction, Foreground):
+            raise ValueError("what looks for motion itself has no gate")
+        sight = self._standing.look(prediction, tiles)
+        if sight is None:
+            return None
+        row, events = self.see(moment, sight)
+        return (row if tiles else msgspec.structs.replace(row, gated=True)), events
 
     def end(self) -> list[Event]:
         """The source is over: what is still tracked ends where it was last seen."""
@@ -89,7 +116,7 @@ class Scene:
     def state(self) -> bytes:
         """All that this scene remembers."""
         tracker = self._tracker.state() if self._tracker else b""
-        parts = tracker, self._passing.state(), self._tracks.state(), self._summary.state()
+        parts = tracker, self._passing.state(), self._standing.state(), self._tracks.state(), self._summary.state()
         return msgspec.msgpack.encode(_State(*parts, self._seq))
 
     def restore(self, state: bytes) -> None:
@@ -98,6 +125,7 @@ class Scene:
         if self._tracker:
             self._tracker.restore(saved.tracker)
         self._passing.restore(saved.passing)
+        self._standing.restore(saved.standing)
         self._tracks.restore(saved.tracks)
         self._summary.restore(saved.summary)
         self._seq = saved.seq

@@ -66,6 +66,7 @@ class Wish:
         labels: str | None,
         sample_fps: float | None,
         track: bool | None,
+        gate: str | None,
         output: Path | None,
         form: str | None,
     ) -> Self:
@@ -76,7 +77,16 @@ class Wish:
         """
         named = tuple(label.strip() for label in labels.split(",") if label.strip()) if labels else None
         try:
-            analysis = Analysis(model=model, confidence=confidence, labels=named, sample_fps=sample_fps, track=track)
+            analysis = Analysis.model_validate(
+                {
+                    "model": model,
+                    "confidence": confidence,
+                    "labels": named,
+                    "sample_fps": sample_fps,
+                    "track": track,
+                    "gate": gate,
+                }
+            )
         except ValidationError as error:
             problem = error.errors()[0]
             raise WishUnclear(f"{problem['loc'][0]}: {problem['msg']}.", hint="See vidserve analyze --help.") from error

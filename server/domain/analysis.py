@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -10,6 +10,9 @@ from model_export.manifest import NAME_PATTERN
 
 ModelReference = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}(@[1-9][0-9]*)?$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+GATE_MODEL = "moving-objects"
+"""What looks for motion before a model that has a gate."""
 
 
 class Analysis(BaseModel):
@@ -33,4 +36,9 @@ class Analysis(BaseModel):
     )
     track: bool | None = Field(
         default=None, description="give objects an id that lasts; default true for detection and motion"
+    )
+    gate: Literal["motion"] | None = Field(
+        default=None,
+        description="`motion`: ask the model only when and where something moves before a fixed camera; every frame if "
+        "absent",
     )

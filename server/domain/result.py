@@ -35,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         width, height: of the source frame, in pixels.
         model: `name@version`.
         events: `seq` of the events raised at this frame.
+        gated: nothing moved, so the model was not asked: what was seen there last stands.
     """
 
     frame: int
@@ -46,3 +47,4 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     objects: list[Object] | UnsetType = UNSET
     classes: list[ClassScore] | UnsetType = UNSET
     events: list[int] | UnsetType = UNSET
+    gated: bool = False

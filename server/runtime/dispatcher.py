@@ -13,6 +13,7 @@ import msgspec
 
 from model_export.errors import VidserveError
 from server.core.errors import StorageError
+from server.domain.analysis import GATE_MODEL
 from server.domain.job import Job, JobError, JobState, LabelSummary
 from server.domain.outcome import OUTCOMES
 from server.runtime.attempt import Attempt, Lost
@@ -128,7 +129,7 @@ class Dispatcher:
 
     async def _run(self, job_id: str, worker: str) -> None:
         """One attempt at a job, from the queue to its end or back into the queue."""
-        model: str | None = None
+        held: list[str] = []
         attempt: Attempt | None = None
         again = False
         try:
@@ -136,13 +137,15 @@ class Dispatcher:
             if job.state.ended:
                 return
             assert job.model is not None
-            bundle = await self._models.acquire(job.model)
-            model = job.model
+            bundles = []
+            for model in (job.model, GATE_MODEL) if job.analysis.gate else (job.model,):
+                bundles.append(await self._models.acquire(model))
+                held.append(bundles[-1].manifest.id)
             if job_id in self._unwanted:
                 await self._end(job_id, {"state": JobState.CANCELLED})
                 return
             attempt = self._running[job_id] = self._attempt(job_id, worker)
-            await self._start(job, attempt, str(bundle.folder))
+            await self._start(job, attempt, *(str(bundle.folder) for bundle in bundles))
             if job_id in self._unwanted:  # while it was being sent
                 await self._hub.send(worker, CancelJob(job_id))
             again = await self._settle(job_id, await attempt.follow(), attempt)
@@ -156,7 +159,7 @@ class Dispatcher:
         finally:
             self._starting.pop(job_id, None)
             self._running.pop(job_id, None)
-            if model is not None:
+            for model in held:
                 self._models.release(model)
             # Only now: what is forgotten here is this attempt, not the next one.
             if again:
@@ -167,7 +170,7 @@ class Dispatcher:
         number = self._tries[job_id] = self._tries.get(job_id, 0) + 1
         return Attempt(job_id, number, worker, self._media, self._hub.send)
 
-    async def _start(self, job: Job, attempt: Attempt, bundle: str) -> None:
+    async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
         checkpoint = await asyncio.to_thread(self._media.resume, job.id)
         await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
@@ -177,6 +180,7 @@ class Dispatcher:
             source=str(self._media.source(job.id)),
             analysis=job.analysis.model_dump_json().encode(),
             bundle=bundle,
+            gate=gate,
             engine=place(job.id, job.model or "", [self._models.engine_address]),
             checkpoint=checkpoint or b"",
             checkpoint_s=self._checkpoint_s,

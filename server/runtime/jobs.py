@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_export.errors import VidserveError
-from model_export.manifest import Task
-from server.core.errors import Stopping
-from server.domain.analysis import Analysis
+from model_export.manifest import Manifest, Task
+from server.core.errors import FieldProblem, FieldsInvalid, Stopping
+from server.domain.analysis import GATE_MODEL, Analysis
 from server.domain.job import Job, JobError, JobState
 from server.runtime.dispatcher import Dispatcher, live
 from server.runtime.ledger import Ledger
@@ -207,6 +207,9 @@ class Jobs:
                 hint="Import it with a family, so that the server knows what its outputs mean.",
             )
         check_labels(bundle.manifest, analysis.labels)
+        if analysis.gate is not None:
+            await self._models.resolve(GATE_MODEL)
+            _check_gate(bundle.manifest)
         return Job(
             id=secrets.token_hex(8),
             state=JobState.QUEUED,
@@ -244,6 +247,21 @@ class Jobs:
     async def _fail(self, job_id: str, code: str, message: str) -> None:
         error = JobError(code=code, message=message)
         await self._ledger.update(job_id, {"state": JobState.FAILED, "ended_at": datetime.now(UTC), "error": error})
+
+
+def _check_gate(manifest: Manifest) -> None:
+    """See that a model may be spared frames.
+
+    Raises:
+        FieldsInvalid: it looks for motion itself, or remembers what it saw.
+    """
+    if manifest.task is Task.MOTION:
+        why = f"{manifest.id} looks for motion itself."
+    elif manifest.state:
+        why = f"{manifest.id} remembers earlier frames, so it has to see every one."
+    else:
+        return
+    raise FieldsInvalid(FieldProblem("gate", why), hint="Leave gate out, or take another model.")
 
 
 def _fingerprint(content: str, analysis: Analysis) -> str:

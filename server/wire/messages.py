@@ -228,7 +228,8 @@ class StartJob(Message, frozen=True, tag=True):
         source: path of the video.
         analysis: JSON of an `Analysis`.
         bundle: folder of the pinned model.
-        engine: address of the engine that serves it.
+        gate: folder of the pinned background model, where the analysis has a gate.
+        engine: address of the engine that serves both.
         checkpoint: what the last `JobCheckpoint` said; empty: from the beginning.
         attempt: counts how often the job was started; its answers carry it, so that those of an attempt that was
             given up are known.
@@ -241,6 +242,7 @@ class StartJob(Message, frozen=True, tag=True):
     analysis: bytes
     bundle: str
     engine: str
+    gate: str = ""
     checkpoint: bytes = b""
     checkpoint_s: float = 5.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -15,6 +15,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         outcomes: frames so far, in the order of `OUTCOMES`.
         sampler, scene: their states.
         rows: the engine's recurrent rows, in the manifest's order.
+        feed: what the gate needs, where there is one.
     """
 
     format: int
@@ -23,6 +24,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     sampler: float
     scene: bytes
     rows: tuple[bytes, ...]
+    feed: bytes
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)

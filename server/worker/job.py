@@ -14,7 +14,7 @@ import msgspec
 import zmq
 
 from model_export.errors import VidserveError
-from model_export.manifest import Manifest
+from model_export.manifest import Manifest, Task
 from model_export.video import open_video
 from server.analytics.scene import Scene
 from server.core.metrics_page import Recorder
@@ -24,6 +24,9 @@ from server.domain.outcome import OUTCOMES, Outcome
 from server.wire.messages import JobEnded, JobProgress, StartJob
 from server.wire.slots import Slots
 from server.worker.checkpoint import Checkpoint
+from server.worker.every_frame import EveryFrame
+from server.worker.frames import Feed, Frames
+from server.worker.gated import GatedFrames
 from server.worker.pipeline import Pipeline
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
@@ -122,30 +125,42 @@ class RunningJob:
         if manifest.input is None:
             raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
         source = stack.enter_context(closing(open_video(Path(order.source))))
-        requests = stack.enter_context(
-            closing(
-                Requests(around.context, order.engine, identity, around.incarnation, order.job, manifest, around.slots)
-            )
-        )
+        frames = Frames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
+        requests = stack.enter_context(closing(self._requests(identity, order.job, manifest)))
+        feed: Feed = EveryFrame(frames, manifest.input, requests)
+        if order.gate:
+            feed = self._gated(frames, requests, identity, manifest)
         pipeline = Pipeline(
-            source=source,
-            sampler=Sampler(analysis.sample_fps),
-            input=manifest.input,
+            frames=frames,
+            feed=stack.enter_context(closing(feed)),
             requests=requests,
             scene=Scene(manifest, analysis, owner=order.job),
             publisher=publisher,
-            recorder=around.recorder,
-            cancelled=self._cancelled,
             checkpoint_s=order.checkpoint_s,
         )
         if order.checkpoint:
             pipeline.resume(Checkpoint.decode(order.checkpoint))
         return pipeline
 
+    def _gated(self, frames: Frames, requests: Requests, identity: str, manifest: Manifest) -> GatedFrames:
+        background = Manifest.read(Path(self._order.gate) / "manifest.json")
+        if manifest.input is None or background.input is None:
+            raise VidserveError(f"{background.id} or {manifest.id} takes tensors, not frames.")
+        motion = self._requests(f"{identity}.gate", f"{self._order.job}/gate", background)
+        return GatedFrames(
+            frames, manifest.input, requests, background.input, motion, parts=manifest.task is Task.DETECT
+        )
+
+    def _requests(self, identity: str, stream: str, manifest: Manifest) -> Requests:
+        around = self._around
+        return Requests(
+            around.context, self._order.engine, identity, around.incarnation, stream, manifest, around.slots
+        )
+
     def _done(self, pipeline: Pipeline) -> JobEnded:
         state = JobState.CANCELLED if self._cancelled.is_set() else JobState.DONE
         warnings = []
-        if state is JobState.DONE and pipeline.source.truncated:
+        if state is JobState.DONE and pipeline.frames.source.truncated:
             warnings.append("truncated")
         if pipeline.outcomes[Outcome.INFERENCE_ERROR]:
             warnings.append("inference_errors")

@@ -1,6 +1,7 @@
 """The way of one frame, on one page.
 
     source ─grab─▶ sampler ─retrieve─▶ fit into a slot ─ask─▶ engine ─receive─▶ scene ─▶ row and events ─▶ publisher
+    `frames`                           `feed`
 
 One thread walks it. While the engine works on the frames it has, the next ones are decoded, so that an answer is
 followed at once by another request. Frames are counted when their turn in the order of the video has come, so a
@@ -13,63 +14,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Event as Flag
 
-from model_export.errors import VidserveError
-from model_export.geometry import fit
-from model_export.manifest import FrameInput
+from model_export.predictions import Prediction
+from server.analytics.gate import GateMemory
 from server.analytics.scene import Moment, Scene
-from server.core.metrics_page import JOBS_ROW, Recorder
+from server.core.metrics_page import JOBS_ROW
+from server.domain.event import Event
 from server.domain.outcome import OUTCOMES, Outcome
-from server.wire.messages import FrameRef, JobProgress
+from server.domain.result import Row
+from server.wire.messages import JobProgress
 from server.worker.checkpoint import FORMAT, Checkpoint
+from server.worker.errors import EngineSilent, InferenceFailed, ModelGone, ResultsRefused
+from server.worker.frames import Feed, Frames, Sheet, Turn
 from server.worker.publisher import Publisher
-from server.worker.requests import Answer, Requests
-from server.worker.sampling import Sampler
-from server.worker.source import Frame, Source, skip
+from server.worker.requests import WITHDRAW_S, Answer, Requests
+from server.worker.source import skip
 
 _WAIT_S = 0.1
 _SLOT_S = 0.002
-_WITHDRAW_S = 2.0
-
-
-class InferenceFailed(VidserveError):
-    """The engine gave no answer to any frame."""
-
-    code = "inference_failed"
-
-
-class ModelGone(VidserveError):
-    """The engine does not have the model (any more)."""
-
-    code = "model_not_loaded"
-
-
-class EngineSilent(VidserveError):
-    """The engine does not answer at all."""
-
-    code = "engine_silent"
-
-
-class ResultsRefused(VidserveError):
-    """The API process takes no results."""
-
-    code = "results_refused"
-
-
-@dataclass
-class _Prepared:
-    """A frame that lies in a slot.
-
-    Attributes:
-        passed: frames that ended between the one before and this one, by outcome.
-        sampler: its state after this frame.
-    """
-
-    moment: Moment
-    frame: FrameRef
-    passed: dict[Outcome, int]
-    sampler: float
 
 
 @dataclass
@@ -77,47 +39,44 @@ class Pipeline:
     """A job's frames from the source to the results.
 
     Args:
-        input: how a frame becomes the model's input.
+        frames: the wanted frames of the source.
+        feed: makes inputs of the model of them.
         checkpoint_s: seconds between checkpoints.
-        cancelled: set from outside to stop at the next frame.
         clock: monotonic seconds; only to decide when to save and how long things took.
     """
 
-    source: Source
-    sampler: Sampler
-    input: FrameInput
+    frames: Frames
+    feed: Feed
     requests: Requests
     scene: Scene
     publisher: Publisher
-    recorder: Recorder
-    cancelled: Flag
     checkpoint_s: float
     engine_patience_s: float = 120.0
     clock: Callable[[], float] = time.perf_counter
 
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
-    _ready: deque[_Prepared] = field(default_factory=deque)
-    _asked: deque[_Prepared] = field(default_factory=deque)
-    _passed: dict[Outcome, int] = field(default_factory=dict)
+    _ready: deque[Sheet] = field(default_factory=deque)
+    _asked: deque[Sheet] = field(default_factory=deque)
     _next_frame: int = 0
-    _over: bool = False
+    _gate: GateMemory | None = None
     _last: Moment | None = None
     _error: str = ""
 
     def __post_init__(self) -> None:
-        self._shape = (self.input.height, self.input.width, 3)
-        self._sampler_state = self.sampler.state()
+        self._recorder = self.frames.recorder
+        self._sampler = self.frames.sampler.state()
         self._heard_at = self.clock()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where a checkpoint was taken."""
         self.outcomes = dict(zip(OUTCOMES, checkpoint.outcomes, strict=True))
-        self.sampler.restore(checkpoint.sampler)
-        self._sampler_state = checkpoint.sampler
+        self.frames.sampler.restore(checkpoint.sampler)
+        self._sampler = checkpoint.sampler
         self.scene.restore(checkpoint.scene)
         self.requests.put_states(checkpoint.rows)
+        self.feed.restore(checkpoint.feed)
         self._next_frame = checkpoint.next_frame
-        skip(self.source, checkpoint.next_frame, self.cancelled)
+        skip(self.frames.source, checkpoint.next_frame, self.frames.cancelled)
 
     def run(self) -> None:
         """Walk every frame to its end.
@@ -130,16 +89,15 @@ class Pipeline:
         """
         saved_at = self.clock()
         self._fill()
-        while (self._asked or self._ready) and not self.cancelled.is_set():
-            answer = self._receive()
-            if answer is None:
-                continue
-            save = self.clock() - saved_at >= self.checkpoint_s
-            if not save:
-                self._ask()  # the engine shall not wait while we analyse
-            self._finish(self._asked.popleft(), answer)
-            if save and self._save():
-                saved_at = self.clock()
+        while (self._asked or self._ready or not self.feed.over) and not self._cancelled:
+            sheet, answer = self._next()
+            if sheet is not None:
+                save = self.clock() - saved_at >= self.checkpoint_s
+                if not save:
+                    self._ask()  # the engine shall not wait while we analyse
+                self._finish(sheet, answer)
+                if save and self._save():
+                    saved_at = self.clock()
             self._fill()
         self._end()
 
@@ -147,7 +105,7 @@ class Pipeline:
         """How far the job is."""
         moment = self._last
         pts_s = moment.pts_s if moment else 0.0
-        duration_s = self.source.duration_s
+        duration_s = self.frames.source.duration_s
         return JobProgress(
             frames=tuple(self.outcomes.values()),
             pts_s=pts_s,
@@ -156,124 +114,109 @@ class Pipeline:
             height=moment.height if moment else 0,
         )
 
+    @property
+    def _cancelled(self) -> bool:
+        return self.frames.cancelled.is_set()
+
     # ── towards the engine ───────────────────────────────────────────────────────────────────────────────────────
 
     def _fill(self) -> None:
-        """Decode ahead until the engine has all it may have and one frame more is ready, or an answer has come."""
-        while len(self._asked) + len(self._ready) <= self.requests.limit and not self.cancelled.is_set():
-            prepared = self._prepare()
-            if prepared is None:
-                break
-            self._ready.append(prepared)
+        """Decode ahead until the engine has all it may have and one input more is ready, or an answer has come."""
+        while len(self._asked) + len(self._ready) <= self.requests.limit and not self._cancelled:
+            moved = self.feed.advance()
+            while self.feed.sheets:
+                self._ready.append(self.feed.sheets.popleft())
             self._ask()
-            if self.requests.answered:
+            if not moved or self.requests.answered:
                 break
         self._ask()
 
     def _ask(self) -> None:
-        while self._ready and self.requests.room and not self.cancelled.is_set():
-            if not self.requests.ask(self._ready[0].frame):
-                return
+        while self._ready and self.requests.room and not self._cancelled:
+            frame = self._ready[0].frame
+            if frame is None or not self.requests.ask(frame):
+                return  # its turn is after the answers before it, or other jobs of this worker hold the slots
             if not self._asked:
                 self._heard_at = self.clock()
             self._asked.append(self._ready.popleft())
 
-    def _prepare(self) -> _Prepared | None:
-        """The next wanted frame, fitted into a slot; None at the end, or while every slot is taken."""
-        if self._over:
-            return None
-        place = self.requests.place(self._shape)
-        while place is None:
-            if self._asked or self._ready or self.cancelled.is_set():
-                return None  # an answer will free one
-            time.sleep(_SLOT_S)  # other jobs of this worker hold them all
-            place = self.requests.place(self._shape)
-        ref, array = place
-        try:
-            prepared = self._fit_next(ref, array)
-        except BaseException:
-            self.requests.give(ref)
-            raise
-        if prepared is None:
-            self.requests.give(ref)
-        return prepared
-
-    def _fit_next(self, ref: FrameRef, array: Frame) -> _Prepared | None:
-        """Decode up to the next wanted frame and write it into its slot; None at the end."""
-        while not self.cancelled.is_set():
-            start = self.clock()
-            if not self.source.grab():
-                break
-            if not self.sampler.wants(self.source.pts_s):
-                self._pass(Outcome.SAMPLED_OUT)
-                continue
-            frame = self.source.retrieve()
-            if frame is None:
-                self._pass(Outcome.DECODE_ERROR)
-                continue
-            decoded = self.clock()
-            fit(frame, self.input, out=array)
-            self.recorder.stage("decode", decoded - start)
-            self.recorder.stage("fit", self.clock() - decoded)
-            height, width = frame.shape[:2]
-            moment = Moment(self.source.index, self.source.pts_s, width, height)
-            passed, self._passed = self._passed, {}
-            return _Prepared(moment, ref, passed, self.sampler.state())
-        self._over = True
-        return None
-
-    def _pass(self, outcome: Outcome) -> None:
-        self._passed[outcome] = self._passed.get(outcome, 0) + 1
-
     # ── back from the engine ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _receive(self) -> Answer | None:
-        """The answer to the oldest request; None if there is none yet.
+    def _next(self) -> tuple[Sheet | None, Answer | None]:
+        """The next sheet that can be finished, with its answer if it was asked; None while there is none.
 
         Raises:
             EngineSilent: there has been none for too long.
         """
-        if not self._asked:
-            time.sleep(_SLOT_S)  # other jobs of this worker hold the slots for its answer
+        if self._asked:
+            answer = self.requests.receive(_WAIT_S)
+            if answer is not None:
+                self._heard_at = self.clock()
+                return self._asked.popleft(), answer
+            if self.clock() - self._heard_at > self.engine_patience_s:
+                raise EngineSilent(f"The engine has not answered for {self.engine_patience_s:.0f} seconds.")
+        elif self._ready and self._ready[0].frame is None:
+            return self._ready.popleft(), None
+        else:
+            time.sleep(_SLOT_S)  # other jobs of this worker hold the slots
             self._ask()
-            return None
-        answer = self.requests.receive(_WAIT_S)
-        if answer is not None:
-            self._heard_at = self.clock()
-        elif self.clock() - self._heard_at > self.engine_patience_s:
-            raise EngineSilent(f"The engine has not answered for {self.engine_patience_s:.0f} seconds.")
-        return answer
+        return None, None
 
-    def _finish(self, prepared: _Prepared, answer: Answer) -> None:
-        """A frame's last steps: analysed, published, counted."""
-        self._count(prepared.passed)
-        self._next_frame = prepared.moment.frame + 1
-        self._sampler_state = prepared.sampler
-        if answer.outputs is None:
-            self._count({Outcome.INFERENCE_ERROR: 1})
+    def _finish(self, sheet: Sheet, answer: Answer | None) -> None:
+        """The last steps of its frames: analysed, published, counted.
+
+        Raises:
+            ModelGone: the engine does not have the model.
+        """
+        prediction = self._read(answer)
+        failed = answer is not None and answer.error is not None
+        for turn in sheet.turns:
+            self._count(turn.passed)
+            self._next_frame = turn.moment.frame + 1
+            self._sampler = turn.sampler
+            self._gate = turn.gate
+            if failed and turn.looked_at:
+                self._count({Outcome.INFERENCE_ERROR: 1})
+                continue
+            start = self.clock()
+            seen = self._see(turn, prediction)
+            self._recorder.stage("analyse", self.clock() - start)
+            if seen is not None:
+                self._publish(*seen)
+            self._last = turn.moment
+            self._count({Outcome.ANALYSED if turn.looked_at else Outcome.GATED: 1})
+        if answer is not None and answer.error is not None:
             self._error = answer.message
             if answer.error == "not_loaded":
                 raise ModelGone(answer.message)
-            return
-        self.recorder.stage("queue", answer.queue_s)
-        self.recorder.stage("infer", answer.infer_s)
-        start = self.clock()
-        row, events = self.scene.see(prepared.moment, answer.outputs)
-        self.recorder.stage("analyse", self.clock() - start)
+
+    def _read(self, answer: Answer | None) -> Prediction | None:
+        """What the model said; None where it was not asked or failed."""
+        if answer is None or answer.outputs is None:
+            return None
+        self._recorder.stage("queue", answer.queue_s)
+        self._recorder.stage("infer", answer.infer_s)
+        return self.scene.read(answer.outputs)
+
+    def _see(self, turn: Turn, prediction: Prediction | None) -> tuple[Row, list[Event]] | None:
+        if turn.tiles is not None:
+            return self.scene.glance(turn.moment, prediction, turn.tiles)
+        assert prediction is not None
+        return self.scene.see(turn.moment, prediction)
+
+    def _publish(self, row: Row, events: list[Event]) -> None:
         start = self.clock()
         self.publisher.add(row, events)
         for event in events:
-            self.recorder.event(event.type)
-        self._last = prepared.moment
-        self._count({Outcome.ANALYSED: 1})
+            self._recorder.event(event.type)
         if self.publisher.due:
             self._flush()
-        self.recorder.stage("publish", self.clock() - start)
+        self._recorder.stage("publish", self.clock() - start)
 
     def _count(self, outcomes: dict[Outcome, int]) -> None:
         for outcome, frames in outcomes.items():
             self.outcomes[outcome] += frames
-            self.recorder.frames(JOBS_ROW, outcome, frames)
+            self._recorder.frames(JOBS_ROW, outcome, frames)
 
     def _flush(self) -> None:
         if not self.publisher.flush(self.progress()):
@@ -281,17 +224,19 @@ class Pipeline:
 
     def _save(self) -> bool:
         """Send what there is, and how to go on after it; False if the engine did not say its part."""
-        rows = self.requests.states(_WITHDRAW_S)
-        if rows is None:
+        rows = self.requests.states(WITHDRAW_S)
+        feed = self.feed.state(self._gate, self._next_frame, WITHDRAW_S)
+        if rows is None or feed is None:
             return False
         self._flush()
         checkpoint = Checkpoint(
             FORMAT,
             self._next_frame,
             tuple(self.outcomes.values()),
-            self._sampler_state,
+            self._sampler,
             self.scene.state(),
             tuple(rows),
+            feed,
         )
         self.publisher.checkpoint(self._next_frame, checkpoint.encode())
         return True
@@ -299,14 +244,14 @@ class Pipeline:
     def abandon(self) -> None:
         """It went wrong: give back what is held, count what was in hand as lost, send the rows that are finished."""
         self._let_go(Outcome.LOST)
-        self.publisher.flush(self.progress(), patience_s=_WITHDRAW_S)
+        self.publisher.flush(self.progress(), patience_s=WITHDRAW_S)
 
     def _end(self) -> None:
         """Account for what is left, end the scene, send the rest."""
         self._let_go(Outcome.CANCELLED)
         events = self.scene.end()
         for event in events:
-            self.recorder.event(event.type)
+            self._recorder.event(event.type)
         self.publisher.add_events(events)
         self._flush()
         if self.outcomes[Outcome.INFERENCE_ERROR] and not self.outcomes[Outcome.ANALYSED]:
@@ -314,13 +259,14 @@ class Pipeline:
 
     def _let_go(self, outcome: Outcome) -> None:
         """Take leave of the engine; frames that were in hand end as `outcome`."""
-        for prepared in (*self._asked, *self._ready):
-            self._count(prepared.passed)
+        turns, passed = self.feed.let_go()
+        for turn in (*(turn for sheet in (*self._asked, *self._ready) for turn in sheet.turns), *turns):
+            self._count(turn.passed)
             self._count({outcome: 1})
-        self._count(self._passed)
-        for prepared in self._ready:
-            self.requests.give(prepared.frame)
+        self._count(passed)
+        for sheet in self._ready:
+            if sheet.frame is not None:
+                self.requests.give(sheet.frame)
         self._asked.clear()
         self._ready.clear()
-        self._passed = {}
-        self.requests.withdraw(_WITHDRAW_S)
+        self.requests.withdraw(WITHDRAW_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import time
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -22,14 +21,12 @@ from server.domain.analysis import Analysis
 from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Dealer
 from server.worker.job import Surroundings
-from server.worker.requests import Requests
+from server.worker.requests import WITHDRAW_S, Requests
 from server.worker.source import Frame
 
 _log = logging.getLogger(__name__)
 
 _PATIENCE_S = 30.0
-_WITHDRAW_S = 2.0
-_SLOT_S = 0.002
 
 
 class PictureUnreadable(VidserveError):
@@ -104,31 +101,27 @@ class Predictor:
             )
         ) as requests:
             self._ask(requests, frame, spec)
-            answer = requests.receive(_PATIENCE_S)
+            answer = requests.await_answer(_PATIENCE_S)
             if answer is None or manifest.state:
-                requests.withdraw(_WITHDRAW_S)
+                requests.withdraw(WITHDRAW_S)
         if answer is None:
             raise PredictFailed("The engine does not answer.")
         if answer.outputs is None:
             raise PredictFailed(answer.message)
         height, width = frame.shape[:2]
-        row, _ = Scene(manifest, analysis, owner="").see(Moment(0, 0.0, width, height), answer.outputs)
+        scene = Scene(manifest, analysis, owner="")
+        row, _ = scene.see(Moment(0, 0.0, width, height), scene.read(answer.outputs))
         return msgspec.json.encode(row)
 
     @staticmethod
     def _ask(requests: Requests, frame: Frame, spec: FrameInput) -> None:
-        until = time.monotonic() + _PATIENCE_S
-        while (place := requests.place((spec.height, spec.width, 3))) is None:
-            if time.monotonic() > until:
-                raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
-            time.sleep(_SLOT_S)
-        ref, array = place
+        place = requests.await_place((spec.height, spec.width, 3), _PATIENCE_S)
+        if place is None:
+            raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
+        slot, array = place
         fit(frame, spec, out=array)
-        while not requests.ask(ref):
-            if time.monotonic() > until:
-                requests.give(ref)
-                raise PredictFailed("No slot for the answer became free.", hint="Set workers.shm_mb higher.")
-            time.sleep(_SLOT_S)
+        if not requests.await_ask(slot, _PATIENCE_S):
+            raise PredictFailed("No slot for the answer became free.", hint="Set workers.shm_mb higher.")
 
 
 @lru_cache(maxsize=32)

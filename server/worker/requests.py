@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event as Flag
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,13 @@ from server.wire.slots import Array, Slots
 from server.wire.sockets import Dealer, Received
 
 Outputs = Mapping[str, npt.NDArray[Any]]
+Awaited = TypeVar("Awaited")
 
+_POLL_S = 0.1
+_SLOT_S = 0.002
+
+WITHDRAW_S = 2.0
+"""Patience with the engine when one takes leave of it."""
 IN_FLIGHT_JOB = 8
 IN_FLIGHT_STATE = 1
 """A recurrent model needs one frame's state before it can see the next."""
@@ -81,6 +89,11 @@ class Requests:
         self.limit = IN_FLIGHT_STATE if manifest.state else IN_FLIGHT_JOB
 
     @property
+    def model(self) -> str:
+        """`name@version` of the model that is asked."""
+        return self._manifest.id
+
+    @property
     def room(self) -> bool:
         """Whether another frame may be asked now."""
         return len(self._asked) < self.limit
@@ -130,6 +143,23 @@ class Requests:
         self._free(asked)
         return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
 
+    def await_place(
+        self, shape: tuple[int, ...], patience_s: float, cancelled: Flag | None = None
+    ) -> tuple[FrameRef, Array] | None:
+        """As `place`, but others may hold every slot for a while."""
+        return _awaited(lambda: self.place(shape), patience_s, cancelled, pause_s=_SLOT_S)
+
+    def await_ask(self, frame: FrameRef, patience_s: float, cancelled: Flag | None = None) -> bool:
+        """As `ask`, but others may hold every slot for a while; where it is False, the frame's slot is given back."""
+        asked = _awaited(lambda: self.ask(frame) or None, patience_s, cancelled, pause_s=_SLOT_S)
+        if asked is None:
+            self.give(frame)
+        return asked is not None
+
+    def await_answer(self, patience_s: float, cancelled: Flag | None = None) -> Answer | None:
+        """As `receive`, but not longer than until it is cancelled."""
+        return _awaited(lambda: self.receive(_POLL_S), patience_s, cancelled)
+
     def states(self, timeout_s: float) -> list[bytes] | None:
         """The recurrent rows after the last answer, with nothing in flight; None if the engine is silent."""
         if not self._manifest.state:
@@ -167,6 +197,18 @@ class Requests:
         self._slots.give(asked.frame)
         if asked.reply is not None:
             self._slots.give(asked.reply)
+
+
+def _awaited(
+    get: Callable[[], Awaited | None], patience_s: float, cancelled: Flag | None, *, pause_s: float = 0.0
+) -> Awaited | None:
+    """What `get` gives, once it gives something; None if that took too long or was cancelled."""
+    until = time.monotonic() + patience_s
+    while (found := get()) is None:
+        if time.monotonic() > until or (cancelled is not None and cancelled.is_set()):
+            return None
+        time.sleep(pause_s)
+    return found
 
 
 def _output_bytes(manifest: Manifest) -> int:

@@ -34,8 +34,12 @@ class Source(Protocol):
         """Move to the next frame; False at the end."""
         ...
 
-    def retrieve(self) -> Frame | None:
-        """The grabbed frame, uint8 [H, W, 3] BGR; None if it does not decode."""
+    def retrieve(self, out: Frame | None = None) -> Frame | None:
+        """The grabbed frame, uint8 [H, W, 3] BGR; None if it does not decode.
+
+        Args:
+            out: an earlier one that nobody needs any more; it may be written to and given back.
+        """
         ...
 
     def close(self) -> Any: ...

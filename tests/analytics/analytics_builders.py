@@ -63,7 +63,9 @@ def watch(frames: Iterable[np.ndarray], fps: float) -> tuple[Tracks, list[Event]
         )
         state = {one.input: outputs[one.output] for one in manifest.state}
         height, width = frame.shape[:2]
-        row, raised = scene.see(Moment(index, index / fps, width, height), {"foreground": outputs["foreground"][0]})
+        row, raised = scene.see(
+            Moment(index, index / fps, width, height), scene.read({"foreground": outputs["foreground"][0]})
+        )
         events += raised
         for one in row.objects:
             if isinstance(one.track_id, int):

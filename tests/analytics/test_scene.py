@@ -51,8 +51,8 @@ def drive(frame: int) -> Outputs:
 
 def test_objects_are_in_pixels_of_the_source_and_carry_their_track() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
-    first, _ = scene.see(moment(0), drive(0))
-    row, events = scene.see(moment(1), drive(1))
+    first, _ = scene.see(moment(0), scene.read(drive(0)))
+    row, events = scene.see(moment(1), scene.read(drive(1)))
     assert [(one.label, one.class_id, one.track_id, one.box) for one in row.objects] == [
         ("car", 2, 1, (8, 80, 128, 140)),
         ("person", 0, 2, (400, 120, 430, 200)),
@@ -68,7 +68,9 @@ def test_objects_are_in_pixels_of_the_source_and_carry_their_track() -> None:
 
 def test_who_left_ends_after_a_while_and_who_is_left_ends_with_the_video() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
-    events = [event for frame in range(40) for event in scene.see(moment(frame), drive(frame))[1]] + scene.end()
+    events = [
+        event for frame in range(40) for event in scene.see(moment(frame), scene.read(drive(frame)))[1]
+    ] + scene.end()
     ended = [(event.label, event.pts_s, event.value) for event in events if event.type == "track_ended"]
     assert ended == [("person", 0.9, 0.8), ("car", 3.9, 3.8)]
     assert scene.summary() == {
@@ -79,13 +81,13 @@ def test_who_left_ends_after_a_while_and_who_is_left_ends_with_the_video() -> No
 
 def test_only_the_labels_asked_for_are_seen() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(labels=("person",)), owner="job-1")
-    row, _ = scene.see(moment(0), drive(0))
+    row, _ = scene.see(moment(0), scene.read(drive(0)))
     assert [one.label for one in row.objects] == ["person"]
 
 
 def test_nothing_is_tracked_where_that_is_not_wanted() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(track=False), owner="job-1")
-    rows = [scene.see(moment(frame), drive(frame)) for frame in range(3)]
+    rows = [scene.see(moment(frame), scene.read(drive(frame))) for frame in range(3)]
     assert [one.track_id for row, _ in rows for one in row.objects] == [msgspec.UNSET] * 6
     assert [events for _, events in rows] == [[], [], []]
     assert "tracks" not in scene.summary()["car"]
@@ -93,14 +95,14 @@ def test_nothing_is_tracked_where_that_is_not_wanted() -> None:
 
 def test_a_classifier_says_its_best_labels() -> None:
     scene = Scene(manifest(Task.CLASSIFY), Analysis(), owner="job-1")
-    row, events = scene.see(moment(0), {"probabilities": np.array([0.1, 0.7, 0.2], np.float32)})
+    row, events = scene.see(moment(0), scene.read({"probabilities": np.array([0.1, 0.7, 0.2], np.float32)}))
     assert [one.label for one in row.classes] == ["bicycle", "car", "person"]
     assert (row.objects, events) == (msgspec.UNSET, [])
 
 
 def test_a_scene_without_objects_has_an_empty_row() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
-    row, _ = scene.see(moment(0), detected(classes=[]))
+    row, _ = scene.see(moment(0), scene.read(detected(classes=[])))
     assert row.objects == []
     assert row.events is msgspec.UNSET
 
@@ -119,7 +121,7 @@ def test_a_restored_scene_says_byte_for_byte_the_same(task: str, outputs: object
     model = manifest(Task.DETECT) if task == "detect" else Bundle.open(MOVING_OBJECTS).manifest
 
     def see(scene: Scene, frames: range) -> list[tuple[Row, list[Event]]]:
-        return [scene.see(moment(frame), outputs(frame)) for frame in frames]
+        return [scene.see(moment(frame), scene.read(outputs(frame))) for frame in frames]
 
     def fresh() -> Scene:
         return Scene(model, Analysis(), owner="job-1")
@@ -134,5 +136,5 @@ def test_a_restored_scene_says_byte_for_byte_the_same(task: str, outputs: object
 
 def test_two_blobs_that_meet_stay_two_tracks() -> None:
     scene = Scene(Bundle.open(MOVING_OBJECTS).manifest, Analysis(), owner="job-1")
-    rows = [scene.see(moment(frame), moving(frame))[0] for frame in range(60)]
+    rows = [scene.see(moment(frame), scene.read(moving(frame)))[0] for frame in range(60)]
     assert {tuple(sorted(one.track_id for one in row.objects)) for row in rows[1:]} == {(1, 2)}

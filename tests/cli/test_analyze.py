@@ -29,7 +29,7 @@ def moving_square(path: Path, *, frames: int = 60) -> Path:
 
 
 def wish(output: Path | None = None, *, model: str | None = None, form: str | None = None) -> Wish:
-    return Wish.of(model, None, None, None, None, output, form)
+    return Wish.of(model, None, None, None, None, None, output, form)
 
 
 @pytest.mark.parametrize(

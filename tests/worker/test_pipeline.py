@@ -8,15 +8,22 @@ from worker_builders import FPS, FakeSource
 from server.core.metrics_page import JOBS_ROW, STAGES
 from server.domain.outcome import Outcome
 from server.worker.checkpoint import Checkpoint
-from server.worker.pipeline import EngineSilent, InferenceFailed
+from server.worker.errors import EngineSilent, InferenceFailed
 
 
 def rows_of(around):
-    until = time.monotonic() + 5
-    while around.api.pieces == 0 and time.monotonic() < until:
-        time.sleep(0.005)
-    time.sleep(0.05)
+    """All rows, once no more come."""
+    before = -1
+    while len(around.api.rows) > before or not around.api.pieces:
+        before = len(around.api.rows)
+        time.sleep(0.1)
     return [json.loads(line) for line in around.api.rows.splitlines()]
+
+
+def eventually(holds):
+    until = time.monotonic() + 5
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def counted(pipeline):
@@ -123,7 +130,7 @@ def test_from_any_checkpoint_a_job_goes_on_with_the_same_bytes(bench, recurrent,
         again = around.pipeline(FakeSource(60, broken={9, 10}), fps=fps)
         again.resume(Checkpoint.decode(blob))
         again.run()
-        time.sleep(0.1)
+        eventually(lambda: around.api.rows == expected)
         assert around.api.rows == expected, next_frame
         assert again.outcomes == total
         assert again.scene.summary() == whole.scene.summary()

@@ -30,6 +30,8 @@ from server.wire.messages import (
 )
 from server.wire.slots import Segment, Segments, SizeClass, Slots
 from server.wire.sockets import Router
+from server.worker.every_frame import EveryFrame
+from server.worker.frames import Frames
 from server.worker.pipeline import Pipeline
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
@@ -78,7 +80,7 @@ class FakeSource:
         self.pts_s = self.index / FPS
         return True
 
-    def retrieve(self):
+    def retrieve(self, out=None):
         self.retrieved.append(self.index)
         if self.index in self._broken:
             return None
@@ -120,17 +122,20 @@ class FakeEngine:
             received = self._router.recv(0.02)
             if received is None or (self._silent and isinstance(received.message, Infer)):
                 continue
-            match received.message:
-                case Infer() as ask:
-                    self._router.send(received.peer, *self._infer(ask))
-                case Cancel(stream=stream):
-                    self.counts.pop(stream, None)
-                    self._router.send(received.peer, Cancelled(stream, ()))
-                case GetState(stream=stream):
-                    row = np.array(self.counts.get(stream, 0), np.int64).tobytes()
-                    self._router.send(received.peer, StateRows(stream, stream in self.counts), [row])
-                case PutState(stream=stream):
-                    self.counts[stream] = int(np.frombuffer(received.payload[0], np.int64)[0])
+            self._say(received)
+
+    def _say(self, received) -> None:
+        match received.message:
+            case Infer() as ask:
+                self._router.send(received.peer, *self._infer(ask))
+            case Cancel(stream=stream):
+                self.counts.pop(stream, None)
+                self._router.send(received.peer, Cancelled(stream, ()))
+            case GetState(stream=stream):
+                row = np.array(self.counts.get(stream, 0), np.int64).tobytes()
+                self._router.send(received.peer, StateRows(stream, stream in self.counts), [row])
+            case PutState(stream=stream):
+                self.counts[stream] = int(np.frombuffer(received.payload[0], np.int64)[0])
 
     def _infer(self, ask: Infer):
         level = int(self._segments.array(ask.frame)[0, 0, 0])
@@ -190,13 +195,16 @@ class FakeApi:
 class Bench:
     """Everything around a pipeline, in one process."""
 
+    engine_kind: type[FakeEngine] = FakeEngine
+    slot_bytes = 4096
+
     def __init__(self, folder: Path, *, recurrent: bool = False, slots: int = 16, takes: bool = True, **engine) -> None:
         self.context = zmq.Context()
         self.manifest = manifest(recurrent=recurrent)
         self.engine_address, self.api_address = f"ipc://{folder}/engine", f"ipc://{folder}/api"
-        self.engine = FakeEngine(self.context, self.engine_address, recurrent=recurrent, **engine)
+        self.engine = self.engine_kind(self.context, self.engine_address, recurrent=recurrent, **engine)
         self.api = FakeApi(self.context, self.api_address, takes=takes)
-        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.{folder.name}", [SizeClass(4096, slots)])
+        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.{folder.name}", [SizeClass(self.slot_bytes, slots)])
         self.slots = Slots(self.segment)
         self.page = Page(bytearray(Page.bytes_for(1)), 1)
         self.cancelled = threading.Event()
@@ -209,15 +217,13 @@ class Bench:
         requests = Requests(self.context, self.engine_address, identity, 1, "job", self.manifest, self.slots)
         publisher = Publisher(self.context, self.api_address, identity, 1, job="job", attempt=self._attempts)
         self._sockets += [requests, publisher]
+        frames = Frames(source, Sampler(fps), self.page.recorder(0), self.cancelled)
         return Pipeline(
-            source=source,
-            sampler=Sampler(fps),
-            input=self.manifest.input,
+            frames=frames,
+            feed=EveryFrame(frames, self.manifest.input, requests),
             requests=requests,
             scene=Scene(self.manifest, Analysis(), owner="job"),
             publisher=publisher,
-            recorder=self.page.recorder(0),
-            cancelled=self.cancelled,
             checkpoint_s=checkpoint_s,
             **options,
         )
