@@ -7,7 +7,7 @@ resized picture keeps its corners, which is how OpenCV resizes: the mapping is a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from model_export.manifest import FrameInput, Resize
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
 
 
@@ -33,7 +34,7 @@ class Rectangle(NamedTuple):
         return picture[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Placement:
     """Where a frame lies in a model's input.
 
@@ -58,6 +59,13 @@ class Placement:
     scale_y: float
     offset_x: float
     offset_y: float
+
+    @cached_property
+    def corners(self) -> tuple[F64, F64, F64]:
+        """Scale, offset and limits of x1 y1 x2 y2, f64 [4] each."""
+        scale = np.array([self.scale_x, self.scale_y] * 2)
+        offset = np.array([self.offset_x, self.offset_y] * 2)
+        return scale, offset, np.array([self.source_width, self.source_height] * 2, np.float64)
 
 
 @lru_cache(maxsize=256)
@@ -142,11 +150,14 @@ def fit(frame: U8, spec: FrameInput, out: U8 | None = None) -> U8:
 
 
 def _fill_around(out: U8, filled: Rectangle, grey: int) -> None:
+    height, width = out.shape[:2]
     bottom, right = filled.y + filled.height, filled.x + filled.width
-    out[: filled.y] = grey
-    out[bottom:] = grey
-    out[filled.y : bottom, : filled.x] = grey
-    out[filled.y : bottom, right:] = grey
+    if filled.y or bottom < height:
+        out[: filled.y] = grey
+        out[bottom:] = grey
+    if filled.x or right < width:
+        out[filled.y : bottom, : filled.x] = grey
+        out[filled.y : bottom, right:] = grey
 
 
 def to_source(xyxy: F32, placement: Placement) -> F32:
@@ -159,8 +170,8 @@ def to_source(xyxy: F32, placement: Placement) -> F32:
     Returns:
         f32 [N, 4], x1 y1 x2 y2 in pixels of the source frame.
     """
-    scale = np.array([placement.scale_x, placement.scale_y] * 2)
-    offset = np.array([placement.offset_x, placement.offset_y] * 2)
-    limit = np.array([placement.source_width, placement.source_height] * 2)
+    if not len(xyxy):
+        return xyxy
+    scale, offset, limit = placement.corners
     mapped: F32 = np.clip((xyxy - offset) / scale, 0.0, limit).astype(np.float32)
     return mapped

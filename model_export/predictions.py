@@ -11,6 +11,7 @@ import numpy.typing as npt
 from model_export.manifest import Manifest, Suppression, Task
 
 MAX_DETECTIONS = 300
+_LEAST_SCORE = float(np.finfo(np.float32).tiny)
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -90,10 +91,11 @@ def suppress(detections: Detections, rule: Suppression) -> Detections:
     shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
     union = area[:, None] + area - shared
     overlaps = shared > rule.iou * union
+    overlaps = np.triu(overlaps, 1)
     alive = np.ones(n, np.bool_)
-    for i in range(n - 1):
+    for i in np.flatnonzero(overlaps.any(axis=1)).tolist():
         if alive[i]:
-            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
+            alive &= ~overlaps[i]
     return detections if alive.all() else detections.take(alive)
 
 
@@ -114,7 +116,7 @@ def read_outputs(
         threshold = manifest.thresholds.confidence if confidence is None else confidence
         scores = np.asarray(outputs["scores"], np.float32)
         # Descending, padded with 0: what is found is a prefix, and a score of 0 is padding whatever the threshold.
-        found = int(np.count_nonzero((scores >= threshold) & (scores > 0)))
+        found = int(np.count_nonzero(scores >= max(threshold, _LEAST_SCORE)))
         detections = Detections(
             np.asarray(outputs["boxes"], np.float32)[:found],
             scores[:found],

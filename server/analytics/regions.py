@@ -34,8 +34,7 @@ def around(boxes: F32, placement: Placement) -> tuple[Rectangle, ...]:
     Args:
         boxes: f32 [N, 4], x1 y1 x2 y2 in pixels of the source frame.
     """
-    scale = np.array([placement.scale_x, placement.scale_y] * 2)
-    offset = np.array([placement.offset_x, placement.offset_y] * 2)
+    scale, offset, _ = placement.corners
     grown = boxes * scale + offset + np.array([-_MARGIN, -_MARGIN, _MARGIN, _MARGIN])
     filled = placement.filled
     limits = [filled.x, filled.y, filled.x + filled.width, filled.y + filled.height]

@@ -111,6 +111,8 @@ class Tracker:
             self._clock_s += max(pts_s - self._pts_s, _LEAST_STEP_S)
         self._pts_s = pts_s
         ids = np.full(len(detections), -1, np.int64)
+        if not len(detections) and not self._inner.tracks:
+            return ids  # the library takes a while to find that out
         # Classes lie far apart, so that no box is matched with a track of another class.
         apart = detections.class_ids[:, None] * np.array([_APART_PX, 0.0, _APART_PX, 0.0])
         found: Any = _Found(detections.xyxy + apart, detections.scores, np.arange(len(detections)))

@@ -42,7 +42,7 @@ class Timing:
 
 
 def answer(request: Request, outputs: Mapping[str, Array], row: int, timing: Timing, segments: Segments) -> Answered:
-    """A row of the outputs as payload, or one array after the other in the request's slot where that is too much.
+    """A row of the outputs, one array after the other: as payload, or in the request's slot where that is too much.
 
     Raises:
         OutputTooLarge: it is too much, and there is no slot or too small a one.
@@ -63,7 +63,7 @@ def answer(request: Request, outputs: Mapping[str, Array], row: int, timing: Tim
         batch=timing.frames,
     )
     if not in_slot:
-        return Answered(request, done, [array.tobytes() for array in arrays])
+        return Answered(request, done, [b"".join([array.data for array in arrays])])
     if ask.reply is None:
         raise OutputTooLarge(f"The outputs take {total} bytes, and the request brought no slot for them.")
     slot = segments.array(ask.reply).view(np.uint8).reshape(-1)

@@ -178,7 +178,7 @@ class Engine:
 
     def _drain(self, socket: Router | Dealer, handle: Callable[[Received], None]) -> None:
         """Handle all that has come."""
-        while int(socket.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        while socket.has_mail:
             try:
                 received = socket.recv()
             except WireError:

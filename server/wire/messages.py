@@ -43,7 +43,7 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TensorMeta(msgspec.Struct, frozen=True, array_like=True):
-    """An output that follows as payload, in C order."""
+    """An output that follows, in C order."""
 
     name: str
     dtype: str
@@ -116,7 +116,8 @@ class PutState(Message, frozen=True, tag=True):
 
 
 class InferDone(Message, frozen=True, tag=True):
-    """The outputs of one frame, without the batch axis and without state; payload: one buffer per meta, or the slot.
+    """The outputs of one frame, without the batch axis and without state, one after the other:
+    as payload, or in the slot.
 
     Attributes:
         error: a code, or None. `stale`: past its deadline. Anything else: the run failed.

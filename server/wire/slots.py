@@ -23,6 +23,9 @@ from server.wire.messages import FrameRef
 _MAGIC = 0x7669_6473_6C6F_7473  # "vidslots"
 _PAGE = 4096
 _MAX_CLASSES = 16
+_MOST_VIEWS = 1024
+_KIB, _MIB = 1024, 1024 * 1024
+_LARGE = 256 * _MIB
 
 Array = npt.NDArray[Any]
 
@@ -37,9 +40,17 @@ class SizeClass(NamedTuple):
 def size_classes(total_bytes: int) -> tuple[SizeClass, ...]:
     """Divide a worker's share of shared memory: most slots for common inputs, a few for large ones.
 
-    256 KiB holds 384×216, 640 KiB holds 416×416, 1.25 MiB holds 640×640, 4 MiB 1152×1152 (uint8, three channels).
+    256 KiB holds 384×216, 640 KiB holds 416×416, 1.25 MiB holds 640×640, 4 MiB 1152×1152 and, where there is room for
+    such, 32 MiB 3840×2160 (uint8, three channels).
     """
-    shares = ((256 * 1024, 0.125), (640 * 1024, 0.375), (1280 * 1024, 0.3125), (4 * 1024 * 1024, 0.1875))
+    shares: tuple[tuple[int, float], ...] = (
+        (_KIB * 256, 0.125),
+        (_KIB * 640, 0.375),
+        (_KIB * 1280, 0.3125),
+        (_MIB * 4, 0.1875),
+    )
+    if total_bytes >= _LARGE:
+        shares = ((_KIB * 256, 0.125), (_KIB * 640, 0.25), (_KIB * 1280, 0.25), (_MIB * 4, 0.1875), (_MIB * 32, 0.1875))
     classes = [SizeClass(size, int(total_bytes * share) // size) for size, share in shares]
     return tuple(c for c in classes if c.slots)
 
@@ -68,7 +79,9 @@ class Segment:
         self.name = file.name
         self._file = file
         self._layout = layout
-        self._generations = np.frombuffer(file.buffer, np.uint64, layout.slots, _PAGE)
+        generations = np.frombuffer(file.buffer, np.uint64, layout.slots, _PAGE)
+        self._generations: memoryview[int] = generations.data
+        self._views: dict[tuple[int, tuple[int, ...], str], Array] = {}
 
     @classmethod
     def create(cls, name: str, classes: Sequence[SizeClass]) -> Segment:
@@ -115,29 +128,36 @@ class Segment:
         """
         if not self.holds(ref):
             raise StaleFrame(f"Slot {ref.slot} of {self.name} has been given to another frame.")
-        return self._view(ref.slot, ref.shape, np.dtype(ref.dtype))
+        return self._view(ref.slot, ref.shape, ref.dtype)
 
     def holds(self, ref: FrameRef) -> bool:
         """Whether the slot still holds what `ref` names; ask again after a copy whose source may have died."""
-        return 0 <= ref.slot < self._layout.slots and int(self._generations[ref.slot]) == ref.generation
+        return 0 <= ref.slot < self._layout.slots and self._generations[ref.slot] == ref.generation
 
-    def renew(self, slot: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[FrameRef, Array]:
+    def renew(self, slot: int, shape: tuple[int, ...], dtype: str) -> tuple[FrameRef, Array]:
         """Begin a new content of a slot: from here on older references to it are stale. For the owner alone."""
-        kind = np.dtype(dtype)
-        self._generations[slot] += 1
-        ref = FrameRef("shm", self.name, slot, int(self._generations[slot]), shape, kind.name)
-        return ref, self._view(slot, shape, kind)
+        generation = self._generations[slot] + 1
+        self._generations[slot] = generation
+        ref = FrameRef("shm", self.name, slot, generation, shape, dtype)
+        return ref, self._view(slot, shape, dtype)
 
     def close(self) -> None:
         """Let go; the owner removes it."""
-        del self._generations
+        self._generations.release()
+        self._views.clear()
         self._file.close()
 
-    def _view(self, slot: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        count = math.prod(shape)
-        if count * dtype.itemsize > self._layout.sizes[slot]:
-            raise FrameTooLarge(f"{shape} of {dtype} does not fit slot {slot} of {self.name}.")
-        return np.frombuffer(self._file.buffer, dtype, count, self._layout.offsets[slot]).reshape(shape)
+    def _view(self, slot: int, shape: tuple[int, ...], dtype: str) -> Array:
+        view = self._views.get((slot, shape, dtype))
+        if view is None:
+            count = math.prod(shape)
+            if count * np.dtype(dtype).itemsize > self._layout.sizes[slot]:
+                raise FrameTooLarge(f"{shape} of {dtype} does not fit slot {slot} of {self.name}.")
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            view = np.frombuffer(self._file.buffer, dtype, count, self._layout.offsets[slot]).reshape(shape)
+            self._views[slot, shape, dtype] = view
+        return view
 
 
 class Slots:
@@ -151,7 +171,7 @@ class Slots:
         self._taken: set[int] = set()
         self._lock = Lock()
 
-    def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> tuple[FrameRef, Array] | None:
+    def take(self, shape: tuple[int, ...], dtype: str = "uint8") -> tuple[FrameRef, Array] | None:
         """A free slot for such an array, from the smallest class that has one; None if all are taken.
 
         Raises:
@@ -163,7 +183,7 @@ class Slots:
             largest = max(self._free)
             raise FrameTooLarge(
                 f"An input of {shape} needs {needed} bytes, the largest slot holds {largest}.",
-                hint="Set workers.shm_mb higher.",
+                hint=f"Set workers.shm_mb to {_LARGE // _MIB} or more.",
             )
         with self._lock:
             for size in fitting:

@@ -21,6 +21,9 @@ _encoder = msgspec.msgpack.Encoder()
 _bodies: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 _headers = msgspec.msgpack.Decoder(Header)
 _LINGER_MS = 500
+# As plain numbers: pyzmq's flags are enums, and putting two of them together costs more than sending.
+_MORE = int(zmq.SNDMORE)
+_READABLE = int(zmq.POLLIN)
 
 
 class Received(NamedTuple):
@@ -68,13 +71,17 @@ class Dealer:
         self._header = make_header(identity, incarnation)
 
     def send(self, message: Message, payload: Payload = ()) -> None:
-        self.socket.send_multipart(encode(self._header, message, payload), copy=True)
+        _send(self.socket, encode(self._header, message, payload))
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether a message lies here."""
+        return _has_mail(self.socket)
 
     def recv(self, timeout_s: float | None = None) -> Received | None:
         """The next message; None if none came in time. Without a timeout it waits for ever."""
-        if timeout_s is not None and not self.socket.poll(max(0, round(timeout_s * 1000))):
-            return None
-        return decode(self.socket.recv_multipart())
+        frames = _recv(self.socket, timeout_s)
+        return None if frames is None else decode(frames)
 
     def close(self) -> None:
         self.socket.close()
@@ -91,19 +98,22 @@ class Router:
     def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
         """Send to one peer; False if it is gone."""
         try:
-            self.socket.send_multipart([peer, *encode(self._header, message, payload)], copy=True)
+            _send(self.socket, [peer, *encode(self._header, message, payload)])
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return False
             raise
         return True
 
+    @property
+    def has_mail(self) -> bool:
+        """Whether a message lies here."""
+        return _has_mail(self.socket)
+
     def recv(self, timeout_s: float | None = None) -> Received | None:
         """The next message; None if none came in time. Without a timeout it waits for ever."""
-        if timeout_s is not None and not self.socket.poll(max(0, round(timeout_s * 1000))):
-            return None
-        peer, *frames = self.socket.recv_multipart()
-        return decode(frames, peer=peer)
+        frames = _recv(self.socket, timeout_s)
+        return None if frames is None else decode(frames[1:], peer=frames[0])
 
     def close(self) -> None:
         self.socket.close()
@@ -134,6 +144,26 @@ class AsyncRouter:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def _send(socket: zmq.Socket[bytes], frames: list[bytes | memoryview]) -> None:
+    for frame in frames[:-1]:
+        socket.send(frame, _MORE)
+    socket.send(frames[-1])
+
+
+def _recv(socket: zmq.Socket[bytes], timeout_s: float | None) -> list[bytes] | None:
+    """The frames of the next message; None if none came in time."""
+    if timeout_s is not None and not _has_mail(socket) and not socket.poll(max(0, round(timeout_s * 1000))):
+        return None
+    frames = [socket.recv()]
+    while socket.get(zmq.RCVMORE):
+        frames.append(socket.recv())
+    return frames
+
+
+def _has_mail(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.get(zmq.EVENTS)) & _READABLE)
 
 
 def _listen(socket: zmq.Socket[Any], address: str) -> None:

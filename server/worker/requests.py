@@ -101,7 +101,7 @@ class Requests:
     @property
     def answered(self) -> bool:
         """Whether an answer lies here already."""
-        return bool(self._answered) or bool(self._dealer.socket.poll(0))
+        return bool(self._answered) or self._dealer.has_mail
 
     def place(self, shape: tuple[int, ...]) -> tuple[FrameRef, Array] | None:
         """A slot to write a frame into; None while all are taken."""
@@ -134,12 +134,9 @@ class Requests:
         outputs: dict[str, npt.NDArray[Any]] | None = None
         if done.error is None:
             if done.in_slot and asked.reply_array is not None:
-                outputs = _unpack(done.outputs, asked.reply_array)
+                outputs = _unpack(done.outputs, asked.reply_array.tobytes())
             else:
-                outputs = {
-                    meta.name: np.frombuffer(buffer, meta.dtype).reshape(meta.shape)
-                    for meta, buffer in zip(done.outputs, received.payload, strict=True)
-                }
+                outputs = _unpack(done.outputs, received.payload[0])
         self._free(asked)
         return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
 
@@ -221,12 +218,13 @@ def _output_bytes(manifest: Manifest) -> int:
     )
 
 
-def _unpack(metas: Sequence[TensorMeta], buffer: Array) -> dict[str, npt.NDArray[Any]]:
-    """Outputs that lie one after the other in a slot, copied out of it."""
-    outputs = {}
+def _unpack(metas: Sequence[TensorMeta], buffer: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Outputs that lie one after the other."""
+    outputs: dict[str, npt.NDArray[Any]] = {}
     at = 0
     for meta in metas:
-        size = math.prod(meta.shape) * np.dtype(meta.dtype).itemsize
-        outputs[meta.name] = np.frombuffer(buffer[at : at + size].tobytes(), meta.dtype).reshape(meta.shape)
-        at += size
+        count = math.prod(meta.shape)
+        array = np.frombuffer(buffer, meta.dtype, count, at)
+        outputs[meta.name] = array.reshape(meta.shape)
+        at += array.nbytes
     return outputs

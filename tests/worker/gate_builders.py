@@ -122,7 +122,7 @@ class SpotEngine(FakeEngine):
     @staticmethod
     def _done(ask, outputs):
         metas = tuple(TensorMeta(name, value.dtype.name, value.shape) for name, value in outputs.items())
-        return InferDone(ask.stream, ask.seq, metas, batch=1), [value.tobytes() for value in outputs.values()]
+        return InferDone(ask.stream, ask.seq, metas, batch=1), [b"".join(value.tobytes() for value in outputs.values())]
 
     def _say(self, received):
         match received.message:
