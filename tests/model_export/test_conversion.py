@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from model_export.check import frames, joined, prove_parity
 from model_export.conversion import Converted, Wishes, convert
 from model_export.errors import ImportRefused
-from model_export.families.family import Reading
+from model_export.families.family import Reading, Told
 from model_export.families.yolox import FAMILY, Yolox
 from model_export.graph import Graph
 from model_export.manifest import FrameInput, Resize, TensorSpec
@@ -160,9 +160,9 @@ class Shifted:
 
 
 class ShiftedYolox(Yolox):
-    def read(self, raw: Arrays, spec: FrameInput) -> Reading:
-        reading = super().read(raw, spec)
-        return Reading(Shifted(reading.head), reading.classes, reading.suppression)
+    def read(self, raw: Arrays, spec: FrameInput, told: Told) -> Reading:
+        reading = super().read(raw, spec, told)
+        return replace(reading, head=Shifted(reading.head))
 
 
 def test_answers_that_would_change_are_refused_with_the_difference(tmp_path: Path) -> None:
