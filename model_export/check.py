@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from model_export.agreement import ROUNDING, Tolerance, disagreement
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid, ImportRefused
 from model_export.geometry import fit
-from model_export.manifest import FrameInput, Manifest, TensorSpec
+from model_export.manifest import FrameInput, Manifest, Precision, TensorSpec
 from model_export.pictures import draw
 from model_export.session import Session
 
@@ -78,6 +79,44 @@ def prove_parity(
                     f"In a batch of {size} {model.name} does not answer as {against} does: {found}.",
                     hint="The model cannot be brought in without changing its answers, so it is refused.",
                 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proof:
+    """What a converted model must answer.
+
+    Attributes:
+        pictures: inputs, a row each.
+        expected: standard outputs of the untouched model, run node by node where it is of half precision.
+        against: the untouched model, as messages name it.
+        kept: the precision of its weights.
+    """
+
+    pictures: Arrays
+    expected: Arrays
+    against: str
+    kept: Precision
+
+    def of(self, content: bytes, sizes: Sequence[int]) -> Session:
+        """The model as it will be served, once it has given these answers in batches of each size.
+
+        Raises:
+            ImportRefused: it does not load, or its answers would change.
+        """
+        count = max(*sizes, len(next(iter(self.pictures.values()))))
+        pictures, expected = repeated(self.pictures, count), repeated(self.expected, count)
+        name = "the converted model"
+        served = Session(content, name=name)
+        if self.kept is not Precision.FP16:
+            prove_parity(expected, served, pictures, sizes, against=self.against)
+            return served
+        # Optimising takes out roundings to half precision, here others than in the untouched model. So the proof is
+        # that both are the same as they are written, and that what is served differs from that by rounding alone.
+        written = Session(content, name=name, optimised=False)
+        prove_parity(expected, written, pictures, sizes, against=self.against, tolerance=Tolerance())
+        rounding = ROUNDING[self.kept]
+        prove_parity(expected, served, pictures, sizes, against=self.against, tolerance=rounding)
+        return served
 
 
 def is_invariant(model: Session, inputs: Arrays, sizes: Sequence[int] = SIZES) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from model_export.agreement import ROUNDING, Tolerance
 from model_export.batching import free_batch
-from model_export.check import SIZES, Arrays, frames, is_invariant, joined, prove_parity, repeated, rows
+from model_export.check import SIZES, Arrays, Proof, frames, is_invariant, joined, repeated, rows
 from model_export.errors import ImportRefused
 from model_export.families.family import Family, Reading, Told
 from model_export.graph import OPSET, Graph
@@ -23,6 +23,7 @@ from model_export.preprocessing import Channels, Colour, Layout, Preprocessing
 from model_export.session import Session
 
 _FRAMES = 4
+_PROVEN = (1, 3)
 _GOLDEN_ROWS = 2
 _WEAK = 0.1
 
@@ -140,16 +141,15 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
     _say_strength(expected, say)
     if opset(model) < OPSET:
         say(f"Opset {opset(model)} becomes {OPSET}.")
+    proof = Proof(pictures, expected, against=file.name, kept=kept)
     try:
-        content, outputs = _rebuild(model, reading, spec, untouched, None, say)
-        session = _proven(content, kept, expected, pictures, (1, 3), file.name)
+        content, outputs, session = _with_free_batch(model, reading, spec, untouched, proof, say)
         batch = Batch(invariant=is_invariant(session, pictures))
     except ImportRefused as refused:
         fixed = untouched.given or 1
         say(f"The batch stays {fixed}; it cannot be free: {refused.message}")
-        content, outputs = _rebuild(model, reading, spec, untouched, fixed, say)
-        count = max(fixed, _FRAMES)
-        session = _proven(content, kept, repeated(expected, count), repeated(pictures, count), (fixed,), file.name)
+        content, outputs = _rebuild(Graph(model), reading, spec, untouched, fixed)
+        session = proof.of(content, (fixed,))
         batch = Batch(fixed=fixed, invariant=is_invariant(session, pictures, (fixed,)))
     else:
         bits = "bit-identical" if batch.invariant else "not bit-identical"
@@ -236,40 +236,30 @@ def _read(
     return reading, labels
 
 
-def _rebuild(
-    model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: _Untouched, fixed: int | None, say: Say
-) -> tuple[bytes, tuple[TensorSpec, ...]]:
-    """The converted model, and its outputs; `fixed` is its size of batch, None frees it."""
+def _with_free_batch(
+    model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: _Untouched, proof: Proof, say: Say
+) -> tuple[bytes, tuple[TensorSpec, ...], Session]:
+    """The converted model for any size of batch, its outputs, and a session that has passed the proof."""
+    if untouched.given is None:
+        with suppress(ImportRefused):
+            content, outputs = _rebuild(Graph(model), reading, spec, untouched, None)
+            return content, outputs, proof.of(content, _PROVEN)
     surgery = Graph(model)
-    if fixed is None:
-        constants = free_batch(surgery, untouched.given or 1, untouched.size, untouched.how.layout)
-        if constants:
-            say(f"Constants that held the size of the batch, rewritten: {constants}.")
+    constants = free_batch(surgery, untouched.given or 1, untouched.size, untouched.how.layout)
+    if constants:
+        say(f"Constants that held the size of the batch, rewritten: {constants}.")
+    content, outputs = _rebuild(surgery, reading, spec, untouched, None)
+    return content, outputs, proof.of(content, _PROVEN)
+
+
+def _rebuild(
+    surgery: Graph, reading: Reading, spec: FrameInput, untouched: _Untouched, fixed: int | None
+) -> tuple[bytes, tuple[TensorSpec, ...]]:
+    """The converted model, and its outputs; `fixed` is its size of batch, None leaves it free."""
     surgery.put_frames_in_front(spec, untouched.how, fixed)
     outputs = reading.head.append(surgery)
     outputs = tuple(one.model_copy(update={"shape": (fixed, *one.shape[1:])}) for one in outputs)
     return surgery.seal(outputs), outputs
-
-
-def _proven(
-    content: bytes, kept: Precision, expected: Arrays, pictures: Arrays, sizes: Sequence[int], against: str
-) -> Session:
-    """The converted model as it is served, once it has answered as the untouched one.
-
-    Raises:
-        ImportRefused: it does not load, or its answers would change.
-    """
-    name = "the converted model"
-    served = Session(content, name=name)
-    if kept is not Precision.FP16:
-        prove_parity(expected, served, pictures, sizes, against=against)
-        return served
-    # Optimising takes out roundings to half precision, here others than in the untouched model. So the proof is that
-    # both are the same as they are written, and that what is served differs from that by rounding alone.
-    written = Session(content, name=name, optimised=False)
-    prove_parity(expected, written, pictures, sizes, against=against, tolerance=Tolerance())
-    prove_parity(expected, served, pictures, sizes, against=against, tolerance=ROUNDING[kept])
-    return served
 
 
 def _say_strength(expected: Arrays, say: Say) -> None:

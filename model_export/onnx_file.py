@@ -94,16 +94,23 @@ def opset(model: onnx.ModelProto) -> int:
 
 def precision(model: onnx.ModelProto) -> Precision:
     """What most of the weights are kept in, or rounded to before use; of a graph without any, what the input is."""
-    rounded = {node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    rounded = {node.input[0]: to for node in model.graph.node if (to := _rounds_to(node)) is not None}
     counts = dict.fromkeys(Precision, 0)
     for tensor in _tensors(model):
-        kind = Precision.INT8 if tensor.name in rounded else _PRECISIONS.get(tensor.data_type)
+        kind = rounded.get(tensor.name) or _PRECISIONS.get(tensor.data_type)
         if kind is not None:
             counts[kind] += prod(tensor.dims)
     if not any(counts.values()):
         inputs = {value.type.tensor_type.elem_type for value in model.graph.input}
         return Precision.FP16 if TensorProto.FLOAT16 in inputs else Precision.FP32
     return max(counts, key=lambda kind: counts[kind])
+
+
+def _rounds_to(node: onnx.NodeProto) -> Precision | None:
+    if node.op_type == "QuantizeLinear":
+        return Precision.INT8
+    to_half = node.op_type == "Cast" and any(a.name == "to" and a.i == TensorProto.FLOAT16 for a in node.attribute)
+    return Precision.FP16 if to_half else None
 
 
 def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
