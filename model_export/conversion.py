@@ -232,7 +232,8 @@ def _read(
             hint="Write one label a line, in the order of the model's classes.",
         )
     if not labels:
-        say(f"No labels were given; its {reading.classes or ''} classes are called class_0, class_1 and so on.")
+        count = f"{reading.classes} " if reading.classes else ""
+        say(f"No labels were given; its {count}classes are called class_0, class_1 and so on.")
     return reading, labels
 
 

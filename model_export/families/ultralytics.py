@@ -162,7 +162,7 @@ def _refusal(raw: Mapping[str, Array], spec: FrameInput) -> ImportRefused:
         return ImportRefused(
             message, hint="The axes are swapped: export it without that Transpose, or try --family yolox."
         )
-    if first.shape[2] > 6 and first.shape[1] <= 1000:
+    if 6 < first.shape[2] < first.shape[1] <= 1000:
         return ImportRefused(message, hint=f"More than 6 numbers a box are not only a box. {_OTHER_TASKS}")
     return ImportRefused(message, hint="Say the size that it was exported for with --input, or take another --family.")
 
