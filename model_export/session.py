@@ -56,7 +56,7 @@ class Session:
         except Exception as error:
             raise ImportRefused(
                 f"ONNX Runtime {ort.__version__} cannot load {name}: {_reason(error)}.",
-                hint="Export it again, with operators and an opset that this version knows.",
+                hint="Export it again, with operators, an opset and an IR version that this one knows.",
             ) from error
         self.name = name
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())

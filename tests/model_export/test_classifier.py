@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import pytest
-from model_builders import model, saved
+from model_builders import PICTURE, classifier_like, model, saved
 from onnx import TensorProto, helper
 
 from model_export.bundle import Bundle
@@ -26,58 +26,8 @@ from model_export.session import Session
 
 Frame = npt.NDArray[np.uint8]
 
-SIDE = 32
 LABELS = ("day", "night", "rain", "snow")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def classifier_like(
-    last: str = "Identity",
-    *,
-    batch: Any = 1,
-    classes: int = 4,
-    maps: bool = False,
-    stuck: bool = False,
-    dtype: int = TensorProto.FLOAT,
-    shift: float = 0.0,
-) -> onnx.ModelProto:
-    """Two convolutions, a mean and random weights, for pictures of 32 × 32; ends in the operator `last`.
-
-    Args:
-        maps: answers [batch, classes, 1, 1].
-        stuck: it also adds a constant that has the batch's size, so that it runs at that size alone.
-        shift: is added to all logits.
-    """
-    random = np.random.default_rng(23)
-    numbers = helper.tensor_dtype_to_np_dtype(dtype)
-    constants: dict[str, Any] = {
-        "w1": random.normal(0, 0.25, (8, 3, 4, 4)).astype(numbers),
-        "w2": random.normal(0, 0.3, (classes, 8, 3, 3)).astype(numbers),
-        "gain": np.array(6.0, numbers),
-        "shift": np.array(shift, numbers),
-        "rest": np.zeros((batch if stuck else 1, 1, 1, 1), numbers),
-    }
-    nodes = [
-        helper.make_node("Conv", ["x", "w1"], ["c1"], strides=[4, 4]),
-        helper.make_node("Relu", ["c1"], ["r1"]),
-        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
-        helper.make_node("GlobalAveragePool", ["c2"], ["means"]),
-        helper.make_node("Mul", ["means", "gain"], ["large"]),
-        helper.make_node("Add", ["large", "shift"], ["moved"]),
-        helper.make_node("Add", ["moved", "rest"], ["logits"]),
-    ]
-    axis = {"axis": 1} if last.endswith("Softmax") else {}
-    if maps:
-        nodes.append(helper.make_node(last, ["logits"], ["y"], **axis))
-    else:
-        nodes += [
-            helper.make_node("Flatten", ["logits"], ["flat"]),
-            helper.make_node(last, ["flat"], ["y"], **axis),
-        ]
-    shape = [batch, classes, 1, 1] if maps else [batch, classes]
-    built = model(nodes, {"x": [batch, 3, SIDE, SIDE]}, {"y": shape}, constants, dtype=dtype)
-    built.graph.output[0].type.tensor_type.elem_type = dtype
-    return built
 
 
 def brought_in(proto: onnx.ModelProto, folder: Path, **wishes: Any) -> tuple[Bundle, list[str]]:
@@ -97,7 +47,7 @@ def numbers_of(proto: onnx.ModelProto, frame: Frame) -> list[float]:
     """The model's own answer: the middle square, shrunk, as torchvision normalises."""
     side = min(frame.shape[:2])
     top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
-    square = cv2.resize(frame[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    square = cv2.resize(frame[top : top + side, left : left + side], (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
     values = (square[..., ::-1].astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     takes = session.get_inputs()[0]

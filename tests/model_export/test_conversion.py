@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_like
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from model_export.check import frames, joined, prove_parity
 from model_export.conversion import Converted, Wishes, convert
@@ -193,6 +193,43 @@ def test_half_precision_is_read(tmp_path: Path, dtype: int) -> None:
     done, _ = converted(yolox_like(dtype=dtype), tmp_path)
 
     assert {spec.dtype for spec in done.outputs} == {"float32", "int64"}
+
+
+def test_nodes_may_stand_in_any_order(tmp_path: Path) -> None:
+    """The converter to half precision that comes with ONNX Runtime appends its casts at the end."""
+    proto = yolox_like()
+    nodes = [*reversed(proto.graph.node)]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+    done, _ = converted(proto, tmp_path)
+
+    assert done.batch.fixed is None
+
+
+def test_nodes_in_a_circle_are_refused(tmp_path: Path) -> None:
+    proto = model(
+        [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Relu", ["a"], ["b"])], {"x": [1]}, {"b": [1]}
+    )
+
+    with pytest.raises(ImportRefused, match="take from each other in a circle"):
+        Graph(proto)
+
+
+def test_a_batch_that_is_free_already_is_left_alone(tmp_path: Path) -> None:
+    """A constant that looks as if it held the size of the batch is not rewritten where everything runs without."""
+    done, said = converted(yolox_free(), tmp_path)
+
+    assert done.batch.fixed is None
+    assert not any("rewritten" in line for line in said)
+
+
+def yolox_free() -> onnx.ModelProto:
+    proto = yolox_like(batch="n")
+    for tensor in proto.graph.initializer:
+        if tensor.name == "shape":
+            tensor.CopyFrom(numpy_helper.from_array(np.array([0, 5 + CLASSES, -1]), "shape"))
+    return proto
 
 
 def test_boxes_that_are_decoded_already_are_not_decoded_again(tmp_path: Path) -> None:
