@@ -26,6 +26,7 @@ _FRAMES = 4
 _PROVEN = (1, 3)
 _GOLDEN_ROWS = 2
 _WEAK = 0.1
+_NAMED = 5
 
 Say = Callable[[str], None]
 
@@ -136,6 +137,10 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
     )
     pictures = {spec.name: frames(spec, _FRAMES)}
     raw = [untouched.ask(pictures[spec.name][index : index + 1]) for index in range(_FRAMES)]
+    if metadata.labels and not labels:
+        say(
+            f"The file names its classes: {', '.join(metadata.labels[:_NAMED])}{' …' * (len(metadata.labels) > _NAMED)}"
+        )
     reading, named = _read(family, raw, spec, Told(tuple(labels) or metadata.labels, wishes.multi_label), say)
     expected = joined([reading.head.decode(one) for one in raw])
     _say_strength(expected, say)
@@ -228,12 +233,12 @@ def _read(
     labels = told.labels or reading.labels
     if labels and reading.classes is not None and len(labels) != reading.classes:
         raise ImportRefused(
-            f"The model has {reading.classes} classes, {len(labels)} labels were given.",
+            f"Classes of the model: {reading.classes}; labels that were given: {len(labels)}.",
             hint="Write one label a line, in the order of the model's classes.",
         )
     if not labels:
-        count = f"{reading.classes} " if reading.classes else ""
-        say(f"No labels were given; its {count}classes are called class_0, class_1 and so on.")
+        called = "class is called class_0" if reading.classes == 1 else "classes are called class_0, class_1 and so on"
+        say(f"No labels were given; its {called}.")
     return reading, labels
 
 

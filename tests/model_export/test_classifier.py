@@ -175,7 +175,7 @@ def test_labels_are_counted(tmp_path: Path) -> None:
         import_model(file, family="classifier", name="weather", labels=LABELS, repository=repository).manifest.labels
         == LABELS
     )
-    with pytest.raises(ImportRefused, match="The model has 4 classes, 3 labels were given"):
+    with pytest.raises(ImportRefused, match="Classes of the model: 4; labels that were given: 3"):
         import_model(file, family="classifier", name="weather", labels=LABELS[:3], repository=repository)
     with pytest.raises(ImportRefused, match="nothing to suppress"):
         import_model(file, family="classifier", name="weather", repository=repository, wishes=Wishes(iou=0.5))

@@ -59,7 +59,7 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path, repository: Reposito
 def test_the_number_of_labels_must_be_that_of_the_classes(tmp_path: Path, repository: Repository) -> None:
     file = saved(yolox_like(), tmp_path)
 
-    with pytest.raises(ImportRefused, match="has 3 classes, 2 labels were given"):
+    with pytest.raises(ImportRefused, match="Classes of the model: 3; labels that were given: 2"):
         import_model(file, family="yolox", name="tiny", repository=repository, labels=("a", "b"))
     assert repository.names() == ()
 

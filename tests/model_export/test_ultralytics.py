@@ -169,8 +169,10 @@ def test_half_precision_answers_alike_but_for_rounding(form: str, repository: Re
 
 
 def test_what_the_file_says_of_itself_is_taken(repository: Repository) -> None:
-    manifest = brought_in(yolo_like(free_size=True, metadata=SAYS), repository).manifest
+    file, said = saved(yolo_like(free_size=True, metadata=SAYS), repository.root.parent), list[str]()
+    manifest = import_model(file, family="ultralytics", name="yolo", repository=repository, say=said.append).manifest
 
+    assert "The file names its classes: car, bus, person" in said
     assert manifest.labels == ("car", "bus", "person")
     assert manifest.input is not None
     assert (manifest.input.width, manifest.input.height) == (SIDE, SIDE)
