@@ -138,9 +138,8 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
     pictures = {spec.name: frames(spec, _FRAMES)}
     raw = [untouched.ask(pictures[spec.name][index : index + 1]) for index in range(_FRAMES)]
     if metadata.labels and not labels:
-        say(
-            f"The file names its classes: {', '.join(metadata.labels[:_NAMED])}{' …' * (len(metadata.labels) > _NAMED)}"
-        )
+        more = " …" if len(metadata.labels) > _NAMED else ""
+        say(f"The file names its classes: {', '.join(metadata.labels[:_NAMED])}{more}")
     reading, named = _read(family, raw, spec, Told(tuple(labels) or metadata.labels, wishes.multi_label), say)
     expected = joined([reading.head.decode(one) for one in raw])
     _say_strength(expected, say)
