@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model_export import golden
-from model_export.agreement import Tolerance, disagreement
+from model_export.agreement import ROUNDING, Tolerance, disagreement
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid, ImportRefused
 from model_export.geometry import fit
-from model_export.manifest import FrameInput, Manifest, TensorSpec
+from model_export.manifest import FrameInput, Manifest, Precision, TensorSpec
 from model_export.pictures import draw
 from model_export.session import Session
 
@@ -46,7 +47,15 @@ def repeated(arrays: Arrays, count: int) -> dict[str, Array]:
     return {name: np.resize(value, (count, *value.shape[1:])) for name, value in arrays.items()}
 
 
-def prove_parity(expected: Arrays, model: Session, inputs: Arrays, sizes: Sequence[int], *, against: str) -> None:
+def prove_parity(
+    expected: Arrays,
+    model: Session,
+    inputs: Arrays,
+    sizes: Sequence[int],
+    *,
+    against: str,
+    tolerance: Tolerance = PARITY,
+) -> None:
     """Ask the model in batches of each size and compare every row with what is expected of it, shapes included.
 
     Args:
@@ -55,6 +64,7 @@ def prove_parity(expected: Arrays, model: Session, inputs: Arrays, sizes: Sequen
         inputs: a row per picture.
         sizes: of the batches; each must be at most the number of rows.
         against: the untouched model, as messages name it.
+        tolerance: what counts as the same.
 
     Raises:
         ImportRefused: it fails, or an output differs; says which, by how much, and in which batch.
@@ -63,7 +73,7 @@ def prove_parity(expected: Arrays, model: Session, inputs: Arrays, sizes: Sequen
     for size in sizes:
         for start in range(0, count - size + 1, size):
             answer = model.run(rows(inputs, start, start + size))
-            found = disagreement(rows(expected, start, start + size), answer, PARITY)
+            found = disagreement(rows(expected, start, start + size), answer, tolerance)
             if found is not None:
                 raise ImportRefused(
                     f"In a batch of {size} {model.name} does not answer as {against} does: {found}.",
@@ -71,23 +81,62 @@ def prove_parity(expected: Arrays, model: Session, inputs: Arrays, sizes: Sequen
                 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Proof:
+    """What a converted model must answer.
+
+    Attributes:
+        pictures: inputs, a row each.
+        expected: standard outputs of the untouched model, run node by node where it is of half precision.
+        against: the untouched model, as messages name it.
+        kept: the precision of its weights.
+    """
+
+    pictures: Arrays
+    expected: Arrays
+    against: str
+    kept: Precision
+
+    def of(self, content: bytes, sizes: Sequence[int]) -> Session:
+        """The model as it will be served, once it has given these answers in batches of each size.
+
+        Raises:
+            ImportRefused: it does not load, or its answers would change.
+        """
+        count = max(*sizes, len(next(iter(self.pictures.values()))))
+        pictures, expected = repeated(self.pictures, count), repeated(self.expected, count)
+        name = "the converted model"
+        served = Session(content, name=name)
+        if self.kept is not Precision.FP16:
+            prove_parity(expected, served, pictures, sizes, against=self.against)
+            return served
+        # Optimising takes out roundings to half precision, here others than in the untouched model. So the proof is
+        # that both are the same as they are written, and that what is served differs from that by rounding alone.
+        written = Session(content, name=name, optimised=False)
+        prove_parity(expected, written, pictures, sizes, against=self.against, tolerance=Tolerance())
+        rounding = ROUNDING[self.kept]
+        prove_parity(expected, served, pictures, sizes, against=self.against, tolerance=rounding)
+        return served
+
+
 def is_invariant(model: Session, inputs: Arrays, sizes: Sequence[int] = SIZES) -> bool:
     """Whether each row is bit for bit the same whatever shares its batch.
 
     Args:
-        model: with a free batch axis.
+        model: takes each of the sizes.
         inputs: different rows; taken in turn for the larger batches, so that no row keeps its place.
+        sizes: of batches; in the smallest, a row has the batch to itself.
 
     Raises:
         ImportRefused: a run fails.
     """
     count = len(next(iter(inputs.values())))
-    alone = [model.run(rows(inputs, index, index + 1)) for index in range(count)]
+    alone = [model.run(repeated(rows(inputs, index, index + 1), min(sizes))) for index in range(count)]
     for size in sizes:
         answer = model.run(repeated(inputs, size))
         for index in range(size):
             for name, value in rows(answer, index, index + 1).items():
-                if value.tobytes() != alone[index % count][name].tobytes():
+                if value.tobytes() != alone[index % count][name][:1].tobytes():
                     return False
     return True
 
@@ -111,7 +160,7 @@ def check_bundle(bundle: Bundle) -> tuple[str, ...]:
         found.append("no golden samples to compare with")
     else:
         samples = golden.read(bundle.golden)
-        golden.check(samples, session.run, state=manifest.state)
+        golden.check(samples, session.run, ROUNDING[manifest.precision], state=manifest.state)
         found.append("golden samples agree")
     if manifest.input is not None and manifest.batch.fixed is None:
         invariant = is_invariant(session, _first_inputs(manifest, manifest.input))

@@ -77,6 +77,15 @@ def import_file(
     layout: Annotated[Layout | None, typer.Option(help="The order of the model's axes.")] = None,
     resize: Annotated[Resize | None, typer.Option(help="How frames are brought to the input's size.")] = None,
     pad: Annotated[int | None, typer.Option(min=0, max=255, help="Grey level around a letterboxed frame.")] = None,
+    confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="What counts as found, unless a job says.")
+    ] = None,
+    iou: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="Boxes that overlap a better one by more are suppressed.")
+    ] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="The classes of a classifier do not exclude each other.")
+    ] = False,
     version: Annotated[int | None, typer.Option(min=1, help="The next free one if left out.")] = None,
     data: DataFolder = _DATA,
 ) -> None:
@@ -107,7 +116,18 @@ def import_file(
                 name=chosen,
                 repository=_repository(data),
                 labels=read_labels(labels) if labels else (),
-                wishes=Wishes(size_wh, means, stds, color, layout, resize, pad),
+                wishes=Wishes(
+                    size=size_wh,
+                    mean=means,
+                    std=stds,
+                    colour=color,
+                    layout=layout,
+                    resize=resize,
+                    pad=pad,
+                    confidence=confidence,
+                    iou=iou,
+                    multi_label=multi_label,
+                ),
                 version=version,
                 say=lambda line: console.print(f"  {line}", markup=False, highlight=False),
             )

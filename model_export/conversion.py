@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +12,21 @@ import numpy.typing as npt
 import onnx
 
 from model_export.batching import free_batch
-from model_export.check import SIZES, Arrays, frames, is_invariant, joined, prove_parity, repeated, rows
+from model_export.check import SIZES, Arrays, Proof, frames, is_invariant, joined, repeated, rows
 from model_export.errors import ImportRefused
-from model_export.families.family import Family, Reading
+from model_export.families.family import Family, Reading, Told
 from model_export.graph import OPSET, Graph
-from model_export.manifest import Batch, FrameInput, Resize, Task, TensorSpec
-from model_export.onnx_file import opset, read
+from model_export.manifest import Batch, FrameInput, Precision, Resize, Task, TensorSpec
+from model_export.metadata import Metadata
+from model_export.onnx_file import opset, precision, read
 from model_export.preprocessing import Channels, Colour, Layout, Preprocessing
 from model_export.session import Session
 
 _FRAMES = 4
+_PROVEN = (1, 3)
 _GOLDEN_ROWS = 2
 _WEAK = 0.1
+_NAMED = 5
 
 Say = Callable[[str], None]
 
@@ -35,6 +39,9 @@ class Wishes:
         size: of the input, width and height in pixels.
         mean, std: in the model's channel order, in grey levels 0…255.
         pad: grey level around a letterboxed frame.
+        confidence: what counts as found.
+        iou: boxes that overlap a better one by more are suppressed.
+        multi_label: the classes of a classifier do not exclude each other.
     """
 
     size: tuple[int, int] | None = None
@@ -44,6 +51,9 @@ class Wishes:
     layout: Layout | None = None
     resize: Resize | None = None
     pad: int | None = None
+    confidence: float | None = None
+    iou: float | None = None
+    multi_label: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +64,7 @@ class Converted:
         model: the ONNX file's content.
         spec: how frames are fitted.
         reading: what the family made of it.
+        labels: the user's, else the file's, else the family's; empty where nobody says any.
         samples: golden inputs and outputs.
     """
 
@@ -63,7 +74,9 @@ class Converted:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     reading: Reading
+    labels: tuple[str, ...]
     batch: Batch
+    precision: Precision
     samples: tuple[Arrays, Arrays]
 
 
@@ -80,10 +93,17 @@ class _Untouched:
     def ask(self, frame: npt.NDArray[np.uint8]) -> Arrays:
         """Raw outputs for one fitted frame [1, height, width, 3], a row each."""
         pictures = np.repeat(self.how.apply(frame), self.given or 1, axis=0)
-        return rows(self.session.run({self.session.inputs[0].name: pictures}), 0, 1)
+        takes = self.session.inputs[0]
+        try:
+            return rows(self.session.run({takes.name: pictures}), 0, 1)
+        except ImportRefused as refused:
+            if None not in takes.shape[1:]:
+                raise
+            hint = "It may not take pictures of every size: say that which it was trained with, with --input."
+            raise ImportRefused(refused.message, hint=hint) from refused
 
 
-def convert(file: Path, family: Family, wishes: Wishes, say: Say) -> Converted:
+def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequence[str] = ()) -> Converted:
     """Convert a model and prove that it answers as before.
 
     Args:
@@ -91,12 +111,22 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say) -> Converted:
         family: of the model.
         wishes: what is not as the family has it.
         say: is told what was done, a line each.
+        labels: of its classes, in their order; none takes those of the file, or the family's.
 
     Raises:
         ImportRefused: it cannot be read, loaded, converted or understood, or its answers would change.
     """
+    if wishes.multi_label and family.task is not Task.CLASSIFY:
+        raise ImportRefused("Only a classifier has several labels at once.", hint="Leave --multi-label out.")
     model = read(file)
-    untouched = _open(file, family, wishes)
+    metadata = Metadata.of(model)
+    if metadata.task not in ("", family.task):
+        raise ImportRefused(
+            f"{file.name} says that it is for task {metadata.task!r}; this family is for {family.task.value!r}.",
+            hint="Take another --family; --family raw serves its tensors as they are.",
+        )
+    kept = precision(model)
+    untouched = _open(file, family, wishes, metadata.size, optimised=kept is not Precision.FP16)
     spec = family.geometry.model_copy(
         update={
             "width": untouched.size[0],
@@ -107,35 +137,48 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say) -> Converted:
     )
     pictures = {spec.name: frames(spec, _FRAMES)}
     raw = [untouched.ask(pictures[spec.name][index : index + 1]) for index in range(_FRAMES)]
-    reading = family.read(joined(raw), spec)
+    if metadata.labels and not labels:
+        more = " …" if len(metadata.labels) > _NAMED else ""
+        say(f"The file names its classes: {', '.join(metadata.labels[:_NAMED])}{more}")
+    reading, named = _read(family, raw, spec, Told(tuple(labels) or metadata.labels, wishes.multi_label), say)
     expected = joined([reading.head.decode(one) for one in raw])
     _say_strength(expected, say)
     if opset(model) < OPSET:
         say(f"Opset {opset(model)} becomes {OPSET}.")
+    proof = Proof(pictures, expected, against=file.name, kept=kept)
     try:
-        content, outputs = _rebuild(model, reading, spec, untouched, None, say)
-        session = Session(content, name="the converted model")
-        prove_parity(expected, session, pictures, (1, 3), against=file.name)
+        content, outputs, session = _with_free_batch(model, reading, spec, untouched, proof, say)
         batch = Batch(invariant=is_invariant(session, pictures))
     except ImportRefused as refused:
         fixed = untouched.given or 1
         say(f"The batch stays {fixed}; it cannot be free: {refused.message}")
-        content, outputs = _rebuild(model, reading, spec, untouched, fixed, say)
-        session = Session(content, name="the converted model")
-        count = max(fixed, _FRAMES)
-        prove_parity(repeated(expected, count), session, repeated(pictures, count), (fixed,), against=file.name)
-        batch = Batch(fixed=fixed)
+        content, outputs = _rebuild(Graph(model), reading, spec, untouched, fixed)
+        session = proof.of(content, (fixed,))
+        batch = Batch(fixed=fixed, invariant=is_invariant(session, pictures, (fixed,)))
     else:
         bits = "bit-identical" if batch.invariant else "not bit-identical"
         say(f"The batch is free; rows are {bits} in batches of {', '.join(map(str, SIZES))}.")
     say(f"Parity shown on {_FRAMES} pictures, in batches of {batch.fixed or '1 and 3'}.")
     sample = repeated(pictures, batch.fixed or _GOLDEN_ROWS)
     frame = TensorSpec(name=spec.name, dtype="uint8", shape=(batch.fixed, spec.height, spec.width, 3))
-    return Converted(content, family.task, spec, (frame,), outputs, reading, batch, (sample, session.run(sample)))
+    return Converted(
+        model=content,
+        task=family.task,
+        spec=spec,
+        inputs=(frame,),
+        outputs=outputs,
+        reading=reading,
+        labels=named,
+        batch=batch,
+        precision=kept,
+        samples=(sample, session.run(sample)),
+    )
 
 
-def _open(file: Path, family: Family, wishes: Wishes) -> _Untouched:
-    session = Session(file, name=file.name)
+def _open(
+    file: Path, family: Family, wishes: Wishes, usual_size: tuple[int, int] | None, *, optimised: bool
+) -> _Untouched:
+    session = Session(file, name=file.name, optimised=optimised)
     if len(session.inputs) != 1:
         raise ImportRefused(
             f"{file.name} has {len(session.inputs)} inputs; this family takes one, the picture.",
@@ -154,10 +197,8 @@ def _open(file: Path, family: Family, wishes: Wishes) -> _Untouched:
             f"The input {spec.name!r} has shape {_shape(spec)}, which is not {layout} with 3 channels.",
             hint="Say the layout with --layout, or import it with --family raw.",
         )
-    width, height = wishes.size or (
-        spec.shape[wide] or family.geometry.width,
-        spec.shape[high] or family.geometry.height,
-    )
+    usual_width, usual_height = usual_size or (family.geometry.width, family.geometry.height)
+    width, height = wishes.size or (spec.shape[wide] or usual_width, spec.shape[high] or usual_height)
     if (spec.shape[wide] or width, spec.shape[high] or height) != (width, height):
         raise ImportRefused(
             f"The graph takes pictures of {spec.shape[wide]}x{spec.shape[high]}, not {width}x{height}.",
@@ -174,15 +215,52 @@ def _open(file: Path, family: Family, wishes: Wishes) -> _Untouched:
     return _Untouched(session, how, (width, height), spec.shape[0])
 
 
-def _rebuild(
-    model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: _Untouched, fixed: int | None, say: Say
-) -> tuple[bytes, tuple[TensorSpec, ...]]:
-    """The converted model, and its outputs; `fixed` is its size of batch, None frees it."""
+def _read(
+    family: Family, raw: Sequence[Arrays], spec: FrameInput, told: Told, say: Say
+) -> tuple[Reading, tuple[str, ...]]:
+    """What the family makes of the answers to a picture each, and what its classes are called."""
+    shapes = {name: {one[name].shape for one in raw} for name in raw[0]}
+    for name, found in shapes.items():
+        if len(found) > 1:
+            raise ImportRefused(
+                f"The shape of output {name!r} depends on what is in the picture.",
+                hint="Export it without suppression, or so that its output is padded.",
+            )
+    reading = family.read(joined(raw), spec, told)
+    if reading.remark:
+        say(reading.remark)
+    labels = told.labels or reading.labels
+    if labels and reading.classes is not None and len(labels) != reading.classes:
+        raise ImportRefused(
+            f"Classes of the model: {reading.classes}; labels that were given: {len(labels)}.",
+            hint="Write one label a line, in the order of the model's classes.",
+        )
+    if not labels:
+        called = "class is called class_0" if reading.classes == 1 else "classes are called class_0, class_1 and so on"
+        say(f"No labels were given; its {called}.")
+    return reading, labels
+
+
+def _with_free_batch(
+    model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: _Untouched, proof: Proof, say: Say
+) -> tuple[bytes, tuple[TensorSpec, ...], Session]:
+    """The converted model for any size of batch, its outputs, and a session that has passed the proof."""
+    if untouched.given is None:
+        with suppress(ImportRefused):
+            content, outputs = _rebuild(Graph(model), reading, spec, untouched, None)
+            return content, outputs, proof.of(content, _PROVEN)
     surgery = Graph(model)
-    if fixed is None:
-        constants = free_batch(surgery, untouched.given or 1, untouched.size, untouched.how.layout)
-        if constants:
-            say(f"Constants that held the size of the batch, rewritten: {constants}.")
+    constants = free_batch(surgery, untouched.given or 1, untouched.size, untouched.how.layout)
+    if constants:
+        say(f"Constants that held the size of the batch, rewritten: {constants}.")
+    content, outputs = _rebuild(surgery, reading, spec, untouched, None)
+    return content, outputs, proof.of(content, _PROVEN)
+
+
+def _rebuild(
+    surgery: Graph, reading: Reading, spec: FrameInput, untouched: _Untouched, fixed: int | None
+) -> tuple[bytes, tuple[TensorSpec, ...]]:
+    """The converted model, and its outputs; `fixed` is its size of batch, None leaves it free."""
     surgery.put_frames_in_front(spec, untouched.how, fixed)
     outputs = reading.head.append(surgery)
     outputs = tuple(one.model_copy(update={"shape": (fixed, *one.shape[1:])}) for one in outputs)

@@ -6,6 +6,8 @@ Imports onnx; only the command line, the exporter and short-lived child processe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,8 @@ class Graph:
     """A graph under surgery. Its own names are prefixed, so that nothing that is added collides with them.
 
     Attributes:
-        model: converted to opset 17 or newer, without initialisers among the inputs, constants as initialisers.
+        model: converted to opset 17 or newer, without initialisers among the inputs, constants as initialisers, nodes
+            in the order of computation.
         source: the one input of the untouched model.
         results: the outputs of the untouched model, with the names they had.
     """
@@ -51,6 +54,7 @@ class Graph:
                 f"The model has {len(graph.input)} inputs ({listed}); this family takes one, the picture.",
                 hint="Import it with --family raw to serve its tensors as they are.",
             )
+        _replace(graph.node, _in_order(graph.node))
         self.source = spec_of(graph.input[0])
         self.results = tuple(spec_of(value) for value in graph.output)
         self._modernise()
@@ -203,8 +207,37 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Every node of a graph, those of its inner graphs included."""
     for node in graph.node:
         yield node
-        for inner in inner_graphs(node):
-            yield from _nodes(inner)
+        yield from _inner_nodes(node)
+
+
+def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    for graph in inner_graphs(node):
+        yield from _nodes(graph)
+
+
+def _in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Each node behind those that it takes from, as ONNX demands and not every converter has it; else as they stood.
+
+    Raises:
+        ImportRefused: they go round in a circle.
+    """
+    makers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    for index, node in enumerate(nodes):
+        taken = {name for inner in (node, *_inner_nodes(node)) for name in inner.input}
+        sorter.add(index, *(makers[name] for name in sorted(taken & makers.keys())))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise ImportRefused("The model's nodes take from each other in a circle.") from error
+    ready, order = list(sorter.get_ready()), list[int]()
+    heapify(ready)
+    while ready:
+        order.append(heappop(ready))
+        sorter.done(order[-1])
+        for index in sorter.get_ready():
+            heappush(ready, index)
+    return [nodes[index] for index in order]
 
 
 def _set_shape(value: onnx.ValueInfoProto, dims: Sequence[int]) -> None:

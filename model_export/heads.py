@@ -5,13 +5,15 @@ The NumPy side is what parity is judged by, so it shares nothing with the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from model_export.graph import Graph
-from model_export.manifest import TensorSpec
+from model_export.manifest import FrameInput, TensorSpec
+from model_export.predictions import MAX_DETECTIONS
 
 MAX_CANDIDATES = 1000
 """Rows that are handed on where suppression is still due; overlapping ones die there."""
@@ -19,9 +21,18 @@ MAX_CANDIDATES = 1000
 Array = npt.NDArray[Any]
 
 
-def detections(candidates: int) -> tuple[TensorSpec, ...]:
-    """The standard outputs of task `detect` for so many candidates a picture."""
-    rows = min(candidates, MAX_CANDIDATES)
+def cell_count(spec: FrameInput, strides: Sequence[int]) -> int:
+    """Cells of the grids that lie over an input with these strides."""
+    return sum((spec.width // stride) * (spec.height // stride) for stride in strides)
+
+
+def rows_of(candidates: int, *, suppressed: bool = False) -> int:
+    """How many of so many candidates a picture are handed on; fewer where nothing overlaps any more."""
+    return min(candidates, MAX_DETECTIONS if suppressed else MAX_CANDIDATES)
+
+
+def detections(rows: int) -> tuple[TensorSpec, ...]:
+    """The standard outputs of task `detect` for so many rows a picture."""
     return (
         TensorSpec(name="boxes", dtype="float32", shape=(None, rows, 4)),
         TensorSpec(name="scores", dtype="float32", shape=(None, rows)),
@@ -47,17 +58,15 @@ def best_class(graph: Graph, scores: str) -> tuple[str, str]:
     return values, classes
 
 
-def ranked(graph: Graph, boxes: str, scores: str, classes: str, candidates: int) -> tuple[TensorSpec, ...]:
+def ranked(graph: Graph, boxes: str, scores: str, classes: str, rows: int) -> tuple[TensorSpec, ...]:
     """End the graph in standard detections: the best candidates, scores descending.
 
     Args:
         graph: is appended to.
         boxes: [B, N, 4], x1 y1 x2 y2 in input pixels.
-        scores, classes: [B, N, 1].
-        candidates: N.
+        scores: f32 [B, N, 1]; classes: i64 [B, N, 1].
+        rows: how many are handed on, at most N.
     """
-    specs = detections(candidates)
-    rows = min(candidates, MAX_CANDIDATES)
     last = graph.constant([2], np.int64)
     flat = graph.add("Squeeze", [scores, last])
     _, best = graph.add_many("TopK", [flat, graph.constant([rows], np.int64)], ("scores", None), axis=1)
@@ -66,17 +75,14 @@ def ranked(graph: Graph, boxes: str, scores: str, classes: str, candidates: int)
     graph.add("GatherElements", [boxes, spread], output="boxes", axis=1)
     flat_classes = graph.add("Squeeze", [classes, last])
     graph.add("GatherElements", [flat_classes, best], output="class_ids", axis=1)
-    return specs
+    return detections(rows)
 
 
-def ranked_rows(boxes: Array, scores: Array) -> dict[str, Array]:
-    """Standard detections in plain NumPy, from boxes [B, N, 4] (x1 y1 x2 y2) and scores [B, N, C] of every class."""
-    rows = min(boxes.shape[1], MAX_CANDIDATES)
-    classes = scores.argmax(axis=2)
-    best = scores.max(axis=2)
-    order = np.argsort(-best, axis=1, kind="stable")[:, :rows]
+def ranked_rows(boxes: Array, scores: Array, classes: Array, rows: int) -> dict[str, Array]:
+    """Standard detections in plain NumPy, from boxes [B, N, 4] (x1 y1 x2 y2), scores and classes [B, N]."""
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :rows]
     return {
         "boxes": np.take_along_axis(boxes, order[..., None], axis=1).astype(np.float32),
-        "scores": np.take_along_axis(best, order, axis=1).astype(np.float32),
+        "scores": np.take_along_axis(scores, order, axis=1).astype(np.float32),
         "class_ids": np.take_along_axis(classes, order, axis=1).astype(np.int64),
     }

@@ -14,7 +14,7 @@ from model_export.errors import ImportRefused, ModelExists
 from model_export.families import FAMILIES
 from model_export.families.family import Family
 from model_export.families.raw import take_untouched
-from model_export.manifest import Manifest, Provenance, Task, parse_reference
+from model_export.manifest import Manifest, Provenance, Suppression, Task, Thresholds, parse_reference
 from model_export.repository import Repository
 
 _TOOL = "vidserve models import"
@@ -38,7 +38,7 @@ def import_model(
         family: one of `FAMILIES`.
         name: what the model is to be called.
         repository: it is added to.
-        labels: of its classes, in their order.
+        labels: of its classes, in their order; where there are none, the file's own or the family's are taken.
         wishes: what is not as the family has it.
         version: None takes the next.
         say: is told what was done, a line each.
@@ -94,16 +94,9 @@ def _converted(
     provenance: Provenance,
     say: Say,
 ) -> tuple[Manifest, dict[str, bytes | Path]]:
-    module = importlib.import_module(f"model_export.families.{family}")
-    done = convert(file, cast(Family, module.FAMILY), wishes, say)
-    classes = done.reading.classes
-    if labels and len(labels) != classes:
-        raise ImportRefused(
-            f"The model has {classes} classes, {len(labels)} labels were given.",
-            hint="Write one label a line, in the order of the model's classes.",
-        )
-    if not labels:
-        say(f"No labels were given; its {classes} classes are called class_0, class_1 and so on.")
+    module = importlib.import_module(f"model_export.families.{family.replace('-', '_')}")
+    done = convert(file, cast(Family, module.FAMILY), wishes, say, labels)
+    reading = done.reading
     manifest = Manifest(
         name=name,
         version=version,
@@ -112,12 +105,23 @@ def _converted(
         input=done.spec,
         inputs=done.inputs,
         outputs=done.outputs,
-        labels=tuple(labels),
-        suppression=done.reading.suppression,
+        labels=done.labels,
+        multi_label=wishes.multi_label,
+        suppression=_suppression(reading.suppression, wishes.iou),
+        thresholds=Thresholds(confidence=reading.confidence if wishes.confidence is None else wishes.confidence),
         batch=done.batch,
+        precision=done.precision,
         provenance=provenance,
     )
     return manifest, {MODEL: done.model, GOLDEN: golden.encode(*done.samples)}
+
+
+def _suppression(due: Suppression | None, iou: float | None) -> Suppression | None:
+    if iou is None:
+        return due
+    if due is None:
+        raise ImportRefused("There is nothing to suppress in what this model answers.", hint="Leave --iou out.")
+    return due.model_copy(update={"iou": iou})
 
 
 def _untouched(
@@ -125,8 +129,8 @@ def _untouched(
 ) -> tuple[Manifest, dict[str, bytes | Path]]:
     if wishes != Wishes():
         raise ImportRefused(
-            "Family raw leaves the graph as it is, so nothing can be said about its input.",
-            hint="Leave --input, --mean, --std, --color, --layout, --resize and --pad out.",
+            "Family raw leaves the graph as it is, so nothing can be said about its input and answers.",
+            hint="Leave out every option but --name, --labels and --version.",
         )
     found = take_untouched(file)
     files: dict[str, bytes | Path] = dict(found.files)
@@ -144,6 +148,7 @@ def _untouched(
         outputs=found.outputs,
         labels=tuple(labels),
         batch=found.batch,
+        precision=found.precision,
         provenance=provenance,
     )
     return manifest, files

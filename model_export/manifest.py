@@ -42,6 +42,14 @@ class Resize(StrEnum):
     """Keep the aspect ratio, fill the input, cut off what sticks out on both sides alike."""
 
 
+class Precision(StrEnum):
+    """The numbers that most of a model's weights are kept in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -133,6 +141,7 @@ class Manifest(_Value):
     thresholds: Thresholds = Thresholds()
     state: tuple[State, ...] = ()
     batch: Batch = Batch()
+    precision: Precision = Precision.FP32
     metrics: dict[str, float] = {}
     provenance: Provenance
     files: dict[str, Sha256] = Field(default={}, description="sha256 of every other file of the bundle")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import onnx
@@ -11,12 +12,19 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper, helper
 
 from model_export.errors import ImportRefused
-from model_export.manifest import TensorSpec
+from model_export.manifest import Precision, TensorSpec
 
 MAX_BYTES = (2 << 30) - (1 << 20)
 """Just under what a protobuf message can hold."""
 
 Shape = tuple[int | None, ...]
+
+_PRECISIONS: dict[int, Precision] = {
+    TensorProto.FLOAT: Precision.FP32,
+    TensorProto.FLOAT16: Precision.FP16,
+    TensorProto.INT8: Precision.INT8,
+    TensorProto.UINT8: Precision.INT8,
+}
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -82,6 +90,27 @@ def external_files(model: onnx.ModelProto, path: Path) -> tuple[str, ...]:
 def opset(model: onnx.ModelProto) -> int:
     """The version of the standard operators."""
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
+
+def precision(model: onnx.ModelProto) -> Precision:
+    """What most of the weights are kept in, or rounded to before use; of a graph without any, what the input is."""
+    rounded = {node.input[0]: to for node in model.graph.node if (to := _rounds_to(node)) is not None}
+    counts = dict.fromkeys(Precision, 0)
+    for tensor in _tensors(model):
+        kind = rounded.get(tensor.name) or _PRECISIONS.get(tensor.data_type)
+        if kind is not None:
+            counts[kind] += prod(tensor.dims)
+    if not any(counts.values()):
+        inputs = {value.type.tensor_type.elem_type for value in model.graph.input}
+        return Precision.FP16 if TensorProto.FLOAT16 in inputs else Precision.FP32
+    return max(counts, key=lambda kind: counts[kind])
+
+
+def _rounds_to(node: onnx.NodeProto) -> Precision | None:
+    if node.op_type == "QuantizeLinear":
+        return Precision.INT8
+    to_half = node.op_type == "Cast" and any(a.name == "to" and a.i == TensorProto.FLOAT16 for a in node.attribute)
+    return Precision.FP16 if to_half else None
 
 
 def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:

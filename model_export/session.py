@@ -13,8 +13,8 @@ import onnxruntime as ort
 from model_export.errors import ImportRefused
 from model_export.manifest import TensorSpec
 
-_ERRORS = 3
-"""ONNX Runtime's log level for errors alone."""
+_FATAL = 4
+"""ONNX Runtime's log level: what fails is raised, and told once."""
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -37,15 +37,18 @@ class Session:
     Args:
         model: a file, or a file's content.
         name: what to call it in messages.
+        optimised: as it is served; else node by node, as it is written.
 
     Raises:
         ImportRefused: ONNX Runtime cannot load it, or it takes or gives something else than tensors of numbers.
     """
 
-    def __init__(self, model: Path | bytes, *, name: str) -> None:
+    def __init__(self, model: Path | bytes, *, name: str, optimised: bool = True) -> None:
         options = ort.SessionOptions()
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS
+        options.log_severity_level = _FATAL
         source = str(model) if isinstance(model, Path) else model
         # ONNX Runtime raises a dozen unrelated classes right below Exception, all for "not this model".
         try:
@@ -53,7 +56,7 @@ class Session:
         except Exception as error:
             raise ImportRefused(
                 f"ONNX Runtime {ort.__version__} cannot load {name}: {_reason(error)}.",
-                hint="Export it again, with operators and an opset that this version knows.",
+                hint="Export it again, with operators, an opset and an IR version that this one knows.",
             ) from error
         self.name = name
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())

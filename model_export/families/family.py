@@ -10,10 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.graph import Graph
-from model_export.manifest import FrameInput, Suppression, Task, TensorSpec
+from model_export.manifest import FrameInput, Suppression, Task, TensorSpec, Thresholds
 from model_export.preprocessing import Preprocessing
 
 Array = npt.NDArray[Any]
+
+_ROUNDED = 0.01
+"""How far from 1 the sum of a thousand probabilities of half precision may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the user or the file says of a model, beyond its answers.
+
+    Attributes:
+        labels: of its classes, in their order; empty where nobody says.
+        multi_label: its classes do not exclude each other.
+    """
+
+    labels: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +38,19 @@ class Reading:
 
     Attributes:
         head: turns raw outputs into standard ones.
-        classes: how many the model knows.
+        classes: how many the model knows; None where its outputs do not tell.
+        labels: of the classes, where nobody says others.
         suppression: that is due on its boxes.
+        confidence: what counts as found where the user does not say.
+        remark: what was found out that the user should know, in a sentence.
     """
 
     head: Head
-    classes: int
+    classes: int | None
+    labels: tuple[str, ...] = ()
     suppression: Suppression | None = None
+    confidence: float = Thresholds().confidence
+    remark: str = ""
 
 
 class Head(Protocol):
@@ -61,12 +83,13 @@ class Family(Protocol):
         """What is done to a fitted frame where the user does not say."""
         ...
 
-    def read(self, raw: Mapping[str, Array], spec: FrameInput) -> Reading:
+    def read(self, raw: Mapping[str, Array], spec: FrameInput, told: Told) -> Reading:
         """Understand a model by what it answers to a few pictures.
 
         Args:
             raw: outputs of the untouched model for one picture each, one below the other.
             spec: the input it was asked at.
+            told: what is said of it.
 
         Raises:
             ImportRefused: it is not of this family; says what was expected and what came.
@@ -81,4 +104,9 @@ def shapes_of(raw: Mapping[str, Array]) -> str:
 
 def is_share(values: Array) -> bool:
     """Whether all of it lies in 0…1, as scores do."""
-    return bool(np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
+    return bool(values.size and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
+
+
+def is_distribution(values: Array) -> bool:
+    """Whether the numbers of the last axis are the probabilities of what exclude each other."""
+    return is_share(values) and bool(np.allclose(values.astype(np.float64).sum(axis=-1), 1, atol=_ROUNDED))

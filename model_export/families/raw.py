@@ -13,8 +13,8 @@ import numpy.typing as npt
 from model_export.bundle import MODEL
 from model_export.check import SIZES, is_invariant, rows
 from model_export.errors import ImportRefused
-from model_export.manifest import Batch, TensorSpec
-from model_export.onnx_file import external_files, read_skeleton
+from model_export.manifest import Batch, Precision, TensorSpec
+from model_export.onnx_file import external_files, precision, read_skeleton
 from model_export.session import Session
 
 Array = npt.NDArray[Any]
@@ -38,6 +38,7 @@ class Untouched:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     batch: Batch
+    precision: Precision
     samples: tuple[Mapping[str, Array], Mapping[str, Array]] | None
 
 
@@ -47,13 +48,14 @@ def take_untouched(file: Path) -> Untouched:
     Raises:
         ImportRefused: not a graph that ONNX Runtime loads, or weights outside its folder.
     """
-    names = external_files(read_skeleton(file), file)
+    model = read_skeleton(file)
+    names = external_files(model, file)
     if MODEL in names:
         raise ImportRefused(f"{file.name} keeps its weights in a file called {MODEL}.", hint="Give it another name.")
     session = Session(file, name=file.name)
     samples = _try(session)
     files = {MODEL: file} | {name: file.parent / name for name in names}
-    return Untouched(files, session.inputs, session.outputs, _batch(session, samples), samples)
+    return Untouched(files, session.inputs, session.outputs, _batch(session, samples), precision(model), samples)
 
 
 def _try(session: Session) -> tuple[Mapping[str, Array], Mapping[str, Array]] | None:

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.errors import ImportRefused
-from model_export.families.family import Array, Reading, is_share, shapes_of
+from model_export.families.family import Array, Reading, Told, is_share, shapes_of
 from model_export.graph import Graph
-from model_export.heads import best_class, corners, ranked, ranked_rows, take
+from model_export.heads import best_class, cell_count, corners, ranked, ranked_rows, rows_of, take
 from model_export.manifest import FrameInput, Resize, Suppression, Task, TensorSpec
 from model_export.preprocessing import Preprocessing
 
@@ -48,7 +48,7 @@ class YoloxHead:
             sizes = graph.add("Mul", [graph.add("Exp", [sizes]), stride])
         best, classes = best_class(graph, take(graph, raw, 5, self.columns))
         scores = graph.add("Mul", [take(graph, raw, 4, 5), best])
-        return ranked(graph, corners(graph, centres, sizes), scores, classes, len(self.cells))
+        return ranked(graph, corners(graph, centres, sizes), scores, classes, rows_of(len(self.cells)))
 
     def decode(self, raw: Mapping[str, Array]) -> dict[str, Array]:
         values = raw[self.output].astype(np.float32)
@@ -56,7 +56,8 @@ class YoloxHead:
         if not self.decoded:
             centres, sizes = (centres + self.cells) * self.strides, np.exp(sizes) * self.strides
         boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=2)
-        return ranked_rows(boxes, values[..., 4:5] * values[..., 5:])
+        scores = values[..., 4:5] * values[..., 5:]
+        return ranked_rows(boxes, scores.max(axis=2), scores.argmax(axis=2), rows_of(len(self.cells)))
 
 
 class Yolox:
@@ -66,14 +67,14 @@ class Yolox:
     geometry = FrameInput(width=640, height=640, resize=Resize.LETTERBOX, pad=114, align="top_left")
     preprocessing = Preprocessing()
 
-    def read(self, raw: Mapping[str, Array], spec: FrameInput) -> Reading:
+    def read(self, raw: Mapping[str, Array], spec: FrameInput, told: Told) -> Reading:
         name, values = next(iter(raw.items()))
         if len(raw) != 1 or values.ndim != 3 or values.shape[2] < 6:
             raise ImportRefused(
                 f"YOLOX answers one output [boxes, 5 + classes]; this model answers {shapes_of(raw)}.",
                 hint="Take another --family.",
             )
-        grids = {_cell_count(spec, strides): strides for strides in STRIDES}
+        grids = {cell_count(spec, strides): strides for strides in STRIDES}
         if values.shape[1] not in grids:
             raise ImportRefused(
                 f"At {spec.width}x{spec.height} YOLOX answers {' or '.join(map(str, grids))} boxes, this model "
@@ -88,11 +89,7 @@ class Yolox:
         # A logarithm of a size is as often negative as not; a size never is.
         decoded = bool((values[..., 2:4] > 0).all())
         head = YoloxHead(name, cells, strides, values.shape[2], decoded)
-        return Reading(head, values.shape[2] - 5, Suppression(iou=0.45))
-
-
-def _cell_count(spec: FrameInput, strides: tuple[int, ...]) -> int:
-    return sum((spec.width // stride) * (spec.height // stride) for stride in strides)
+        return Reading(head, values.shape[2] - 5, suppression=Suppression(iou=0.45))
 
 
 def _grid(spec: FrameInput, strides: tuple[int, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

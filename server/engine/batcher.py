@@ -174,7 +174,8 @@ class Batcher:
         else:
             return None
         size = self._policy.size(share)
-        return Batch(self._choose(heads, min(share, size)), size, closed)
+        # A place that would be padding costs the same with a frame in it.
+        return Batch(self._choose(heads, min(ready, size)), size, closed)
 
     def urgency(self) -> tuple[int, float, float] | None:
         """How urgent the most urgent request is, for choosing among models; less is more urgent. None: nothing."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_export import golden
+from model_export.agreement import ROUNDING
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid
 from model_export.manifest import Manifest
@@ -62,7 +63,8 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
             # One session for all lanes would do and save memory, but its runs wait for each other: 3 to 7 % slower.
             sessions += [OnnxSession(bundle.model, "cpu", running.threads) for _ in range(running.sessions - 1)]
         if bundle.golden is not None:
-            golden.check(golden.read(bundle.golden), first.run, state=manifest.state)
+            tolerance = ROUNDING[manifest.precision]
+            golden.check(golden.read(bundle.golden), first.run, tolerance, state=manifest.state)
         policy = _policy(manifest, provider, running)
         if manifest.input is not None and provider.name == "cpu" and len(policy.sizes) > 1:
             policy = replace(policy, sizes=worthwhile(policy.sizes, manifest, manifest.input, sessions))

@@ -147,7 +147,7 @@ class Shelf:
                 provider=model.provider.name,
                 asked=model.provider.asked,
                 why=model.provider.why,
-                precision="fp32",
+                precision=model.manifest.precision,
                 sessions=model.parallel,
                 threads=self._running.threads,
                 max_batch=model.policy.sizes[-1],

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model_export import golden
 from model_export.bundle import Bundle
-from model_export.manifest import Batch, FrameInput, Manifest, Provenance, State, Task, TensorSpec
+from model_export.manifest import Batch, FrameInput, Manifest, Precision, Provenance, State, Task, TensorSpec
 from server.engine.batcher import Key, Request
 from server.engine.loading import Running
 from server.wire.memory import PREFIX
@@ -51,6 +51,17 @@ def mean_graph() -> onnx.ModelProto:
         helper.make_node("Div", ["means", "white"], ["probabilities"]),
     ]
     return _graph(nodes, [_frames()], [_floats("probabilities", ["B", 3])])
+
+
+def fixed_graph(size: int) -> onnx.ModelProto:
+    """probabilities [size, 3] like `mean_graph`, written for one size of batch: any other one fails."""
+    graph = mean_graph()
+    graph.graph.node[-1].output[0] = "shares"
+    graph.graph.node.append(helper.make_node("Add", ["shares", "nothing"], ["probabilities"]))
+    graph.graph.initializer.append(numpy_helper.from_array(np.zeros((size, 3), np.float32), "nothing"))
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    return graph
 
 
 def sum_graph() -> onnx.ModelProto:
@@ -121,6 +132,7 @@ def bundle(
     recurrent: bool = False,
     batch: Batch | None = None,
     probabilities: int = 3,
+    precision: Precision = Precision.FP32,
 ) -> Bundle:
     """A bundle `name@1` in `folder/name/1`, with golden samples of its own graph if it has no state."""
     outputs = [("probabilities", (None, probabilities))] + ([("total_out", (None, 3))] if recurrent else [])
@@ -138,12 +150,14 @@ def bundle(
         labels=("blue", "green", "red"),
         state=(State(input="total_in", output="total_out", dtype="float32", shape=(3,)),) if recurrent else (),
         batch=batch or Batch(),
+        precision=precision,
         provenance=Provenance(tool="test"),
     )
     files: dict[str, bytes | Path] = {"model.onnx": graph.SerializeToString()}
     if not recurrent and probabilities == 3:
-        white = np.full((1, SIDE, SIDE, 3), 255, np.uint8)
-        files["golden.npz"] = golden.encode({"frames": white}, {"probabilities": np.ones((1, 3), np.float32)})
+        rows = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+        white = np.full((rows, SIDE, SIDE, 3), 255, np.uint8)
+        files["golden.npz"] = golden.encode({"frames": white}, {"probabilities": np.ones((rows, 3), np.float32)})
     return Bundle.write(folder / "1", manifest, files)
 
 

@@ -115,6 +115,11 @@ def test_a_fixed_batch_is_padded():
     assert (batch.size, len(batch.requests)) == (4, 1)
 
 
+def test_places_of_a_fixed_batch_are_not_padded_while_somebody_waits():
+    batcher = filled(Policy((4,), pad=True), *[request(name) for name in "aabbcc"])
+    assert [sorted(streams(batcher.take(0.0, idle))) for idle in (2, 1)] == [list("aabc"), list("bc")]
+
+
 def test_what_is_past_its_deadline_leaves_and_the_rest_stays():
     batcher = filled(CPU, request("a", 1, live=True, deadline=1), request("a", 2, live=True, deadline=3), request("b"))
     assert [one.ask.seq for one in batcher.expire(2.0)] == [1]

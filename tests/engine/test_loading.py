@@ -1,10 +1,11 @@
+import numpy as np
 import onnx
 import pytest
 from engine_builders import bundle, mean_graph, running, sum_graph
 from onnx import numpy_helper
 
 from model_export.errors import BundleInvalid, GoldenMismatch
-from model_export.manifest import Batch
+from model_export.manifest import Batch, Precision
 from server.engine.loading import load
 from server.engine.session import SessionFailed
 
@@ -64,6 +65,17 @@ def test_other_answers_than_the_golden_ones_are_refused_and_say_by_how_much(tmp_
     made = bundle(tmp_path / "m", graph)
     with pytest.raises(GoldenMismatch, match=r"'probabilities' differs by 0\.5"):
         load("m@1", made.folder, 0, running())
+
+
+def test_golden_answers_of_half_precision_may_differ_by_its_rounding(tmp_path):
+    graph = mean_graph()
+    white = next(c for c in graph.graph.initializer if c.name == "white")
+    white.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(white) * np.float32(1.005), "white"))
+    made = bundle(tmp_path / "m", graph, precision=Precision.FP16)
+    assert load("m@1", made.folder, 0, running()).manifest.precision is Precision.FP16
+    other = bundle(tmp_path / "n", graph)
+    with pytest.raises(GoldenMismatch):
+        load("n@1", other.folder, 0, running())
 
 
 def test_a_graph_that_onnx_runtime_does_not_load_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import zmq
-from engine_builders import SIDE, bundle, failing_graph, mean_graph, sum_graph
+from engine_builders import SIDE, bundle, failing_graph, fixed_graph, mean_graph, sum_graph
 
 from model_export.manifest import Batch
 from server.core.log import LogConfig
@@ -204,6 +204,24 @@ def test_batches_are_counted_by_size_and_reason(engine, mean):
     assert sizes.sum == frames == 10
     assert sum(closed.values()) == sizes.cumulative[-1][1] == engine.page.inference(3).cumulative[-1][1]
     assert engine.page.queue_depth(3) == 0
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_streams_take_turns_in_a_model_whose_batch_is_fixed(engine, tmp_path, size):
+    fixed = bundle(tmp_path / "fixed", fixed_graph(size), batch=Batch(fixed=size))
+    assert engine.load(fixed).max_batch == size
+    for seq in range(1, 9):
+        for stream, level in (("a", 10), ("b", 100), ("c", 200)):
+            engine.ask("fixed@1", level + seq, seq, stream=stream)
+    levels = {}
+    for _ in range(24):
+        done, probabilities = engine.answer()
+        assert 1 <= done.batch <= size
+        levels.setdefault(done.stream, []).append([round(float(share) * 255) for share in probabilities])
+    assert levels == {
+        stream: [[level + seq] * 3 for seq in range(1, 9)] for stream, level in (("a", 10), ("b", 100), ("c", 200))
+    }
+    assert engine.page.batch_size(0).sum == 24
 
 
 def test_a_recurrent_model_keeps_the_streams_apart(engine, total):

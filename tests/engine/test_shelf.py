@@ -3,6 +3,7 @@ import queue
 import pytest
 from engine_builders import bundle, mean_graph, request, running
 
+from model_export.manifest import Precision
 from server.engine.shelf import Gone, NotUp, Shelf, Up
 from server.wire.messages import LoadModel
 
@@ -39,6 +40,15 @@ def test_a_model_is_there_when_it_is_up_and_not_before(around, order):
     around.note()
     assert list(around.shelf.models) == ["m@1"]
     assert around.said == ["ModelLoaded"]
+
+
+def test_the_precision_that_is_told_is_the_manifests(tmp_path):
+    said, reports = [], queue.SimpleQueue()
+    shelf = Shelf(running(), reports.put, said.append)
+    half = bundle(tmp_path / "m", mean_graph(), precision=Precision.FP16)
+    shelf.load(LoadModel("m@1", str(half.folder), 0))
+    shelf.up(reports.get(timeout=20))
+    assert said[0].precision == "fp16"
 
 
 def test_asked_twice_it_is_loaded_once(around, order):

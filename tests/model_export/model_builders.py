@@ -15,6 +15,8 @@ from model_export.manifest import FrameInput, Manifest, Provenance, Suppression,
 
 SIDE = 64
 CLASSES = 3
+PICTURE = 32
+"""Of the classifiers."""
 CELLS = 64 + 16 + 4
 """Of the grids for strides 8, 16 and 32 on 64 × 64 pixels."""
 
@@ -99,6 +101,55 @@ def yolox_like(
         ir_version=7,
         constants_are_inputs=True,
     )
+    built.graph.output[0].type.tensor_type.elem_type = dtype
+    return built
+
+
+def classifier_like(
+    last: str = "Identity",
+    *,
+    batch: Any = 1,
+    classes: int = 4,
+    maps: bool = False,
+    stuck: bool = False,
+    dtype: int = TensorProto.FLOAT,
+    shift: float = 0.0,
+) -> onnx.ModelProto:
+    """Two convolutions, a mean and random weights, for pictures of 32 × 32; ends in the operator `last`.
+
+    Args:
+        maps: answers [batch, classes, 1, 1].
+        stuck: it also adds a constant that has the batch's size, so that it runs at that size alone.
+        shift: is added to all logits.
+    """
+    random = np.random.default_rng(23)
+    numbers = helper.tensor_dtype_to_np_dtype(dtype)
+    constants: dict[str, Any] = {
+        "w1": random.normal(0, 0.25, (8, 3, 4, 4)).astype(numbers),
+        "w2": random.normal(0, 0.3, (classes, 8, 3, 3)).astype(numbers),
+        "gain": np.array(6.0, numbers),
+        "shift": np.array(shift, numbers),
+        "rest": np.zeros((batch if stuck else 1, 1, 1, 1), numbers),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["c1"], strides=[4, 4]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["c2"], ["means"]),
+        helper.make_node("Mul", ["means", "gain"], ["large"]),
+        helper.make_node("Add", ["large", "shift"], ["moved"]),
+        helper.make_node("Add", ["moved", "rest"], ["logits"]),
+    ]
+    axis = {"axis": 1} if last.endswith("Softmax") else {}
+    if maps:
+        nodes.append(helper.make_node(last, ["logits"], ["y"], **axis))
+    else:
+        nodes += [
+            helper.make_node("Flatten", ["logits"], ["flat"]),
+            helper.make_node(last, ["flat"], ["y"], **axis),
+        ]
+    shape = [batch, classes, 1, 1] if maps else [batch, classes]
+    built = model(nodes, {"x": [batch, 3, PICTURE, PICTURE]}, {"y": shape}, constants, dtype=dtype)
     built.graph.output[0].type.tensor_type.elem_type = dtype
     return built
 

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from model_export.agreement import Tolerance, disagreement
+from model_export.agreement import ROUNDING, Tolerance, disagreement
+from model_export.manifest import Precision
 
 Arrays = dict[str, np.ndarray]
 
@@ -41,6 +42,22 @@ def test_the_weakest_may_have_lost_its_place_where_candidates_are_cut_off() -> N
     one, other = found((0, 0.9, 1), (50, 0.1, 2)), found((0, 0.9, 1), (70, 0.1, 2))
 
     assert disagreement(one, other, Tolerance()) is None
+
+
+def test_of_two_partners_the_nearest_is_taken() -> None:
+    """Taken in the order in which they stand, the second would be left with none."""
+    one = found((90, 0.5, 0), (10, 0.5, 1), (10.4, 0.5, 1), (0, 0, 0))
+    other = found((10.3, 0.5, 1), (90, 0.5, 0), (9.9, 0.5, 1), (0, 0, 0))
+
+    assert disagreement(one, other, Tolerance(pixels=0.45)) is None
+
+
+def test_of_half_precision_a_pixel_and_what_is_weak_do_not_count() -> None:
+    one, other = found((0, 0.9, 1), (50, 0.04, 2), (90, 0.0, 0)), found((0.9, 0.895, 1), (70, 0.03, 1), (90, 0.0, 0))
+
+    assert disagreement(one, other, ROUNDING[Precision.FP16]) is None
+    assert disagreement(one, other, ROUNDING[Precision.FP32]) is not None
+    assert disagreement(one, found((1.2, 0.9, 1), (50, 0.04, 2), (90, 0.0, 0)), ROUNDING[Precision.FP16]) is not None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from model_builders import doubling, saved, written, yolox_like
+from model_builders import classifier_like, doubling, saved, written, yolox_like
 from typer.testing import CliRunner, Result
 
 from model_export import cli
@@ -76,13 +76,25 @@ def test_wishes_reach_the_graph(tmp_path: Path, repository: Repository) -> None:
     result = models(
         "import", saved(yolox_like(), tmp_path, "n.onnx"), "--family", "yolox", "--input", "64x64",
         "--mean", "123.7,116.3,103.5", "--std", "58", "--color", "rgb", "--layout", "nchw",
-        "--resize", "stretch", "--pad", "0",
+        "--resize", "stretch", "--pad", "0", "--confidence", "0.4", "--iou", "0.6",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
-    spec = repository.resolve("n").manifest.input
-    assert spec is not None
-    assert (spec.resize.value, spec.pad) == ("stretch", 0)
+    manifest = repository.resolve("n").manifest
+    assert manifest.input is not None
+    assert manifest.suppression is not None
+    assert (manifest.input.resize.value, manifest.input.pad) == ("stretch", 0)
+    assert (manifest.thresholds.confidence, manifest.suppression.iou) == (0.4, 0.6)
+
+
+def test_several_labels_at_once_can_be_said(tmp_path: Path, repository: Repository) -> None:
+    file = saved(classifier_like(), tmp_path, "weather.onnx")
+
+    result = models("import", file, "--family", "classifier", "--multi-label")
+
+    assert result.exit_code == 0, result.output
+    assert "each gets a sigmoid" in result.output
+    assert repository.resolve("weather").manifest.multi_label
 
 
 def test_an_older_version_can_be_set_and_unset(repository: Repository) -> None:
@@ -135,6 +147,8 @@ def test_removing_asks_first(repository: Repository) -> None:
         (["import", "x.onnx", "--family", "yolox", "--std", "0"], 2, "'0' is not one number or three"),
         (["import", "x.onnx", "--family", "yolox", "--std", "0.229"], 2, "multiply what is meant for 0…1 by 255"),
         (["import", "x.onnx", "--family", "yolox", "--pad", "300"], 2, "for '--pad'"),
+        (["import", "x.onnx", "--family", "yolox", "--confidence", "2"], 2, "for '--confidence'"),
+        (["import", "x.onnx", "--family", "yolox", "--iou", "0"], 2, "for '--iou'"),
         (["check"], 1, "There are no models to check."),
         (["check", "nix"], 1, "There is no model 'nix'."),
         (["default"], 1, "none is set as default"),

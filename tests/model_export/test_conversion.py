@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 import pytest
 from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_like
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from model_export.check import frames, joined, prove_parity
 from model_export.conversion import Converted, Wishes, convert
 from model_export.errors import ImportRefused
-from model_export.families.family import Reading
+from model_export.families.family import Reading, Told
 from model_export.families.yolox import FAMILY, Yolox
 from model_export.graph import Graph
 from model_export.manifest import FrameInput, Resize, TensorSpec
@@ -160,9 +160,9 @@ class Shifted:
 
 
 class ShiftedYolox(Yolox):
-    def read(self, raw: Arrays, spec: FrameInput) -> Reading:
-        reading = super().read(raw, spec)
-        return Reading(Shifted(reading.head), reading.classes, reading.suppression)
+    def read(self, raw: Arrays, spec: FrameInput, told: Told) -> Reading:
+        reading = super().read(raw, spec, told)
+        return replace(reading, head=Shifted(reading.head))
 
 
 def test_answers_that_would_change_are_refused_with_the_difference(tmp_path: Path) -> None:
@@ -193,6 +193,43 @@ def test_half_precision_is_read(tmp_path: Path, dtype: int) -> None:
     done, _ = converted(yolox_like(dtype=dtype), tmp_path)
 
     assert {spec.dtype for spec in done.outputs} == {"float32", "int64"}
+
+
+def test_nodes_may_stand_in_any_order(tmp_path: Path) -> None:
+    """The converter to half precision that comes with ONNX Runtime appends its casts at the end."""
+    proto = yolox_like()
+    nodes = [*reversed(proto.graph.node)]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+    done, _ = converted(proto, tmp_path)
+
+    assert done.batch.fixed is None
+
+
+def test_nodes_in_a_circle_are_refused(tmp_path: Path) -> None:
+    proto = model(
+        [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Relu", ["a"], ["b"])], {"x": [1]}, {"b": [1]}
+    )
+
+    with pytest.raises(ImportRefused, match="take from each other in a circle"):
+        Graph(proto)
+
+
+def test_a_batch_that_is_free_already_is_left_alone(tmp_path: Path) -> None:
+    """A constant that looks as if it held the size of the batch is not rewritten where everything runs without."""
+    done, said = converted(yolox_free(), tmp_path)
+
+    assert done.batch.fixed is None
+    assert not any("rewritten" in line for line in said)
+
+
+def yolox_free() -> onnx.ModelProto:
+    proto = yolox_like(batch="n")
+    for tensor in proto.graph.initializer:
+        if tensor.name == "shape":
+            tensor.CopyFrom(numpy_helper.from_array(np.array([0, 5 + CLASSES, -1]), "shape"))
+    return proto
 
 
 def test_boxes_that_are_decoded_already_are_not_decoded_again(tmp_path: Path) -> None:

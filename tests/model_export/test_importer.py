@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from model_export.bundle import sha256_of
 from model_export.check import check_bundle
 from model_export.conversion import Wishes
 from model_export.errors import BundleInvalid, GoldenMismatch, ImportRefused, ManifestInvalid, ModelExists
+from model_export.families import FAMILIES, FamilyName
 from model_export.importer import import_model, read_labels
-from model_export.manifest import Batch, Task, TensorSpec
+from model_export.manifest import Batch, Precision, Task, TensorSpec
 from model_export.preprocessing import Colour
 from model_export.repository import Repository
 
@@ -57,7 +59,7 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path, repository: Reposito
 def test_the_number_of_labels_must_be_that_of_the_classes(tmp_path: Path, repository: Repository) -> None:
     file = saved(yolox_like(), tmp_path)
 
-    with pytest.raises(ImportRefused, match="has 3 classes, 2 labels were given"):
+    with pytest.raises(ImportRefused, match="Classes of the model: 3; labels that were given: 2"):
         import_model(file, family="yolox", name="tiny", repository=repository, labels=("a", "b"))
     assert repository.names() == ()
 
@@ -71,6 +73,27 @@ def test_a_version_that_is_there_is_refused_before_any_work(tmp_path: Path, repo
     assert import_model(file, family="raw", name="d", repository=repository).manifest.version == 4
 
 
+def test_a_family_with_a_dash_in_its_name_is_found(tmp_path: Path, repository: Repository) -> None:
+    with pytest.raises(ImportRefused, match=r"scores \[boxes, 2\] and boxes \[boxes, 4\]"):
+        import_model(saved(yolox_like(), tmp_path), family="ssd-face", name="face", repository=repository)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_every_family_has_its_module(family: FamilyName) -> None:
+    assert importlib.import_module(f"model_export.families.{family.value.replace('-', '_')}")
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.FLOAT], ids=["half", "single"])
+@pytest.mark.parametrize("family", ["yolox", "raw"])
+def test_the_manifest_says_how_precise_the_weights_are(
+    tmp_path: Path, repository: Repository, family: str, dtype: int
+) -> None:
+    bundle = import_model(saved(yolox_like(dtype=dtype), tmp_path), family=family, name="tiny", repository=repository)
+
+    assert bundle.manifest.precision is (Precision.FP16 if dtype == TensorProto.FLOAT16 else Precision.FP32)
+    check_bundle(bundle)
+
+
 @pytest.mark.parametrize("name", ["Tiny", "../tiny", "", "tiny model"])
 def test_what_is_no_name_is_refused(tmp_path: Path, repository: Repository, name: str) -> None:
     with pytest.raises(ManifestInvalid):
@@ -78,7 +101,7 @@ def test_what_is_no_name_is_refused(tmp_path: Path, repository: Repository, name
 
 
 def test_an_unknown_family_is_refused_with_those_there_are(tmp_path: Path, repository: Repository) -> None:
-    with pytest.raises(ImportRefused, match=r"no family 'yolo'\. There is yolox, raw"):
+    with pytest.raises(ImportRefused, match=r"no family 'yolo'\. There is yolox, ultralytics, .*, raw"):
         import_model(saved(doubling(), tmp_path), family="yolo", name="d", repository=repository)
 
 

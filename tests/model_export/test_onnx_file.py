@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 import pytest
 from model_builders import model, saved
-from onnx import helper
+from onnx import TensorProto, helper
 
 from model_export.errors import ImportRefused
-from model_export.onnx_file import external_files, read, read_skeleton
+from model_export.manifest import Precision
+from model_export.onnx_file import external_files, precision, read, read_skeleton
 
 
 def with_weights_beside(folder: Path) -> Path:
@@ -91,3 +92,42 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImportRefused, match="cannot be read: No such file"):
         read(tmp_path / "absent.onnx")
+
+
+def weighing(kind: str, count: int = 4096) -> onnx.ModelProto:
+    """A graph with so many weights of this kind, and one number of single precision."""
+    nodes = [
+        helper.make_node("Cast", ["w"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "b"], ["y"]),
+    ]
+    constants = {"w": np.zeros(count, kind), "b": np.zeros(1, np.float32)}
+    return model(nodes, {"x": [1]}, {"y": [1]}, constants)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("f4", "fp32"), ("f2", "fp16"), ("i1", "int8"), ("u1", "int8"), ("f8", "fp32"), ("i8", "fp32")],
+)
+def test_the_precision_is_that_of_most_weights(kind: str, expected: str) -> None:
+    assert precision(weighing(kind)) == expected
+
+
+def test_weights_that_are_rounded_before_use_count_as_rounded() -> None:
+    """As trainers that know of quantisation, and mixed precision, export them."""
+    half, eight = weighing("f4"), weighing("f4")
+    half.graph.node[0].CopyFrom(helper.make_node("Cast", ["w"], ["narrow"], to=TensorProto.FLOAT16))
+    eight.graph.node[0].CopyFrom(helper.make_node("QuantizeLinear", ["w", "b"], ["narrow"]))
+
+    assert precision(half) is Precision.FP16
+    assert precision(eight) is Precision.INT8
+
+
+def test_a_graph_without_weights_has_the_precision_of_its_input() -> None:
+    relu = [helper.make_node("Relu", ["x"], ["y"])]
+
+    assert precision(model(relu, {"x": [1]}, {"y": [1]})) is Precision.FP32
+    assert precision(model(relu, {"x": [1]}, {"y": [1]}, dtype=TensorProto.FLOAT16)) is Precision.FP16
+
+
+def test_weights_beside_the_model_count_without_being_read(tmp_path: Path) -> None:
+    assert precision(read_skeleton(with_weights_beside(tmp_path))) is Precision.FP32
