@@ -1,70 +1,45 @@
-"""Lasting ids for objects: ByteTrack (Zhang et al., 2022) of the `trackers` library, by media time.
+"""Lasting ids for objects: ByteTrack (Zhang et al., 2022) by media time.
 
-The library and what it imports take 75 MB and more than a second, so they are imported where a tracker is made.
+All tracks are rows of a few arrays, so a frame costs the same for one object as for twenty.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from model_export.predictions import Detections
-
-if TYPE_CHECKING:
-    from trackers.core.bytetrack.tracker import ByteTrackTracker
+from server.analytics.assignment import best_pairs
 
 PATIENCE_S = 1.5
 """Seconds of media time for which a track that is not seen is remembered."""
 
-_REFERENCE_FPS = 10.0
+_FPS = 10.0
+"""Velocities and noise are per tenth of a second."""
 _SURE = 0.35
 _SIGHTINGS = 2
 _BUFFER = 0.3
 _LEAST_OVERLAP = 0.1
 _APART_PX = float(1 << 17)
 _LEAST_STEP_S = 0.001
+_MEASUREMENT = 0.1
+_PROCESS = 0.01
+_NOMINAL = 0.04
+"""A step this near to a tenth of a second counts as one: time stamps are rounded, cameras jitter."""
 
 _F64 = npt.NDArray[np.float64]
-
-
-class _Found:
-    """What the library asks of `supervision.Detections`, without the price of making and slicing one."""
-
-    __slots__ = ("confidence", "index", "tracker_id", "xyxy")
-
-    def __init__(self, xyxy: _F64, confidence: npt.NDArray[np.float32], index: npt.NDArray[np.intp]) -> None:
-        self.xyxy = xyxy
-        self.confidence = confidence
-        self.index = index
-        self.tracker_id = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, index: npt.NDArray[np.intp]) -> _Found:
-        return _Found(self.xyxy[index], self.confidence[index], self.index[index])
-
-
-class _Track(msgspec.Struct, array_like=True):
-    """A track as the library keeps it; `mean` and `covariance` are float64 bytes, [8, 1] and [8, 8]."""
-
-    tracker_id: int
-    age: int
-    misses: int
-    missed_s: float
-    hits: int
-    mean: bytes
-    covariance: bytes
+_I64 = npt.NDArray[np.int64]
 
 
 class _State(msgspec.Struct, array_like=True):
     next_id: int
     pts_s: float | None
-    clock_s: float
-    tracks: list[_Track]
+    ids: bytes
+    counts: bytes
+    missed_s: bytes
+    motion: bytes
+    spread: bytes
 
 
 class Tracker:
@@ -75,29 +50,23 @@ class Tracker:
     second, is still followed. Scores of 0.35 and more begin a track, lower ones only continue one. An id appears with
     the second sighting in a row and is never changed afterwards. A track keeps its class: an object whose class changes
     becomes another track.
+
+    Each edge of a box moves at a speed of its own, estimated by a Kalman filter (1960). The four edges of a track are
+    equally uncertain, so their covariance is one 2 × 2 matrix.
     """
 
     def __init__(self) -> None:
-        from trackers.core.bytetrack.tracker import ByteTrackTracker
-        from trackers.utils.iou import BaseIoU
-
-        class Overlap(BaseIoU):
-            def _compute(self, boxes_1: _F64, boxes_2: _F64) -> _F64:
-                return overlap(boxes_1, boxes_2)
-
-        self._inner: ByteTrackTracker = ByteTrackTracker(
-            lost_track_buffer=round(PATIENCE_S * 30),
-            frame_rate=_REFERENCE_FPS,
-            track_activation_threshold=_SURE,
-            high_conf_det_threshold=_SURE,
-            minimum_consecutive_frames=_SIGHTINGS,
-            minimum_iou_threshold=_LEAST_OVERLAP,
-            iou=Overlap(),
-        )
+        self._next_id = 1
         self._pts_s: float | None = None
-        self._clock_s = 0.0
+        # A row a track: id or -1; sightings in a row and frames without one; seconds without one;
+        self._ids = np.empty(0, np.int64)
+        self._counts = np.empty((0, 2), np.int64)
+        self._missed_s = np.empty(0)
+        # edges x1 y1 x2 y2 and their velocities; variance of an edge, its covariance with the velocity, variance of that.
+        self._motion = np.empty((0, 2, 4))
+        self._spread = np.empty((0, 3))
 
-    def update(self, detections: Detections, pts_s: float) -> npt.NDArray[np.int64]:
+    def update(self, detections: Detections, pts_s: float) -> _I64:
         """Follow one frame's objects.
 
         Args:
@@ -107,18 +76,26 @@ class Tracker:
         Returns:
             i64 [N], the track id of each detection, from 1; -1 where there is none (yet).
         """
-        if self._pts_s is not None:
-            self._clock_s += max(pts_s - self._pts_s, _LEAST_STEP_S)
+        step_s = 1.0 / _FPS if self._pts_s is None else max(pts_s - self._pts_s, _LEAST_STEP_S)
         self._pts_s = pts_s
         ids = np.full(len(detections), -1, np.int64)
-        if not len(detections) and not self._inner.tracks:
-            return ids  # the library takes a while to find that out
+        if not len(detections) and not len(self._ids):
+            return ids
+        self._predict(step_s)
         # Classes lie far apart, so that no box is matched with a track of another class.
-        apart = detections.class_ids[:, None] * np.array([_APART_PX, 0.0, _APART_PX, 0.0])
-        found: Any = _Found(detections.xyxy + apart, detections.scores, np.arange(len(detections)))
-        tracked: Any = self._inner.update(found, timestamp=self._clock_s)
-        if len(tracked):
-            ids[tracked.index] = np.where(tracked.tracker_id < 0, -1, tracked.tracker_id + 1)
+        boxes = detections.xyxy + detections.class_ids[:, None] * np.array([_APART_PX, 0.0, _APART_PX, 0.0])
+        sure = detections.scores >= _SURE
+        free = np.arange(len(self._ids))
+        for which in (sure, ~sure):
+            mine = which.nonzero()[0]
+            if len(mine) and len(free):
+                tracks, seen = best_pairs(overlap(self._motion[free, 0], boxes[mine]), _LEAST_OVERLAP)
+                self._see(free[tracks], boxes[mine[seen]])
+                ids[mine[seen]] = self._ids[free[tracks]]
+                sure[mine[seen]] = False
+                free = np.delete(free, tracks)
+        self._keep((self._counts[:, 1] == 0) | (self._ids > 0))
+        self._begin(boxes[sure])
         return ids
 
     def expected(self, pts_s: float) -> tuple[list[int], npt.NDArray[np.float32]]:
@@ -128,51 +105,74 @@ class Tracker:
             Ids and boxes, f32 [T, 4], x1 y1 x2 y2, of the tracks that have an id and were seen in the last frame.
         """
         later_s = 0.0 if self._pts_s is None else max(pts_s - self._pts_s, _LEAST_STEP_S)
-        steps = later_s * _REFERENCE_FPS
-        seen = [track for track in self._inner.tracks if track.tracker_id >= 0 and track.time_since_update == 0]
-        boxes = [
-            track.state_estimator.kf.state[:4, 0] + track.state_estimator.kf.state[4:, 0] * steps for track in seen
-        ]
-        return [track.tracker_id + 1 for track in seen], np.array(boxes, np.float32).reshape(-1, 4)
+        seen = (self._ids > 0) & (self._counts[:, 1] == 0)
+        motion = self._motion[seen]
+        return self._ids[seen].tolist(), (motion[:, 0] + motion[:, 1] * (later_s * _FPS)).astype(np.float32)
 
     def state(self) -> bytes:
         """All that it remembers."""
-        tracks = [
-            _Track(
-                track.tracker_id,
-                track.age,
-                track.time_since_update,
-                track.time_since_update_seconds,
-                track.number_of_successful_consecutive_updates,
-                track.state_estimator.kf.state.tobytes(),
-                track.state_estimator.kf.state_covariance.tobytes(),
-            )
-            for track in self._inner.tracks
-        ]
-        return msgspec.msgpack.encode(_State(self._inner._next_track_id, self._pts_s, self._clock_s, tracks))
+        arrays = self._ids, self._counts, self._missed_s, self._motion, self._spread
+        return msgspec.msgpack.encode(_State(self._next_id, self._pts_s, *(array.tobytes() for array in arrays)))
 
     def restore(self, state: bytes) -> None:
         """Go on from another one's `state()`; the answers are the same, bit for bit."""
-        from trackers.core.bytetrack.tracklet import ByteTrackTracklet
-
         saved = msgspec.msgpack.decode(state, type=_State)
+        self._next_id = saved.next_id
         self._pts_s = saved.pts_s
-        self._clock_s = saved.clock_s
-        inner: Any = self._inner
-        inner.reset()
-        inner._next_track_id = saved.next_id
-        inner._last_timestamp = None if saved.pts_s is None else saved.clock_s
-        for one in saved.tracks:
-            # The rest of a filter's matrices is constant, or made anew from the time since the frame before.
-            track: Any = ByteTrackTracklet(np.zeros(4))
-            track.tracker_id = one.tracker_id
-            track.age = one.age
-            track.time_since_update = one.misses
-            track.time_since_update_seconds = one.missed_s
-            track.number_of_successful_consecutive_updates = one.hits
-            track.state_estimator.kf.state = np.frombuffer(one.mean).reshape(8, 1).copy()
-            track.state_estimator.kf.state_covariance = np.frombuffer(one.covariance).reshape(8, 8).copy()
-            inner.tracks.append(track)
+        self._ids = np.frombuffer(saved.ids, np.int64).copy()
+        self._counts = np.frombuffer(saved.counts, np.int64).reshape(-1, 2).copy()
+        self._missed_s = np.frombuffer(saved.missed_s).copy()
+        self._motion = np.frombuffer(saved.motion).reshape(-1, 2, 4).copy()
+        self._spread = np.frombuffer(saved.spread).reshape(-1, 3).copy()
+
+    def _predict(self, step_s: float) -> None:
+        """Move every track on, as if none were seen; those not seen for too long are forgotten."""
+        self._counts[self._counts[:, 1] > 0, 0] = 0
+        self._counts[:, 1] += 1
+        self._missed_s += step_s
+        self._keep(self._missed_s <= PATIENCE_S)
+        step = step_s * _FPS
+        self._motion[:, 0] += step * self._motion[:, 1]
+        edge, both, speed = self._spread.T
+        # Discrete white noise acceleration, but for a nominal step noise of its own for edge and speed.
+        nominal = abs(step - 1.0) <= _NOMINAL
+        noise = (1.0, 0.0, 1.0) if nominal else (step**4 / 4, step**3 / 2, step**2)
+        edge += step * (2 * both + step * speed) + _PROCESS * noise[0]
+        both += step * speed + _PROCESS * noise[1]
+        speed += _PROCESS * noise[2]
+
+    def _see(self, tracks: npt.NDArray[np.intp], boxes: _F64) -> None:
+        """Tracks were seen at boxes [N, 4]; with its second sighting in a row a track gets its id."""
+        edge, both, speed = self._spread[tracks].T
+        gain, gain_speed = edge / (edge + _MEASUREMENT), both / (edge + _MEASUREMENT)
+        motion = self._motion[tracks]
+        away = boxes - motion[:, 0]
+        self._motion[tracks, 0] = motion[:, 0] + gain[:, None] * away
+        self._motion[tracks, 1] = motion[:, 1] + gain_speed[:, None] * away
+        self._spread[tracks] = np.stack([(1 - gain) * edge, (1 - gain) * both, speed - gain_speed * both], axis=1)
+        self._counts[tracks, 0] += 1
+        self._counts[tracks, 1] = 0
+        self._missed_s[tracks] = 0.0
+        for track in tracks[(self._ids[tracks] < 0) & (self._counts[tracks, 0] >= _SIGHTINGS)].tolist():
+            self._ids[track] = self._next_id
+            self._next_id += 1
+
+    def _keep(self, tracks: npt.NDArray[np.bool_]) -> None:
+        if tracks.all():
+            return
+        self._ids, self._counts, self._missed_s = self._ids[tracks], self._counts[tracks], self._missed_s[tracks]
+        self._motion, self._spread = self._motion[tracks], self._spread[tracks]
+
+    def _begin(self, boxes: _F64) -> None:
+        """New tracks, without an id, at boxes [N, 4]."""
+        n = len(boxes)
+        if not n:
+            return
+        self._ids = np.concatenate([self._ids, np.full(n, -1, np.int64)])
+        self._counts = np.concatenate([self._counts, np.tile(np.array([1, 0]), (n, 1))])
+        self._missed_s = np.concatenate([self._missed_s, np.zeros(n)])
+        self._motion = np.concatenate([self._motion, np.stack([boxes, np.zeros_like(boxes)], axis=1)])
+        self._spread = np.concatenate([self._spread, np.tile(np.array([1.0, 0.0, 1.0]), (n, 1))])
 
 
 def overlap(first: _F64, second: _F64) -> _F64:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 
 import av
 import cv2
@@ -150,13 +149,6 @@ def decoders(_: Settings) -> Finding:
     )
 
 
-def tracking(_: Settings) -> Finding:
-    try:
-        return Finding("tracking", Verdict.OK, f"trackers {version('trackers')}, supervision {version('supervision')}")
-    except PackageNotFoundError as error:
-        return Finding("tracking", Verdict.FAIL, f"{error.name} is not installed", "Install vidserve again.")
-
-
 def port(settings: Settings) -> Finding:
     try:
         listen(settings.host, settings.port).close()
@@ -217,7 +209,6 @@ CHECKS: tuple[Check, ...] = (
     gpu,
     provider,
     decoders,
-    tracking,
     models,
     data_folder,
     port,

@@ -14,7 +14,7 @@ from server.wire.sockets import Dealer
 
 _CREDITS = 4
 _PIECE_BYTES = 64 * 1024
-_PIECE_S = 0.25
+_PIECE_S = 0.5
 
 _encoder = msgspec.json.Encoder()
 
