@@ -117,6 +117,8 @@ def read_outputs(
         scores = np.asarray(outputs["scores"], np.float32)
         # Descending, padded with 0: what is found is a prefix, and a score of 0 is padding whatever the threshold.
         found = int(np.count_nonzero(scores >= max(threshold, _LEAST_SCORE)))
+        if not found:
+            return Detections.empty()
         detections = Detections(
             np.asarray(outputs["boxes"], np.float32)[:found],
             scores[:found],

@@ -21,8 +21,9 @@ def best_pairs(similarity: F64, least: float) -> tuple[Index, Index]:
     """
     possible = similarity >= least
     if (possible.sum(axis=0) <= 1).all() and (possible.sum(axis=1) <= 1).all():
-        return possible.nonzero()
-    rows, columns = possible.any(axis=1).nonzero()[0], possible.any(axis=0).nonzero()[0]
+        rows, columns = possible.nonzero()
+        return rows, columns
+    rows, columns = np.flatnonzero(possible.any(axis=1)), np.flatnonzero(possible.any(axis=0))
     gain = np.where(possible, similarity, 0.0)[np.ix_(rows, columns)]
     if len(rows) <= len(columns):
         chosen = _cheapest(-gain)

@@ -133,6 +133,8 @@ class Scene:
     def _in_source(self, moment: Moment, detections: Detections) -> Detections:
         """Boxes of the model's input in pixels of the source frame, without those that lie outside it."""
         assert self._manifest.input is not None
+        if not len(detections):
+            return detections
         placement = place(self._manifest.input, moment.width, moment.height)
         moved = detections.with_boxes(to_source(detections.xyxy, placement))
         inside = (moved.xyxy[:, 2] > moved.xyxy[:, 0]) & (moved.xyxy[:, 3] > moved.xyxy[:, 1])

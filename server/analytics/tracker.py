@@ -58,11 +58,11 @@ class Tracker:
     def __init__(self) -> None:
         self._next_id = 1
         self._pts_s: float | None = None
-        # A row a track: id or -1; sightings in a row and frames without one; seconds without one;
+        # A row a track. Its id, or -1; sightings in a row, and frames without one; seconds without one.
         self._ids = np.empty(0, np.int64)
         self._counts = np.empty((0, 2), np.int64)
         self._missed_s = np.empty(0)
-        # edges x1 y1 x2 y2 and their velocities; variance of an edge, its covariance with the velocity, variance of that.
+        # Its edges x1 y1 x2 y2 and their speeds; variance of an edge, covariance with its speed, variance of that.
         self._motion = np.empty((0, 2, 4))
         self._spread = np.empty((0, 3))
 
