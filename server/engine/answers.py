@@ -49,6 +49,10 @@ def answer(request: Request, outputs: Mapping[str, Array], row: int, timing: Tim
         StaleFrame: the slot holds something else by now.
     """
     arrays = [np.ascontiguousarray(value[row]) for value in outputs.values()]
+    if request.ask.least is not None:
+        # Scores descend, so what counts comes first; the rest is most of it.
+        found = int(np.count_nonzero(outputs["scores"][row] >= request.ask.least))
+        arrays = [array[:found] for array in arrays]
     metas = tuple(TensorMeta(name, array.dtype.name, array.shape) for name, array in zip(outputs, arrays, strict=True))
     total = sum(array.nbytes for array in arrays)
     in_slot = total > INLINE_OUTPUT_BYTES

@@ -76,6 +76,7 @@ class Infer(Message, frozen=True, tag=True):
         deadline: CLOCK_MONOTONIC seconds after which nobody wants the answer; None: never.
         reset: forget the stream's recurrent state first.
         reply: a slot for outputs that are too large for a message, or None.
+        least: of a detector, the score below which nothing need be sent; None: send all.
     """
 
     stream: str
@@ -86,6 +87,7 @@ class Infer(Message, frozen=True, tag=True):
     deadline: float | None = None
     reset: bool = False
     reply: FrameRef | None = None
+    least: float | None = None
 
 
 class Cancel(Message, frozen=True, tag=True):

@@ -126,7 +126,7 @@ class RunningJob:
             raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
         source = stack.enter_context(closing(open_video(Path(order.source))))
         frames = Frames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
-        requests = stack.enter_context(closing(self._requests(identity, order.job, manifest)))
+        requests = stack.enter_context(closing(self._requests(identity, order.job, manifest, analysis.confidence)))
         feed: Feed = EveryFrame(frames, manifest.input, requests)
         if order.gate:
             feed = self._gated(frames, requests, identity, manifest)
@@ -151,10 +151,10 @@ class RunningJob:
             frames, manifest.input, requests, background.input, motion, parts=manifest.task is Task.DETECT
         )
 
-    def _requests(self, identity: str, stream: str, manifest: Manifest) -> Requests:
-        around = self._around
+    def _requests(self, identity: str, stream: str, manifest: Manifest, confidence: float | None = None) -> Requests:
+        around, engine = self._around, self._order.engine
         return Requests(
-            around.context, self._order.engine, identity, around.incarnation, stream, manifest, around.slots
+            around.context, engine, identity, around.incarnation, stream, manifest, around.slots, confidence
         )
 
     def _done(self, pipeline: Pipeline) -> JobEnded:

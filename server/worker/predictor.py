@@ -98,6 +98,7 @@ class Predictor:
                 stream,
                 manifest,
                 self._around.slots,
+                order.confidence,
             )
         ) as requests:
             self._ask(requests, frame, spec)

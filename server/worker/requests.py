@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import zmq
 
-from model_export.manifest import Manifest
+from model_export.manifest import Manifest, Task
 from server.wire.messages import (
     INLINE_OUTPUT_BYTES,
     Cancel,
@@ -66,6 +66,7 @@ class Requests:
         address: of the engine.
         identity: the engine answers to it.
         stream: the unit of order, fairness and recurrent state.
+        confidence: what counts as found; None: the model's own threshold.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Requests:
         stream: str,
         manifest: Manifest,
         slots: Slots,
+        confidence: float | None = None,
     ) -> None:
         self._dealer = Dealer(context, address, identity, incarnation)
         self._stream = stream
@@ -86,6 +88,9 @@ class Requests:
         self._seq = 0
         self._answered: list[Received] = []
         self._reply_bytes = _output_bytes(manifest)
+        self._least = None
+        if manifest.task is Task.DETECT:
+            self._least = manifest.thresholds.confidence if confidence is None else confidence
         self.limit = IN_FLIGHT_STATE if manifest.state else IN_FLIGHT_JOB
 
     @property
@@ -121,7 +126,9 @@ class Requests:
             reply, array = taken
         self._seq += 1
         self._asked[self._seq] = _Asked(frame, reply, array)
-        self._dealer.send(Infer(self._stream, self._seq, self._manifest.id, frame, Priority.JOB, reply=reply))
+        self._dealer.send(
+            Infer(self._stream, self._seq, self._manifest.id, frame, Priority.JOB, reply=reply, least=self._least)
+        )
         return True
 
     def receive(self, timeout_s: float) -> Answer | None:

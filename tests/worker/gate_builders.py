@@ -117,7 +117,8 @@ class SpotEngine(FakeEngine):
         left, top, width, height = found[:, :4].T
         boxes[: len(found)] = np.stack([left, top, left + width, top + height], axis=1)
         scores[: len(found)] = 0.9
-        return self._done(ask, {"boxes": boxes, "scores": scores, "class_ids": np.zeros(K, np.int64)})
+        n = int((scores >= ask.least).sum())
+        return self._done(ask, {"boxes": boxes[:n], "scores": scores[:n], "class_ids": np.zeros(n, np.int64)})
 
     @staticmethod
     def _done(ask, outputs):
