@@ -26,8 +26,10 @@ from onnx import TensorProto, helper, numpy_helper
 from model_export.bundle import Bundle
 from model_export.manifest import FrameInput, Manifest, Provenance, Task, TensorSpec
 from server.core.log import LogConfig
+from server.core.machine import cores
 from server.core.metrics_page import Page
 from server.engine.config import EngineConfig
+from server.engine.running import Running
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.messages import EngineReady, Infer, InferDone, LoadModel, ModelFailed, ModelLoaded, Priority, Stop
 from server.wire.slots import Segment, SizeClass, Slots
@@ -133,12 +135,16 @@ def main() -> None:
             address=f"ipc://{folder}/engine",
             api=f"ipc://{folder}/api",
             incarnation=1,
-            sessions=options.sessions,
-            threads=1,
-            max_batch=options.max_batch,
-            max_delay_ms=None,
-            provider="cpu",
-            require_provider=False,
+            running=Running(
+                provider="cpu",
+                require_provider=False,
+                sessions=options.sessions,
+                threads=1,
+                max_batch=options.max_batch,
+                max_delay_s=None,
+                cores=cores(),
+            ),
+            tune_after_s=None,
             page=page.name,
             page_writers=1,
             writer=0,

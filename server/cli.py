@@ -182,6 +182,27 @@ def analyze(
     raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings))
 
 
+@app.command()
+def bench(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`name` or `name@version`.")],
+    save: Annotated[
+        bool,
+        typer.Option("--save/--no-save", help="Keep what was found, for this model's next load.", show_default=False),
+    ] = True,
+    report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here too.")] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Measure how a model runs fastest on this machine.
+
+    It takes the whole machine for a quarter of a minute, needs no server, and tells none: what it finds holds from the
+    model's next load on.
+    """
+    from server.commands.bench import run
+
+    run(model, _configuration(config, data=data).settings, save=save, report=report)
+
+
 @config_app.command()
 def check(
     host: HostOption = None, port: PortOption = None, data: DataOption = None, config: ConfigOption = None

@@ -134,7 +134,7 @@ def run(words: Sequence[str], wish: Wish, settings: Settings) -> int:
                 "log": log,
                 "jobs": JobsSettings(running=settings.jobs.running, allow_private_urls=True),
                 "engine": settings.engine.model_copy(
-                    update={"models": (wish.analysis.model,) if wish.analysis.model else ()}
+                    update={"models": (wish.analysis.model,) if wish.analysis.model else (), "tune": False}
                 ),
             }
         )

@@ -34,14 +34,31 @@ class LogSettings(_Section):
 class EngineSettings(_Section):
     """`[engine]`: the process that runs the models."""
 
-    sessions: int = Field(
-        default_factory=cores,
+    sessions: int | None = Field(
+        default=None,
         ge=1,
         le=256,
-        description="sessions that share the work of a model; on a CPU several with one thread each are fastest",
+        description="sessions that share the work of a model on a CPU; if absent as many as were measured to be "
+        "fastest, and before that one a core",
     )
-    threads: int = Field(default=1, ge=1, le=256, description="threads of each session")
-    max_batch: int = Field(default=8, ge=1, le=256, description="the most frames that are run together")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="threads of each session on a CPU; if absent as many as were measured to be fastest, and before "
+        "that 1",
+    )
+    max_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="the most frames that are run together; if absent as many as were measured to gain, up to 8",
+    )
+    tune: bool = Field(
+        default=True,
+        description="measure on an idle server how each model runs fastest on this machine, once; `vidserve bench` "
+        "measures at once",
+    )
     max_delay_ms: float | None = Field(
         default=None,
         ge=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from server.core.log import LogConfig
+from server.engine.running import Running
 
 
 class EngineConfig(msgspec.Struct, frozen=True):
@@ -13,19 +14,15 @@ class EngineConfig(msgspec.Struct, frozen=True):
     Attributes:
         address: to listen at. api: address of the API process.
         incarnation: rises with each start.
-        sessions, threads, max_batch, max_delay_ms, provider, require_provider: as `[engine]` in the settings.
+        tune_after_s: for how long nobody must have asked for anything before models are measured; None: they never are.
         page, page_writers, writer: the metrics page, and which region is the engine's.
     """
 
     address: str
     api: str
     incarnation: int
-    sessions: int
-    threads: int
-    max_batch: int
-    max_delay_ms: float | None
-    provider: str
-    require_provider: bool
+    running: Running
+    tune_after_s: float | None
     page: str
     page_writers: int
     writer: int

@@ -1,4 +1,4 @@
-"""The engine's threads: lanes, which run a batch at a time each, and the mailbox that all threads report to."""
+"""The engine's threads: the crew of lanes, which run a batch at a time each, and the mailbox that all report to."""
 
 from __future__ import annotations
 
@@ -108,3 +108,47 @@ class Lane:
             _log.exception("%s failed on a batch of %d", model.manifest.id, len(batch.requests))
             said, now = f"{type(error).__name__}: {error}", time.monotonic()
             return [refusal(request, "run_failed", said, now) for request in batch.requests], 0.0
+
+
+class Crew:
+    """The lanes, and which of them are idle.
+
+    One more than the rest is for quick models alone: a batch cannot be interrupted, and one of a costly model would
+    hold up many of theirs. It takes processor time from the others only while it runs.
+
+    Args:
+        count: lanes for any model.
+    """
+
+    def __init__(self, count: int, report: Callable[[Ran], None]) -> None:
+        self._lanes = [Lane(number, report) for number in range(count + 1)]
+        *self._idle, self._express = self._lanes
+        self._express_idle = True
+
+    def idle(self, *, quick: bool) -> int:
+        """How many lanes could take a batch of a model now."""
+        return len(self._idle) + (quick and self._express_idle)
+
+    def run(self, model: Model, batch: Batch) -> None:
+        """Give a batch to an idle lane; only while there is one for the model."""
+        if model.quick and self._express_idle:
+            self._express_idle = False
+            self._express.run(model, batch)
+        else:
+            self._idle.pop().run(model, batch)
+
+    def back(self, lane: Lane) -> None:
+        """A lane has reported, and is idle again."""
+        if lane is self._express:
+            self._express_idle = True
+        else:
+            self._idle.append(lane)
+
+    def hung(self, now: float, limit_s: float) -> list[int]:
+        """Numbers of the lanes that have been at one batch for longer than that."""
+        return [lane.number for lane in self._lanes if lane.busy_s(now) > limit_s]
+
+    def stop(self, timeout_s: float) -> int:
+        """End after the batches at hand; how many took longer and were cut off."""
+        until = time.monotonic() + timeout_s
+        return sum(not lane.stop(max(0.0, until - time.monotonic())) for lane in self._lanes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,37 +34,59 @@ class Model:
     """A model that is up.
 
     Args:
+        folder: of its bundle.
         sessions: one that all lanes share, or one for each lane.
         parallel: batches that may run at once.
         row: of the metrics page.
+        threads: of each run.
+        settings: all that may decide over bits of the answers.
+        run_s: seconds of a run of the smallest batch; None where that is not known.
+        measured: nothing is left to find out about how it runs fastest.
 
     Attributes:
         in_flight: batches that run.
         leaving: no new requests are taken; it goes when the last has run.
+        quick: it runs in a fraction of the time that the costliest model here takes.
     """
 
     def __init__(
         self,
         manifest: Manifest,
+        folder: Path,
         sessions: Sequence[Session],
         policy: Policy,
         provider: Provider,
         *,
         parallel: int,
         row: int,
+        threads: int,
+        settings: str,
+        run_s: float | None,
+        measured: bool,
     ) -> None:
         self.manifest = manifest
+        self.folder = folder
         self.policy = policy
         self.provider = provider
         self.parallel = parallel
         self.row = row
+        self.threads = threads
+        self.settings = settings
+        self.run_s = run_s
+        self.measured = measured
         self.batcher = Batcher(policy)
         self.states = StateRows(manifest.state)
         self.in_flight = 0
         self.leaving = False
+        self.quick = False
         self._sessions = list(sessions)
         self._input, self._frame = _frame_input(manifest)
         self._pixels: dict[tuple[int, int], Array] = {}
+
+    @property
+    def can_be_measured(self) -> bool:
+        """Whether there is something to find out, and a way to: only what takes frames can be fed."""
+        return not self.measured and not self.leaving and self.manifest.input is not None
 
     def run(self, lane: int, batch: Batch, segments: Segments) -> tuple[list[Answered], float]:
         """Run a batch: an answer to each request, and the seconds that the session took.

@@ -23,12 +23,13 @@ from server.core.metrics_page import ERRORS, Page
 from server.engine.answers import refusal
 from server.engine.batcher import Batch, Key, Request
 from server.engine.config import EngineConfig
-from server.engine.lanes import Lane, Mailbox, Ran
-from server.engine.loading import Running
+from server.engine.lanes import Crew, Mailbox, Ran
 from server.engine.models import Model
 from server.engine.shelf import Gone, NotUp, Shelf, Up
 from server.engine.state import StateRefused
 from server.engine.streams import Streams
+from server.engine.tuning.idle import IdleTuning, MeasuringProcess
+from server.engine.tuning.order import TuneOrder
 from server.wire.errors import WireError
 from server.wire.memory import SharedFile
 from server.wire.messages import (
@@ -60,22 +61,17 @@ class Engine:
         self._page = SharedFile.attach(config.page)
         self._recorder = Page(self._page.buffer, config.page_writers).recorder(config.writer)
         self._mailbox: Mailbox[Ran | Up | NotUp | Gone] = Mailbox()
-        self._lanes = [Lane(number, self._mailbox.put) for number in range(config.sessions)]
-        self._idle = list(self._lanes)
+        self._crew = Crew(config.running.lanes, self._mailbox.put)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = Router(context, config.address, "engine", config.incarnation)
         self._api = Dealer(context, config.api, "engine", config.incarnation)
-        running = Running(
-            provider=config.provider,
-            require_provider=config.require_provider,
-            sessions=config.sessions,
-            threads=config.threads,
-            max_batch=config.max_batch,
-            max_delay_s=None if config.max_delay_ms is None else config.max_delay_ms / 1000,
-        )
-        self._shelf = Shelf(running, self._mailbox.put, self._api.send)
+        self._shelf = Shelf(config.running, self._mailbox.put, self._api.send)
         self._models = self._shelf.models
         self._streams = Streams(self._router, self._models)
+        self._tuning = IdleTuning(
+            math.inf if config.tune_after_s is None else config.tune_after_s,
+            lambda model: MeasuringProcess(TuneOrder(str(model.folder), config.running, config.log.named("tuning"))),
+        )
         self._beat_at = 0.0
         self._stopping = False
         self._poller = zmq.Poller()
@@ -100,10 +96,10 @@ class Engine:
 
     def close(self) -> None:
         """Let the lanes finish what they run, answer it, and go."""
-        until = time.monotonic() + _STOP_S
-        cut = [lane for lane in self._lanes if not lane.stop(max(0.0, until - time.monotonic()))]
+        self._tuning.interrupt()
+        cut = self._crew.stop(_STOP_S)
         if cut:
-            _log.warning("%d batches were cut off", len(cut))
+            _log.warning("%d batches were cut off", cut)
         for report in self._mailbox.take():
             if isinstance(report, Ran):
                 self._ran(report)
@@ -115,6 +111,7 @@ class Engine:
 
     def _infer(self, request: Request) -> None:
         """In: to the queue of its model."""
+        self._tuning.interrupt()
         self._streams.expect(request)
         model = self._models.get(request.ask.model)
         why = self._streams.refusal(request)
@@ -134,21 +131,22 @@ class Engine:
 
     def _dispatch(self) -> None:
         """From the queues to the lanes, the most urgent first."""
-        while self._idle:
-            found = self._next_batch()
-            if found is None:
-                break
+        while (found := self._next_batch()) is not None:
             model, batch = found
             model.in_flight += 1
-            self._idle.pop().run(model, batch)
+            self._crew.run(model, batch)
         for model in self._models.values():
             self._recorder.queue_depth(model.row, len(model.batcher))
 
     def _next_batch(self) -> tuple[Model, Batch] | None:
         now = time.monotonic()
-        waiting = [(model.batcher.urgency(), model) for model in self._models.values() if len(model.batcher)]
+        waiting = [
+            (model.batcher.urgency(), model)
+            for model in self._models.values()
+            if len(model.batcher) and self._crew.idle(quick=model.quick)
+        ]
         for _, model in sorted(((u, m) for u, m in waiting if u is not None), key=lambda pair: pair[0]):
-            free = min(len(self._idle), model.parallel - model.in_flight)
+            free = min(self._crew.idle(quick=model.quick), model.parallel - model.in_flight)
             batch = model.batcher.take(now, free)
             if batch is not None:
                 return model, batch
@@ -157,7 +155,7 @@ class Engine:
     def _ran(self, ran: Ran) -> None:
         """Out: counted, and to those who asked."""
         model = ran.model
-        self._idle.append(ran.lane)
+        self._crew.back(ran.lane)
         model.in_flight -= 1
         if ran.seconds:
             self._recorder.batch(model.row, len(ran.batch.requests), ran.batch.closed)
@@ -218,6 +216,7 @@ class Engine:
         """What the API process says."""
         match received.message:
             case LoadModel() as order:
+                self._tuning.interrupt()
                 self._shelf.load(order)
             case UnloadModel(model=name):
                 self._shelf.unload(name)
@@ -246,11 +245,18 @@ class Engine:
         if now < self._beat_at:
             return
         self._beat_at = now + _HEARTBEAT_S
-        hung = [lane.number for lane in self._lanes if lane.busy_s(now) > _HANG_S]
+        self._rest(now)
+        hung = self._crew.hung(now, _HANG_S)
         if hung:
             _log.error("lanes %s have been at one batch for more than %.0f s", hung, _HANG_S)
         else:
             self._api.send(Heartbeat())
+
+    def _rest(self, now: float) -> None:
+        """Use the time in which there is nothing to do."""
+        models = self._models.values()
+        busy = self._shelf.at_work or any(model.in_flight or len(model.batcher) for model in models)
+        self._tuning.look(now, models, busy=busy)
 
     def _patience_ms(self) -> int:
         """How long nothing needs to happen."""

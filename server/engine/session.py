@@ -12,10 +12,10 @@ import gc
 import io
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 import onnxruntime as ort
@@ -30,6 +30,13 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 _SHORT = {CPU: "cpu", CUDA: "cuda"}
 _FATAL = 4
+_LEVELS = {
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+}
+OPTIMIZATIONS = tuple(_LEVELS)
+"""Levels worth trying, the usual one first: only `all` lays tensors out for the CPU's vectors, which a graph of many
+small steps may pay for with more copying than it gains."""
 
 
 class SessionFailed(ModelError):
@@ -44,6 +51,17 @@ class ProviderUnavailable(ModelError):
     code = "provider_unavailable"
 
 
+class Options(NamedTuple):
+    """How a graph is computed on a CPU; either may change bits of the answers.
+
+    Attributes:
+        optimization: one of `OPTIMIZATIONS`.
+    """
+
+    threads: int = 1
+    optimization: str = OPTIMIZATIONS[0]
+
+
 class Session(Protocol):
     """Runs a graph."""
 
@@ -52,8 +70,10 @@ class Session(Protocol):
         """What it really runs on: `cpu` or `cuda`."""
         ...
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], *, shrink: bool = False) -> dict[str, Array]:
         """All outputs by name, in memory of their own. Several threads may call it at the same time.
+
+        With `shrink` it gives back afterwards what larger runs before this one needed.
 
         Raises:
             SessionFailed: the graph cannot be run on these inputs.
@@ -87,30 +107,33 @@ class OnnxSession:
         SessionFailed: the graph cannot be loaded.
     """
 
-    def __init__(self, model: Path, provider: str, threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _FATAL  # what fails is raised, and told once
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    def __init__(self, model: Path, provider: str, options: Options) -> None:
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.inter_op_num_threads = 1
+        settings.graph_optimization_level = _LEVELS[options.optimization]
+        settings.log_severity_level = _FATAL  # what fails is raised, and told once
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers: list[Any] = [CPU]
         if provider == "cuda":
             # TF32 would change answers beyond what the golden samples allow.
             providers = [(CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}), CPU]
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=providers)
+            self._session = ort.InferenceSession(str(model), settings, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise SessionFailed(f"ONNX Runtime cannot load {model}: {_first_line(error)}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._shrinking = ort.RunOptions()
+        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     @property
     def provider(self) -> str:
         running = str(self._session.get_providers()[0])
         return _SHORT.get(running, running)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], *, shrink: bool = False) -> dict[str, Array]:
         try:
-            outputs = self._session.run(self._outputs, inputs)
+            outputs = self._session.run(self._outputs, inputs, self._shrinking if shrink else None)
         except Exception as error:  # ONNX Runtime's errors have no common class
             raise SessionFailed(f"The run failed: {_first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
@@ -119,11 +142,14 @@ class OnnxSession:
         del self._session
 
 
-def open_session(model: Path, asked: str, threads: int, *, required: bool = False) -> tuple[OnnxSession, Provider]:
+def open_session(
+    model: Path, asked: str, options: Callable[[str], Options], *, required: bool = False
+) -> tuple[OnnxSession, Provider]:
     """A session on the provider that was asked for, or on the CPU with the reason why.
 
     Args:
         asked: `auto`, `cpu` or `cuda`; `auto` is CUDA where there is a device.
+        options: those for a provider, `cpu` or `cuda`.
         required: an error, instead of the CPU, where CUDA was asked for and does not work.
 
     Raises:
@@ -131,10 +157,10 @@ def open_session(model: Path, asked: str, threads: int, *, required: bool = Fals
         ProviderUnavailable: `required`, and it does not work here.
     """
     if asked == "cpu" or (asked == "auto" and not _has_device()):
-        return OnnxSession(model, "cpu", threads), Provider("cpu", asked)
+        return OnnxSession(model, "cpu", options("cpu")), Provider("cpu", asked)
     why = _why_no_cuda()
     if not why:
-        session = OnnxSession(model, "cuda", threads)
+        session = OnnxSession(model, "cuda", options("cuda"))
         if session.provider == "cuda":
             return session, Provider("cuda", asked)
         # ONNX Runtime takes the CPU without an error; no such session serves in silence.
@@ -144,7 +170,7 @@ def open_session(model: Path, asked: str, threads: int, *, required: bool = Fals
         raise ProviderUnavailable(
             f"CUDA is required and does not run here: {why}", hint="`vidserve doctor` says what is missing."
         )
-    return OnnxSession(model, "cpu", threads), Provider("cpu", asked, why)
+    return OnnxSession(model, "cpu", options("cpu")), Provider("cpu", asked, why)
 
 
 def choose_provider(asked: str, *, required: bool, probe: Path) -> Provider:
@@ -153,7 +179,7 @@ def choose_provider(asked: str, *, required: bool, probe: Path) -> Provider:
     Raises:
         SessionFailed, ProviderUnavailable: as `open_session`.
     """
-    session, provider = open_session(probe, asked, 1, required=required)
+    session, provider = open_session(probe, asked, lambda _: Options(), required=required)
     session.close()
     return provider
 

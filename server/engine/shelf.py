@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
 from model_export.errors import VidserveError
-from server.engine.loading import Running, load
+from server.engine.loading import load
 from server.engine.models import Model
+from server.engine.running import Running
 from server.engine.session import release_memory
 from server.wire.messages import LoadModel, Message, ModelFailed, ModelLoaded, ModelUnloaded
 
 _log = logging.getLogger(__name__)
+
+QUICK = 4
+"""A model is quick if the costliest one takes so many times as long for a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,11 @@ class Shelf:
         self._leaving: dict[str, LoadModel | None] = {}
         """Models that are to go, or are on their way out, and the order to load each again."""
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a model is coming up or going."""
+        return bool(self._loading or self._leaving)
+
     def load(self, order: LoadModel) -> None:
         """Bring a model up; `ModelLoaded` or `ModelFailed` follows, once however often it was asked."""
         name = order.model
@@ -97,6 +106,7 @@ class Shelf:
             model = self.models.get(name)
             if model is not None and not len(model.batcher) and not model.in_flight:
                 del self.models[name]
+                rank(self.models.values())
                 Thread(target=self._give_back, args=(model,), name=f"unload {name}", daemon=True).start()
 
     def up(self, report: Up) -> None:
@@ -104,6 +114,7 @@ class Shelf:
         name = report.order.model
         self._loading.discard(name)
         self.models[name] = report.model
+        rank(self.models.values())
         self._say_loaded(report.model, report.seconds)
         if name in self._leaving:
             report.model.leaving = True
@@ -149,8 +160,16 @@ class Shelf:
                 why=model.provider.why,
                 precision=model.manifest.precision,
                 sessions=model.parallel,
-                threads=self._running.threads,
+                threads=model.threads,
                 max_batch=model.policy.sizes[-1],
                 load_s=seconds,
+                settings=model.settings,
             )
         )
+
+
+def rank(models: Collection[Model]) -> None:
+    """Say of each model whether it is quick beside the others."""
+    costliest_s = max((model.run_s for model in models if model.run_s is not None), default=0.0)
+    for model in models:
+        model.quick = model.run_s is not None and model.run_s * QUICK <= costliest_s

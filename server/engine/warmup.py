@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +18,39 @@ from server.engine.state import StateRows
 _log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
+Clock = Callable[[], float]
 
-_GAIN = 0.9
+GAIN = 0.9
 """A larger batch may take at most this share of the seconds a frame, or it is not worth its wait."""
 _TRIES, _TRY_S = 3, 0.5
 
 
-def warm_up(sizes: Sequence[int], manifest: Manifest, takes: FrameInput, sessions: Sequence[Session]) -> None:
+class Warm(NamedTuple):
+    """What a model was found to be like.
+
+    Attributes:
+        sizes: batch sizes that are worth running.
+        run_s: seconds of a run of the smallest, alone.
+    """
+
+    sizes: tuple[int, ...]
+    run_s: float
+
+
+def warm_up(
+    sizes: Sequence[int],
+    manifest: Manifest,
+    takes: FrameInput,
+    sessions: Sequence[Session],
+    clock: Clock = time.perf_counter,
+) -> Warm:
     """Run every size in every session."""
-    for size in sizes:
-        inputs = _inputs(size, manifest, takes)
+    for size in sorted(sizes, reverse=True):
+        inputs = noise(size, manifest, takes)
         for session in sessions:
             session.run(inputs)
+    _, run_s = _quickest(sessions[:1], inputs, clock)
+    return Warm(tuple(sizes), run_s)
 
 
 def worthwhile(
@@ -37,45 +58,56 @@ def worthwhile(
     manifest: Manifest,
     takes: FrameInput,
     sessions: Sequence[Session],
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[int, ...]:
+    clock: Clock = time.perf_counter,
+) -> Warm:
     """Run the sizes, from 1 up, for as long as a larger one pays; those that did.
 
     On a CPU a batch often costs as much a frame as one frame alone; then it only makes frames wait. Where a frame's
     answer is not the same bit for bit in a larger batch, although the manifest says so, 1 is all there is.
     """
     kept: list[int] = []
-    best = math.inf
+    best = alone_s = math.inf
     alone: dict[str, Array] = {}
     for size in sizes:
-        outputs, seconds = _quickest(sessions, _inputs(size, manifest, takes), clock)
+        outputs, seconds = _quickest(sessions, noise(size, manifest, takes), clock)
         last = {name: value[-1] for name, value in outputs.items()}
-        alone = alone or last
-        if not _same(alone, last):
+        if not kept:
+            alone, alone_s = last, seconds
+        if not same(alone, last):
             _log.warning(
                 "%s: a frame's answer is another one in a batch of %d on this machine, so frames run one by one",
                 manifest.id,
                 size,
             )
-            return (1,)
-        if seconds / size > best * _GAIN:
+            return Warm((1,), alone_s)
+        if seconds / size > best * GAIN:
             break
         best = seconds / size
         kept.append(size)
     _log.info("%s: %.1f ms a frame in batches of %d, the largest that is used", manifest.id, best * 1e3, kept[-1])
-    return tuple(kept)
+    return Warm(tuple(kept), alone_s)
 
 
-def _inputs(size: int, manifest: Manifest, takes: FrameInput) -> dict[str, Array]:
+def slim(size: int, manifest: Manifest, takes: FrameInput, sessions: Sequence[Session]) -> None:
+    """Give back what sessions took for larger runs than will be usual; they take it again when they need it."""
+    inputs = noise(size, manifest, takes)
+    for session in sessions:
+        session.run(inputs, shrink=True)
+
+
+def noise(size: int, manifest: Manifest, takes: FrameInput) -> dict[str, Array]:
     """A batch of noise for streams that begin; the last frame is the same in every size."""
     shape = (size, takes.height, takes.width, 3)
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return {takes.name: np.ascontiguousarray(frames[::-1]), **StateRows(manifest.state).gather([], size)}
 
 
-def _quickest(
-    sessions: Sequence[Session], inputs: dict[str, Array], clock: Callable[[], float]
-) -> tuple[dict[str, Array], float]:
+def same(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
+    """Whether answers are the same bit for bit."""
+    return all(np.array_equal(value, second[name], equal_nan=value.dtype.kind == "f") for name, value in first.items())
+
+
+def _quickest(sessions: Sequence[Session], inputs: dict[str, Array], clock: Clock) -> tuple[dict[str, Array], float]:
     """Outputs of a run, and the seconds of the quickest of a few: what else the machine does only makes them slower."""
     quickest = math.inf
     outputs: dict[str, Array] = {}
@@ -89,7 +121,3 @@ def _quickest(
             if end - began > _TRY_S:
                 break
     return outputs, quickest
-
-
-def _same(first: dict[str, Array], second: dict[str, Array]) -> bool:
-    return all(np.array_equal(value, second[name], equal_nan=value.dtype.kind == "f") for name, value in first.items())

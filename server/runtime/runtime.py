@@ -26,6 +26,7 @@ from server.core.metrics_page import Page
 from server.core.settings import Settings
 from server.domain.health import Health, Part
 from server.engine.config import EngineConfig
+from server.engine.running import CHOICES, Running
 from server.runtime.child import Child
 from server.runtime.dispatcher import Dispatcher, Workers
 from server.runtime.hub import Hub
@@ -47,6 +48,7 @@ _log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent.parent / "models"
 _STORAGE_S = 15.0
+_TUNE_AFTER_S = 10.0
 
 
 class DataFolderInUse(VidserveError):
@@ -204,12 +206,8 @@ class Runtime:
                 address=engine_address,
                 api=hub.address,
                 incarnation=incarnation,
-                sessions=settings.engine.sessions,
-                threads=settings.engine.threads,
-                max_batch=settings.engine.max_batch,
-                max_delay_ms=settings.engine.max_delay_ms,
-                provider=settings.engine.provider,
-                require_provider=settings.engine.require_provider,
+                running=Running.of(settings.engine, self._repository.parent / CHOICES),
+                tune_after_s=_TUNE_AFTER_S if settings.engine.tune else None,
                 page=page_file.name,
                 page_writers=writers,
                 writer=0,

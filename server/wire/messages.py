@@ -194,6 +194,8 @@ class ModelLoaded(Message, frozen=True, tag=True):
         asked: that was asked for; where they differ, `why` says the reason.
         sessions, threads, max_batch: how it runs.
         load_s: seconds from the command to here.
+        settings: all that may decide over bits of its answers, in one line: where two loads of the same model file say
+            the same, so do their answers.
     """
 
     model: str
@@ -205,6 +207,7 @@ class ModelLoaded(Message, frozen=True, tag=True):
     threads: int
     max_batch: int
     load_s: float
+    settings: str
 
 
 class ModelFailed(Message, frozen=True, tag=True):

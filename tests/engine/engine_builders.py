@@ -14,7 +14,7 @@ from model_export import golden
 from model_export.bundle import Bundle
 from model_export.manifest import Batch, FrameInput, Manifest, Precision, Provenance, State, Task, TensorSpec
 from server.engine.batcher import Key, Request
-from server.engine.loading import Running
+from server.engine.running import Running
 from server.wire.memory import PREFIX
 from server.wire.messages import FrameRef, Infer, Priority
 from server.wire.slots import Segment, SizeClass, Slots
@@ -112,6 +112,26 @@ def heavy_graph(megabytes: int) -> onnx.ModelProto:
     return graph
 
 
+def slow_graph(side: int = 1024, rounds: int = 8) -> onnx.ModelProto:
+    """probabilities [B, 3] like `mean_graph`, after multiplying large matrices for a tenth of a second or more."""
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
+        # What follows depends on the frame, or it would be computed once and for all.
+        helper.make_node("ReduceMean", ["means"], ["level"], keepdims=0),
+        helper.make_node("Add", ["matrix", "level"], ["product 0"]),
+        *(helper.make_node("MatMul", [f"product {n}", "matrix"], [f"product {n + 1}"]) for n in range(rounds)),
+        helper.make_node("ReduceMin", [f"product {rounds}"], ["least"], keepdims=0),
+        helper.make_node("Sub", ["least", "least"], ["nothing"]),
+        helper.make_node("Add", ["means", "nothing"], ["sums"]),
+        helper.make_node("Div", ["sums", "white"], ["probabilities"]),
+    ]
+    graph = _graph(nodes, [_frames()], [_floats("probabilities", ["B", 3])])
+    matrix = np.random.default_rng(0).random((side, side), np.float32) / side
+    graph.graph.initializer.append(numpy_helper.from_array(matrix, "matrix"))
+    return graph
+
+
 def wide_graph(floats: int) -> onnx.ModelProto:
     """probabilities [B, floats]: the mean of the frame again and again."""
     nodes = [
@@ -193,6 +213,7 @@ def running(**changes) -> Running:
         "threads": 1,
         "max_batch": 4,
         "max_delay_s": None,
+        "cores": 2,
     }
     return Running(**{**usual, **changes})
 

@@ -8,7 +8,7 @@ from engine_builders import request
 
 from server.engine.answers import refusal
 from server.engine.batcher import Batch
-from server.engine.lanes import Lane, Mailbox
+from server.engine.lanes import Crew, Lane, Mailbox
 
 
 class Stage:
@@ -16,9 +16,10 @@ class Stage:
 
     manifest = SimpleNamespace(id="m@1")
 
-    def __init__(self, fails=None):
+    def __init__(self, fails=None, *, quick=False):
         self.let_go = threading.Event()
         self.fails = fails
+        self.quick = quick
 
     def run(self, lane, batch, segments):
         self.let_go.wait(10)
@@ -84,3 +85,43 @@ def test_a_mailbox_can_be_waited_for_and_is_emptied_at_once(mailbox):
     assert select.select([mailbox.descriptor], [], [], 10)[0]
     assert mailbox.take() == ["a", "b", "c"]
     assert not select.select([mailbox.descriptor], [], [], 0)[0]
+
+
+@pytest.fixture
+def crew(mailbox):
+    made = Crew(2, mailbox.put)
+    yield made
+    assert made.stop(10) == 0
+
+
+def test_one_lane_is_left_for_quick_models_when_costly_ones_have_all_others(crew, mailbox):
+    costly, quick = Stage(), Stage(quick=True)
+    assert (crew.idle(quick=False), crew.idle(quick=True)) == (2, 3)
+    for stream in "ab":
+        crew.run(costly, Batch([request(stream)], 1, "idle"))
+    assert (crew.idle(quick=False), crew.idle(quick=True)) == (0, 1)
+    quick.let_go.set()
+    crew.run(quick, Batch([request("q")], 1, "idle"))
+    ran = reported(mailbox)
+    assert ran.model is quick
+    assert crew.idle(quick=True) == 0
+    crew.back(ran.lane)
+    assert (crew.idle(quick=False), crew.idle(quick=True)) == (0, 1)
+    costly.let_go.set()
+
+
+def test_quick_models_leave_the_other_lanes_alone_while_theirs_is_idle(crew, mailbox):
+    quick = Stage(quick=True)
+    crew.run(quick, Batch([request("q")], 1, "idle"))
+    assert (crew.idle(quick=False), crew.idle(quick=True)) == (2, 2)
+    crew.run(quick, Batch([request("q")], 1, "idle"))
+    assert crew.idle(quick=False) == 1
+    quick.let_go.set()
+
+
+def test_a_lane_that_hangs_is_named(crew):
+    stage = Stage()
+    crew.run(stage, Batch([request("a")], 1, "idle"))
+    assert crew.hung(time.monotonic(), 60) == []
+    assert len(crew.hung(time.monotonic() + 100, 60)) == 1
+    stage.let_go.set()

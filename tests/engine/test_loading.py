@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +9,9 @@ from onnx import numpy_helper
 from model_export.errors import BundleInvalid, GoldenMismatch
 from model_export.manifest import Batch, Precision
 from server.engine.loading import load
+from server.engine.plan import subject
 from server.engine.session import SessionFailed
+from server.engine.tuning.choices import Choice, Choices
 
 
 def test_sizes_are_the_powers_of_two_up_to_the_largest_that_pays(tmp_path):
@@ -84,3 +88,23 @@ def test_a_graph_that_onnx_runtime_does_not_load_is_refused(tmp_path):
     made = bundle(tmp_path / "m", graph)
     with pytest.raises(SessionFailed, match="NoSuchOperator"):
         load("m@1", made.folder, 0, running())
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, caplog):
+    made = bundle(tmp_path / "m", mean_graph())
+    options = running(sessions=None, threads=None, max_batch=None, choices=str(tmp_path / "tuning.json"))
+    choice = Choice(sessions=1, threads=2, max_batch=4, optimization="extended", frames_s=70.0, run_s=0.028)
+    Choices(Path(options.choices)).put(subject(made.manifest, "cpu", options), choice)
+    caplog.set_level("INFO")
+    model = load("m@1", made.folder, 0, options)
+    assert (model.parallel, model.threads, model.policy.sizes, model.run_s) == (1, 2, (1, 2, 4), 0.028)
+    assert "threads=2 extended" in model.settings
+    assert not model.can_be_measured
+    assert "ms a frame in batches" not in caplog.text
+
+
+def test_what_was_not_measured_can_be(tmp_path):
+    model = load("m@1", bundle(tmp_path / "m", mean_graph()).folder, 0, running())
+    assert model.can_be_measured
+    assert model.run_s > 0
+    assert "threads=1 all" in model.settings

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 import zmq
-from engine_builders import SIDE, bundle, failing_graph, fixed_graph, mean_graph, sum_graph
+from engine_builders import SIDE, bundle, failing_graph, fixed_graph, mean_graph, running, slow_graph, sum_graph
 
 from model_export.manifest import Batch
 from server.core.log import LogConfig
@@ -59,12 +60,8 @@ class EngineUnderTest:
             "address": f"ipc://{folder}/engine",
             "api": f"ipc://{folder}/api",
             "incarnation": 1,
-            "sessions": 2,
-            "threads": 1,
-            "max_batch": 4,
-            "max_delay_ms": None,
-            "provider": "cpu",
-            "require_provider": False,
+            "running": running(),
+            "tune_after_s": None,
             "page": self.page_file.name,
             "page_writers": 1,
             "writer": 0,
@@ -387,14 +384,45 @@ def test_two_versions_serve_side_by_side_while_one_is_loaded(engine, mean, total
     assert {engine.answer()[0].error for _ in range(2)} == {None}
 
 
+def test_a_quick_model_does_not_wait_for_batches_of_a_costly_one(start, mean, tmp_path):
+    engine = start(running=running(max_batch=1))
+    engine.load(mean)
+    engine.load(bundle(tmp_path / "slow", slow_graph()), row=1)
+    for seq in range(1, 7):
+        engine.ask("slow@1", 1, seq, stream="job")
+    engine.ask("mean@1", 1, 1, stream="gate")
+    order = [engine.answer()[0].stream for _ in range(7)]
+    assert order.index("gate") < 4
+
+
+def test_at_rest_it_measures_what_was_not_measured_and_the_next_load_knows(start, mean, tmp_path):
+    choices = tmp_path / "tuning.json"
+    engine = start(running=running(sessions=None, max_batch=1, choices=str(choices)), tune_after_s=0.1)
+    engine.load(mean)
+    until = time.monotonic() + 60
+    while not choices.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    engine.order(UnloadModel("mean@1"))
+    engine.from_engine(ModelUnloaded)
+    kept = json.loads(choices.read_text())["entries"][0]["choice"]
+    loaded = engine.load(mean)
+    assert (loaded.sessions, loaded.threads, loaded.max_batch) == (
+        kept["sessions"],
+        kept["threads"],
+        kept["max_batch"],
+    )
+    assert f"threads={kept['threads']} {kept['optimization']}" in loaded.settings
+
+
 def test_a_provider_that_is_not_there_is_said(start, mean):
-    loaded = start(provider="cuda").load(mean)
+    loaded = start(running=running(provider="cuda")).load(mean)
     assert (loaded.provider, loaded.asked) == ("cpu", "cuda")
     assert loaded.why
 
 
 def test_a_required_provider_that_is_not_there_is_a_failure(start, mean):
-    failed = start(provider="cuda", require_provider=True).load(mean)
+    failed = start(running=running(provider="cuda", require_provider=True)).load(mean)
     assert failed.code == "provider_unavailable"
     assert "vidserve doctor" in failed.message
 

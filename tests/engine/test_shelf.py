@@ -1,10 +1,11 @@
 import queue
+from types import SimpleNamespace
 
 import pytest
 from engine_builders import bundle, mean_graph, request, running
 
 from model_export.manifest import Precision
-from server.engine.shelf import Gone, NotUp, Shelf, Up
+from server.engine.shelf import Gone, NotUp, Shelf, Up, rank
 from server.wire.messages import LoadModel
 
 
@@ -110,3 +111,47 @@ def test_loaded_while_it_goes_it_comes_back(around, order):
 def test_what_is_not_there_is_gone(around):
     around.shelf.unload("m@1")
     assert around.said == ["ModelUnloaded"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "quick"),
+    [
+        ([0.002, 0.028], [True, False]),
+        ([0.008, 0.028], [False, False]),
+        ([0.002], [False]),
+        ([0.002, 0.003, 1.0], [True, True, False]),
+        ([None, 0.002, 0.028], [False, True, False]),
+        ([None], [False]),
+    ],
+)
+def test_a_model_is_quick_beside_one_that_takes_several_times_as_long(seconds, quick):
+    models = [SimpleNamespace(run_s=run_s, quick=None) for run_s in seconds]
+    rank(models)
+    assert [model.quick for model in models] == quick
+
+
+def test_who_is_quick_is_seen_anew_when_models_come_and_go(around, order, tmp_path):
+    around.shelf.load(order)
+    around.note()
+    model = around.shelf.models["m@1"]
+    assert not model.quick
+    around.shelf.load(LoadModel("n@1", str(bundle(tmp_path / "n", mean_graph()).folder), 1))
+    other = around.reports.get(timeout=20)
+    other.model.run_s = 100 * model.run_s
+    around.shelf.up(other)
+    assert (model.quick, other.model.quick) == (True, False)
+    around.shelf.unload("n@1")
+    around.note()
+    assert not model.quick
+
+
+def test_it_is_at_work_while_a_model_comes_or_goes(around, order):
+    assert not around.shelf.at_work
+    around.shelf.load(order)
+    assert around.shelf.at_work
+    around.note()
+    assert not around.shelf.at_work
+    around.shelf.unload("m@1")
+    assert around.shelf.at_work
+    around.note()
+    assert not around.shelf.at_work

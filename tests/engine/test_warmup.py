@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from engine_builders import SIDE, bundle, mean_graph
 
-from server.engine.warmup import warm_up, worthwhile
+from server.engine.warmup import slim, warm_up, worthwhile
 
 SIZES = (1, 2, 4, 8)
 
@@ -19,13 +19,14 @@ class Clockwork:
         self.fixed, self.each, self.drift = fixed, each, drift
         self.now = 0.0
         self.ran = []
+        self.shrunk = []
 
     def clock(self):
         return self.now
 
-    def run(self, inputs):
+    def run(self, inputs, *, shrink=False):
         frames = inputs["frames"]
-        self.ran.append(len(frames))
+        (self.shrunk if shrink else self.ran).append(len(frames))
         self.now += self.fixed + self.each * len(frames)
         return {"probabilities": frames.mean(axis=(1, 2)) + self.drift * len(frames)}
 
@@ -39,7 +40,7 @@ def manifest(tmp_path):
 
 
 def chosen(session, manifest):
-    return worthwhile(SIZES, manifest, manifest.input, [session], session.clock)
+    return worthwhile(SIZES, manifest, manifest.input, [session], session.clock).sizes
 
 
 def test_where_a_batch_costs_as_much_a_frame_as_one_frame_alone_frames_run_alone(manifest):
@@ -69,13 +70,25 @@ def test_slow_sessions_are_not_tried_again_and_again(manifest):
 
 def test_every_size_runs_in_every_session(manifest):
     sessions = [Clockwork(), Clockwork()]
-    warm_up((4, 8), manifest, manifest.input, sessions)
-    assert [session.ran for session in sessions] == [[4, 8], [4, 8]]
+    assert warm_up((4, 8), manifest, manifest.input, sessions).sizes == (4, 8)
+    assert [set(session.ran) for session in sessions] == [{4, 8}, {4, 8}]
+
+
+@pytest.mark.parametrize("warm", [warm_up, worthwhile])
+def test_what_a_run_of_the_smallest_batch_takes_is_measured(warm, manifest):
+    session = Clockwork(fixed=0.01, each=0.03)
+    assert warm(SIZES, manifest, manifest.input, [session], session.clock).run_s == pytest.approx(0.04)
+
+
+def test_afterwards_every_session_gives_back_what_it_took_for_larger_batches(manifest):
+    sessions = [Clockwork(), Clockwork()]
+    slim(1, manifest, manifest.input, sessions)
+    assert [session.shrunk for session in sessions] == [[1], [1]]
 
 
 def test_the_frames_are_of_the_models_size(manifest):
     class Looking(Clockwork):
-        def run(self, inputs):
+        def run(self, inputs, *, shrink=False):
             assert inputs["frames"].shape[1:] == (SIDE, SIDE, 3)
             assert inputs["frames"].dtype == np.uint8
             return super().run(inputs)

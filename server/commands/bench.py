@@ -1,0 +1,173 @@
+"""`vidserve bench`: how a model runs fastest on this machine, and what a gate in front of it would cost."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from model_export.bundle import Bundle
+from model_export.errors import ModelNotFound, VidserveError
+from model_export.manifest import FrameInput, Task
+from model_export.repository import Repository
+from server.core.settings import Settings
+from server.engine.running import CHOICES, Running
+from server.engine.tuning.choices import Choices
+from server.engine.tuning.contest import OnnxContestant
+from server.engine.tuning.gate import GateCost, measure_gate
+from server.engine.tuning.measure import Measured, measure
+from server.engine.tuning.search import Candidate, Outcome
+from server.runtime.runtime import SHIPPED
+
+GATE = "moving-objects"
+
+
+class NotMeasurable(VidserveError):
+    """The model takes something else than frames."""
+
+    code = "not_measurable"
+
+
+class NotSaved(VidserveError):
+    """A file cannot be written."""
+
+    code = "not_saved"
+
+
+def run(reference: str, settings: Settings, *, save: bool, report: Path | None) -> None:
+    """Measure a model, say what was found, and keep it.
+
+    Raises:
+        ModelNotFound: there is none.
+        NotMeasurable: it takes no frames.
+        NotSaved: a file cannot be written.
+        SessionFailed, ProviderUnavailable: it cannot be run.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    repository = Repository(settings.data / "models", shipped=SHIPPED)
+    bundle = repository.resolve(reference)
+    takes = _takes(bundle)
+    running = Running.of(settings.engine, settings.data / CHOICES)
+    console.print(f"Measuring {bundle.manifest.id}. Whatever else this machine does now makes the figures smaller.")
+    with console.status("") as status:
+        found = measure(bundle, takes, running, lambda candidate: status.update(f"{_named(candidate)} …"))
+        status.update("beside a gate …")
+        gate = _gate(repository, bundle, takes, found)
+    console.print(f"{found.subject.machine}, ONNX Runtime {found.subject.onnxruntime}, {_on(found)}")
+    console.print(_table(found.outcome))
+    console.print(f"Chosen: {found.choice.words}; {_why(found.outcome)}.", markup=False)
+    if gate is not None:
+        console.print(_gate_line(bundle, gate), markup=False)
+    saved = _saved(found, Path(running.choices)) if save else "Not kept."
+    console.print(saved, markup=False)
+    if report is not None:
+        _write(report, json.dumps(_figures(bundle, found, gate), indent=2) + "\n")
+
+
+def _takes(bundle: Bundle) -> FrameInput:
+    if bundle.manifest.input is None:
+        raise NotMeasurable(
+            f"{bundle.manifest.id} has task tensor: it takes tensors of any meaning, and nobody knows which.",
+            hint="Measure it with its own client over /v2.",
+        )
+    return bundle.manifest.input
+
+
+def _gate(repository: Repository, bundle: Bundle, takes: FrameInput, found: Measured) -> GateCost | None:
+    """What the gate costs beside the model; None where there is no gate, or the model is one."""
+    if bundle.manifest.task is Task.MOTION:
+        return None
+    try:
+        gate = repository.resolve(GATE)
+    except ModelNotFound:
+        return None
+    on = found.provider.name
+    with ExitStack() as stack:
+        model = stack.enter_context(closing(OnnxContestant(bundle, takes, on, found.outcome.chosen)))
+        alone = Candidate(1, 1, 1, found.outcome.chosen.optimization)
+        quick = stack.enter_context(closing(OnnxContestant(gate, _takes(gate), on, alone)))
+        return measure_gate(model, quick)
+
+
+def _table(outcome: Outcome) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("sessions", "threads", "batch", "optimisation", "frames/s", "ms a run", "ratio", ""):
+        table.add_column(heading, justify="left" if heading in ("optimisation", "") else "right")
+    for row in outcome.rows:
+        candidate = row.candidate
+        table.add_row(
+            str(candidate.sessions),
+            str(candidate.threads),
+            str(candidate.batch),
+            candidate.optimization,
+            f"{row.frames_s:.1f}",
+            f"{row.run_s * 1e3:.1f}",
+            "" if row.ratio is None else f"{row.ratio:.2f}",
+            row.verdict,
+            style="bold" if candidate == outcome.chosen else None,
+        )
+    return table
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.chosen == outcome.rows[0].candidate:
+        return "that is usual, and nothing else was clearly faster"
+    return f"{outcome.gain:.2f} times as fast as what is usual"
+
+
+def _gate_line(bundle: Bundle, gate: GateCost) -> str:
+    return (
+        f"gate: motion: {GATE} takes {gate.alone_s * 1e3:.1f} ms a frame alone, {gate.beside_s * 1e3:.1f} ms beside "
+        f"{bundle.manifest.name}, which then does {gate.gated_s:.1f} frames a second instead of {gate.ungated_s:.1f}: "
+        f"it pays where more than {gate.pays_from:.0%} of the frames are still."
+    )
+
+
+def _on(found: Measured) -> str:
+    provider = found.provider
+    return f"{provider.name}, not {provider.asked}: {provider.why}" if provider.why else provider.name
+
+
+def _named(candidate: Candidate) -> str:
+    return (
+        f"{candidate.sessions} × {candidate.threads} threads, batches of {candidate.batch}, "
+        f"optimisation {candidate.optimization}"
+    )
+
+
+def _saved(found: Measured, file: Path) -> str:
+    try:
+        Choices(file).put(found.subject, found.choice)
+    except OSError as error:
+        raise NotSaved(
+            f"{file} cannot be written: {error.strerror}.", hint="Add --no-save to see the figures."
+        ) from error
+    return f"Kept in {file}, for the model's next load."
+
+
+def _write(report: Path, text: str) -> None:
+    try:
+        report.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise NotSaved(f"{report} cannot be written: {error.strerror}.") from error
+
+
+def _figures(bundle: Bundle, found: Measured, gate: GateCost | None) -> dict[str, Any]:
+    return {
+        "model": bundle.manifest.id,
+        **msgspec.to_builtins(found.subject),
+        "rows": [
+            {**asdict(row.candidate), **{k: v for k, v in asdict(row).items() if k != "candidate"}}
+            for row in found.outcome.rows
+        ],
+        "chosen": msgspec.to_builtins(found.choice),
+        "why": _why(found.outcome),
+        "gate": None if gate is None else {**asdict(gate), "pays_from": gate.pays_from},
+    }

@@ -1,0 +1,63 @@
+"""How models are to run on this machine, as the settings say it; apart, so that the parent need not import more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from server.core.machine import cores
+from server.core.settings import EngineSettings
+
+CHOICES = "tuning.json"
+"""The file in the data folder that says what was measured."""
+MAX_BATCH = 8
+"""The most frames that are run together, unless the settings say otherwise."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """How models run.
+
+    Attributes:
+        provider: that is asked for: `auto`, `cpu` or `cuda`.
+        require_provider: do not load, rather than run on the CPU, where it does not work.
+        sessions: batches that run at once on a CPU. threads: of each of them. max_batch: the most frames in one.
+            None: as measured, and before that what suits most models.
+        max_delay_s: how long a frame may wait for others; None: 2 ms on a GPU, and on a CPU, where it gains nothing, 0.
+        cores: that the engine may use.
+        choices: the file of what was measured; empty: there is none.
+    """
+
+    provider: str
+    require_provider: bool
+    sessions: int | None
+    threads: int | None
+    max_batch: int | None
+    max_delay_s: float | None
+    cores: int
+    choices: str = ""
+
+    @classmethod
+    def of(cls, settings: EngineSettings, choices: Path) -> Self:
+        """As the settings say, on this machine."""
+        return cls(
+            provider=settings.provider,
+            require_provider=settings.require_provider,
+            sessions=settings.sessions,
+            threads=settings.threads,
+            max_batch=settings.max_batch,
+            max_delay_s=None if settings.max_delay_ms is None else settings.max_delay_ms / 1000,
+            cores=cores(),
+            choices=str(choices),
+        )
+
+    @property
+    def lanes(self) -> int:
+        """Batches of any models that run at once."""
+        return self.sessions or self.cores
+
+    def layout(self, threads: int = 1) -> tuple[int, int]:
+        """Sessions and threads that make use of every core, with so many threads each; the settings have their way."""
+        threads = self.threads or threads
+        return self.sessions or max(1, self.cores // threads), threads

@@ -1,0 +1,103 @@
+"""Candidates in ONNX Runtime, at work as the engine's lanes are: a thread and a session each, all at once."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_export.bundle import Bundle
+from model_export.manifest import FrameInput
+from server.engine.batcher import Key
+from server.engine.session import OnnxSession, Options
+from server.engine.state import StateRows
+from server.engine.tuning.search import Candidate
+from server.engine.warmup import noise
+
+SLICE_S = 0.2
+_ALONE_S, _ALONE_RUNS = 0.3, 7
+
+
+class OnnxContestant:
+    """A candidate in ONNX Runtime, with the model's state kept as the engine keeps it.
+
+    Raises:
+        SessionFailed: it cannot be loaded, or not run; so do the methods.
+    """
+
+    def __init__(self, bundle: Bundle, takes: FrameInput, provider: str, candidate: Candidate) -> None:
+        self._manifest = bundle.manifest
+        self._batch = candidate.batch
+        self._inputs = noise(candidate.batch, bundle.manifest, takes)
+        options = Options(candidate.threads, candidate.optimization)
+        # On a GPU one session serves every lane, as in the engine.
+        own = candidate.sessions if provider == "cpu" else 1
+        sessions: list[OnnxSession] = []
+        try:
+            for _ in range(own):
+                sessions.append(OnnxSession(bundle.model, provider, options))
+                outputs = sessions[-1].run(self._inputs)
+        except BaseException:
+            _close(sessions)
+            raise
+        self._answer = {name: value[-1] for name, value in outputs.items()}
+        self._sessions = sessions
+        self._lanes = [sessions[lane % own] for lane in range(candidate.sessions)]
+        self._pool = ThreadPoolExecutor(len(self._lanes))
+        self._stepped = StateRows(bundle.manifest.state)
+
+    def rate(self, seconds: float = SLICE_S, after: Callable[[int], None] = lambda _: None) -> float:
+        """Frames a second with all lanes at work.
+
+        Args:
+            after: called in the lane after each run with the frames of that run.
+        """
+        together = Barrier(len(self._lanes))
+
+        def lane(number: int) -> float:
+            states = StateRows(self._manifest.state)
+            together.wait()
+            start = time.perf_counter()
+            frames = 0
+            while (taken := time.perf_counter() - start) < seconds:
+                self._run(self._lanes[number], states)
+                frames += self._batch
+                after(self._batch)
+            return frames / taken
+
+        return sum(self._pool.map(lane, range(len(self._lanes))))
+
+    def run_s(self) -> float:
+        """Seconds of one run with everything else at rest: the median of a few."""
+        taken: list[float] = []
+        while len(taken) < _ALONE_RUNS and sum(taken) < _ALONE_S:
+            start = time.perf_counter()
+            self.step()
+            taken.append(time.perf_counter() - start)
+        return statistics.median(taken)
+
+    def step(self) -> None:
+        """One run in the first session."""
+        self._run(self._sessions[0], self._stepped)
+
+    def answer(self) -> Mapping[str, npt.NDArray[np.generic[Any]]]:
+        return self._answer
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        _close(self._sessions)
+
+    def _run(self, session: OnnxSession, states: StateRows) -> None:
+        keys: list[Key] = [(b"", str(row)) for row in range(self._batch)]
+        states.scatter(keys, session.run({**self._inputs, **states.gather(keys, self._batch)}))
+
+
+def _close(sessions: Sequence[OnnxSession]) -> None:
+    for session in sessions:
+        session.close()
