@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -56,8 +57,10 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         policy = policy_for(manifest, on_cpu=on_cpu, max_batch=chosen.max_batch, max_delay_s=running.max_delay_s)
         run_s = None
         if manifest.input is not None:
-            timed = on_cpu and len(policy.sizes) > 1 and not chosen.measured
-            warm = (worthwhile if timed else warm_up)(policy.sizes, manifest, manifest.input, sessions)
+            timed = worthwhile if on_cpu and len(policy.sizes) > 1 and not chosen.measured else warm_up
+            # Time that the thread did not have the processor is not the model's.
+            clock = time.thread_time if on_cpu and chosen.options.threads == 1 else time.perf_counter
+            warm = timed(policy.sizes, manifest, manifest.input, sessions, clock)
             policy, run_s = replace(policy, sizes=warm.sizes), chosen.run_s or warm.run_s
             if on_cpu:
                 slim(policy.sizes[0], manifest, manifest.input, sessions)
