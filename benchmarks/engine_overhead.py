@@ -30,6 +30,7 @@ from server.core.machine import cores
 from server.core.metrics_page import Page
 from server.engine.config import EngineConfig
 from server.engine.running import Running
+from server.engine.tuning.order import Tuning
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.messages import EngineReady, Infer, InferDone, LoadModel, ModelFailed, ModelLoaded, Priority, Stop
 from server.wire.slots import Segment, SizeClass, Slots
@@ -144,7 +145,7 @@ def main() -> None:
                 max_delay_s=None,
                 cores=cores(),
             ),
-            tune_after_s=None,
+            tuning=Tuning(after_s=None),
             page=page.name,
             page_writers=1,
             writer=0,

@@ -186,9 +186,13 @@ def analyze(
 def bench(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="`name` or `name@version`.")],
     save: Annotated[
-        bool,
-        typer.Option("--save/--no-save", help="Keep what was found, for this model's next load.", show_default=False),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--save/--no-save",
+            help="Keep what was found; if left out it is kept unless other processes used the machine meanwhile.",
+            show_default=False,
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here too.")] = None,
     data: DataOption = None,
     config: ConfigOption = None,

@@ -15,24 +15,20 @@ from rich.table import Table
 
 from model_export.bundle import Bundle
 from model_export.errors import ModelNotFound, VidserveError
-from model_export.manifest import FrameInput, Task
+from model_export.manifest import Task
 from model_export.repository import Repository
 from server.core.settings import Settings
 from server.engine.running import CHOICES, Running
+from server.engine.tuning.bystanders import Bystanders
 from server.engine.tuning.choices import Choices
 from server.engine.tuning.contest import OnnxContestant
 from server.engine.tuning.gate import GateCost, measure_gate
 from server.engine.tuning.measure import Measured, measure
+from server.engine.tuning.order import Tuning
 from server.engine.tuning.search import Candidate, Outcome
 from server.runtime.runtime import SHIPPED
 
 GATE = "moving-objects"
-
-
-class NotMeasurable(VidserveError):
-    """The model takes something else than frames."""
-
-    code = "not_measurable"
 
 
 class NotSaved(VidserveError):
@@ -41,8 +37,11 @@ class NotSaved(VidserveError):
     code = "not_saved"
 
 
-def run(reference: str, settings: Settings, *, save: bool, report: Path | None) -> None:
+def run(reference: str, settings: Settings, *, save: bool | None, report: Path | None) -> None:
     """Measure a model, say what was found, and keep it.
+
+    Args:
+        save: None: unless other processes used the machine meanwhile.
 
     Raises:
         ModelNotFound: there is none.
@@ -50,37 +49,34 @@ def run(reference: str, settings: Settings, *, save: bool, report: Path | None) 
         NotSaved: a file cannot be written.
         SessionFailed, ProviderUnavailable: it cannot be run.
     """
+    if report is not None and not report.parent.is_dir():
+        raise NotSaved(f"{report} cannot be written: there is no folder {report.parent}.", hint="Make it first.")
     console = Console(highlight=False, soft_wrap=True)
     repository = Repository(settings.data / "models", shipped=SHIPPED)
     bundle = repository.resolve(reference)
-    takes = _takes(bundle)
     running = Running.of(settings.engine, settings.data / CHOICES)
-    console.print(f"Measuring {bundle.manifest.id}. Whatever else this machine does now makes the figures smaller.")
+    console.print(f"Measuring {bundle.manifest.id}, which takes the whole machine for a quarter of a minute or more.")
+    bystanders = Bystanders(running.cores)
     with console.status("") as status:
-        found = measure(bundle, takes, running, lambda candidate: status.update(f"{_named(candidate)} …"))
+        found = measure(bundle, running, lambda candidate: status.update(f"{_named(candidate)} …"))
         status.update("beside a gate …")
-        gate = _gate(repository, bundle, takes, found)
+        gate = _gate(repository, bundle, found)
     console.print(f"{found.subject.machine}, ONNX Runtime {found.subject.onnxruntime}, {_on(found)}")
     console.print(_table(found.outcome))
     console.print(f"Chosen: {found.choice.words}; {_why(found.outcome)}.", markup=False)
     if gate is not None:
         console.print(_gate_line(bundle, gate), markup=False)
-    saved = _saved(found, Path(running.choices)) if save else "Not kept."
-    console.print(saved, markup=False)
+    others = bystanders.share
+    if others > Tuning().tolerance:
+        console.print(f"Other processes used {others:.0%} of the cores meanwhile, so these figures say little.")
+        save = bool(save)
+    kept = "Not kept." if save is False else _kept(found, Path(running.choices))
+    console.print(kept, markup=False)
     if report is not None:
-        _write(report, json.dumps(_figures(bundle, found, gate), indent=2) + "\n")
+        _write(report, json.dumps(_figures(bundle, found, gate, others), indent=2) + "\n")
 
 
-def _takes(bundle: Bundle) -> FrameInput:
-    if bundle.manifest.input is None:
-        raise NotMeasurable(
-            f"{bundle.manifest.id} has task tensor: it takes tensors of any meaning, and nobody knows which.",
-            hint="Measure it with its own client over /v2.",
-        )
-    return bundle.manifest.input
-
-
-def _gate(repository: Repository, bundle: Bundle, takes: FrameInput, found: Measured) -> GateCost | None:
+def _gate(repository: Repository, bundle: Bundle, found: Measured) -> GateCost | None:
     """What the gate costs beside the model; None where there is no gate, or the model is one."""
     if bundle.manifest.task is Task.MOTION:
         return None
@@ -90,16 +86,17 @@ def _gate(repository: Repository, bundle: Bundle, takes: FrameInput, found: Meas
         return None
     on = found.provider.name
     with ExitStack() as stack:
-        model = stack.enter_context(closing(OnnxContestant(bundle, takes, on, found.outcome.chosen)))
+        model = stack.enter_context(closing(OnnxContestant(bundle, on, found.outcome.chosen)))
         alone = Candidate(1, 1, 1, found.outcome.chosen.optimization)
-        quick = stack.enter_context(closing(OnnxContestant(gate, _takes(gate), on, alone)))
+        quick = stack.enter_context(closing(OnnxContestant(gate, on, alone)))
         return measure_gate(model, quick)
 
 
 def _table(outcome: Outcome) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("sessions", "threads", "batch", "optimisation", "frames/s", "ms a run", "ratio", ""):
-        table.add_column(heading, justify="left" if heading in ("optimisation", "") else "right")
+    for heading in ("sessions", "threads", "batch", "optimisation", "frames/s", "ms a run", "ratio"):
+        table.add_column(heading, justify="left" if heading == "optimisation" else "right", no_wrap=True)
+    table.add_column("")
     for row in outcome.rows:
         candidate = row.candidate
         table.add_row(
@@ -126,7 +123,7 @@ def _gate_line(bundle: Bundle, gate: GateCost) -> str:
     return (
         f"gate: motion: {GATE} takes {gate.alone_s * 1e3:.1f} ms a frame alone, {gate.beside_s * 1e3:.1f} ms beside "
         f"{bundle.manifest.name}, which then does {gate.gated_s:.1f} frames a second instead of {gate.ungated_s:.1f}: "
-        f"it pays where more than {gate.pays_from:.0%} of the frames are still."
+        f"it pays where it spares more than {gate.pays_from:.0%} of the runs."
     )
 
 
@@ -142,7 +139,7 @@ def _named(candidate: Candidate) -> str:
     )
 
 
-def _saved(found: Measured, file: Path) -> str:
+def _kept(found: Measured, file: Path) -> str:
     try:
         Choices(file).put(found.subject, found.choice)
     except OSError as error:
@@ -159,7 +156,7 @@ def _write(report: Path, text: str) -> None:
         raise NotSaved(f"{report} cannot be written: {error.strerror}.") from error
 
 
-def _figures(bundle: Bundle, found: Measured, gate: GateCost | None) -> dict[str, Any]:
+def _figures(bundle: Bundle, found: Measured, gate: GateCost | None, others: float) -> dict[str, Any]:
     return {
         "model": bundle.manifest.id,
         **msgspec.to_builtins(found.subject),
@@ -168,6 +165,7 @@ def _figures(bundle: Bundle, found: Measured, gate: GateCost | None) -> dict[str
             for row in found.outcome.rows
         ],
         "chosen": msgspec.to_builtins(found.choice),
+        "others": others,
         "why": _why(found.outcome),
         "gate": None if gate is None else {**asdict(gate), "pays_from": gate.pays_from},
     }

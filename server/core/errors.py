@@ -225,6 +225,7 @@ STATUS: dict[str, int] = {
     "model_read_only": 409,
     "session_failed": 422,
     "provider_unavailable": 503,
+    "not_measurable": 422,
     "output_too_large": 500,
     "frame_refused": 422,
     "model_not_loaded": 503,

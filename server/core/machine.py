@@ -11,6 +11,7 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
+_STAT = Path("/proc/stat")
 # What the kernel says of a core that is not of the moment: clock rates and numbers are left out.
 _LASTING = (
     "vendor_id", "cpu family", "model", "model name", "stepping", "cache size", "flags",
@@ -44,6 +45,17 @@ def processor(cpuinfo: Path = _CPUINFO) -> str:
     name = said.get("model name") or platform.processor() or platform.machine()
     lasting = [f"{key}={said[key]}" for key in _LASTING if key in said] or [platform.machine(), name]
     return f"{' '.join(name.split())} {hashlib.sha256(chr(10).join(lasting).encode()).hexdigest()[:8]}"
+
+
+def busy_s(stat: Path = _STAT) -> float | None:
+    """Seconds that all cores of the machine have been at work since it started, whoever had them; None where the system
+    does not say.
+    """
+    first = (_read(stat) or "").partition("\n")[0].split()
+    if len(first) < 9 or first[0] != "cpu":
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, stolen = map(int, first[1:9])
+    return (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def _fields(cpuinfo: str) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import msgspec
 
 from server.core.log import LogConfig
 from server.engine.running import Running
+from server.engine.tuning.order import Tuning
 
 
 class EngineConfig(msgspec.Struct, frozen=True):
@@ -14,7 +15,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     Attributes:
         address: to listen at. api: address of the API process.
         incarnation: rises with each start.
-        tune_after_s: for how long nobody must have asked for anything before models are measured; None: they never are.
+        tuning: when models are measured.
         page, page_writers, writer: the metrics page, and which region is the engine's.
     """
 
@@ -22,7 +23,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     api: str
     incarnation: int
     running: Running
-    tune_after_s: float | None
+    tuning: Tuning
     page: str
     page_writers: int
     writer: int

@@ -68,9 +68,10 @@ class Engine:
         self._shelf = Shelf(config.running, self._mailbox.put, self._api.send)
         self._models = self._shelf.models
         self._streams = Streams(self._router, self._models)
+        tuning, log = config.tuning, config.log.named("tuning")
         self._tuning = IdleTuning(
-            math.inf if config.tune_after_s is None else config.tune_after_s,
-            lambda model: MeasuringProcess(TuneOrder(str(model.folder), config.running, config.log.named("tuning"))),
+            tuning.after_s,
+            lambda model: MeasuringProcess(TuneOrder(str(model.folder), config.running, tuning.tolerance, log)),
         )
         self._beat_at = 0.0
         self._stopping = False

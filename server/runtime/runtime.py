@@ -27,6 +27,7 @@ from server.core.settings import Settings
 from server.domain.health import Health, Part
 from server.engine.config import EngineConfig
 from server.engine.running import CHOICES, Running
+from server.engine.tuning.order import Tuning
 from server.runtime.child import Child
 from server.runtime.dispatcher import Dispatcher, Workers
 from server.runtime.hub import Hub
@@ -48,7 +49,6 @@ _log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent.parent / "models"
 _STORAGE_S = 15.0
-_TUNE_AFTER_S = 10.0
 
 
 class DataFolderInUse(VidserveError):
@@ -207,7 +207,7 @@ class Runtime:
                 api=hub.address,
                 incarnation=incarnation,
                 running=Running.of(settings.engine, self._repository.parent / CHOICES),
-                tune_after_s=_TUNE_AFTER_S if settings.engine.tune else None,
+                tuning=Tuning() if settings.engine.tune else Tuning(after_s=None),
                 page=page_file.name,
                 page_writers=writers,
                 writer=0,

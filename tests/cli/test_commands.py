@@ -27,7 +27,7 @@ def vidserve(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subpr
 
 def test_help_names_every_command_also_those_that_joined() -> None:
     said = CliRunner().invoke(app, ["--help"]).output
-    for command in ("serve", "analyze", "models", "config", "doctor"):
+    for command in ("serve", "analyze", "bench", "models", "config", "doctor"):
         assert command in said
     assert "Bring models in" in said
     assert "demo" not in said
@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["serve", "analyze", "doctor", "config", "models"])
+@pytest.mark.parametrize("command", ["serve", "analyze", "bench", "doctor", "config", "models"])
 def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [command, "--help"])
     assert done.exit_code == 0

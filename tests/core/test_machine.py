@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.core.machine import cores, memory_bytes
+from server.core.machine import busy_s, cores, memory_bytes, processor
 
 
 def control_group(folder: Path, **files: str) -> Path:
@@ -37,3 +37,29 @@ def test_a_memory_limit_of_the_control_group_counts(tmp_path: Path) -> None:
     unlimited = memory_bytes(tmp_path / "nothing")
     assert memory_bytes(control_group(tmp_path, memory_of_max="1000000")) == 1_000_000
     assert memory_bytes(control_group(tmp_path, memory_of_max="max")) == unlimited
+
+
+def test_the_processor_is_named_and_told_apart_by_what_it_can_do(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    lines = (
+        "processor\t: 0\nmodel name\t: Some CPU  @ 2.6GHz\ncpu MHz\t: {mhz}\nflags\t: fpu {flags}\n\nprocessor\t: 1\n"
+    )
+    file.write_text(lines.format(mhz=2600, flags="avx2"))
+    name = processor(file)
+    assert name.startswith("Some CPU @ 2.6GHz ")
+    file.write_text(lines.format(mhz=800, flags="avx2"))
+    assert processor(file) == name
+    file.write_text(lines.format(mhz=2600, flags="avx2 avx512f"))
+    assert processor(file) != name
+
+
+def test_where_the_kernel_says_nothing_the_processor_has_a_name_all_the_same(tmp_path: Path) -> None:
+    assert processor(tmp_path / "nothing")
+
+
+def test_time_at_work_is_that_of_all_cores_without_waiting(tmp_path: Path) -> None:
+    file = tmp_path / "stat"
+    ticks = os.sysconf("SC_CLK_TCK")
+    file.write_text(f"cpu  {ticks} {2 * ticks} {3 * ticks} 999999 888888 0 {4 * ticks} {5 * ticks} 0 0\ncpu0 1 2 3\n")
+    assert busy_s(file) == 15
+    assert busy_s(tmp_path / "nothing") is None

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.engine.tuning.idle import IdleTuning
+from server.engine.tuning.order import Ending
 
 
 class Measurement:
@@ -91,7 +92,7 @@ def test_one_after_the_other_and_each_once():
     measuring = Measuring(first, model("no frames@1", can_be_measured=False), second)
     measuring.rest(20)
     assert measuring.names == ["a@1"]
-    measuring.started[0].code = 0
+    measuring.started[0].code = Ending.KEPT
     first.can_be_measured = False
     measuring.rest(20)
     assert first.measured
@@ -101,11 +102,28 @@ def test_one_after_the_other_and_each_once():
 def test_what_cannot_be_measured_is_not_tried_again_and_again(caplog):
     measuring = Measuring(model("m@1"))
     measuring.rest(6)
-    measuring.started[0].code = 1
+    measuring.started[0].code = Ending.FAILED
     measuring.rest(100)
     assert measuring.names == ["m@1"]
     assert not measuring.models[0].measured
     assert "could not be measured" in caplog.text
+
+
+def test_one_that_other_processes_disturbed_is_tried_again_after_a_longer_rest():
+    measuring = Measuring(model("m@1"))
+    measuring.rest(6)
+    measuring.started[0].code = Ending.DISTURBED
+    measuring.rest(11)
+    assert len(measuring.started) == 1
+    measuring.rest(1)
+    assert len(measuring.started) == 2
+
+
+def test_switched_off_nothing_is_ever_measured():
+    measuring = Measuring(model("m@1"))
+    measuring.tuning = IdleTuning(None, measuring.start)
+    measuring.rest(2000)
+    assert measuring.names == []
 
 
 def test_a_process_that_cannot_be_started_ends_nothing_else(caplog):

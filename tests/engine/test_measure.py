@@ -17,7 +17,7 @@ from server.engine.tuning.contest import OnnxContestant
 from server.engine.tuning.gate import GateCost, measure_gate
 from server.engine.tuning.idle import MeasuringProcess
 from server.engine.tuning.measure import measure
-from server.engine.tuning.order import TuneOrder
+from server.engine.tuning.order import Ending, TuneOrder
 from server.engine.tuning.search import Candidate
 
 
@@ -33,7 +33,7 @@ def kept(tmp_path):
 
 
 def contestant(made, *what):
-    return OnnxContestant(made, made.manifest.input, "cpu", Candidate(*what))
+    return OnnxContestant(made, "cpu", Candidate(*what))
 
 
 def test_a_contestant_runs_in_all_lanes_at_once(mean):
@@ -57,14 +57,14 @@ def test_its_answer_is_the_same_whatever_the_batch(mean):
 
 def test_a_model_with_state_is_measured_too(tmp_path, kept):
     made = bundle(tmp_path / "total", sum_graph(), recurrent=True)
-    found = measure(made, made.manifest.input, running(sessions=None, threads=1, max_batch=2))
+    found = measure(made, running(sessions=None, threads=1, max_batch=2))
     assert {row.candidate.batch for row in found.outcome.rows} == {1, 2}
     assert found.choice.run_s > 0
 
 
 def test_a_fixed_batch_is_the_only_one_that_is_tried(tmp_path, kept):
     made = bundle(tmp_path / "fixed", mean_graph(), batch=Batch(fixed=3))
-    found = measure(made, made.manifest.input, kept)
+    found = measure(made, kept)
     assert {row.candidate.batch for row in found.outcome.rows} == {3}
     assert found.choice.max_batch == 3
     choices = Choices(Path(kept.choices))
@@ -85,8 +85,8 @@ def test_a_gate_pays_when_it_spares_more_than_it_takes(gated, share):
     assert GateCost(0.002, 0.003, ungated_s=100.0, gated_s=gated).pays_from == share
 
 
-def process(made, options):
-    return MeasuringProcess(TuneOrder(str(made.folder), options, LogConfig(level="error", process="tuning")))
+def process(made, options, tolerance=1.0):
+    return MeasuringProcess(TuneOrder(str(made.folder), options, tolerance, LogConfig(level="error", process="tuning")))
 
 
 def end_of(measurement):
@@ -98,10 +98,15 @@ def end_of(measurement):
 
 
 def test_a_process_that_measures_leaves_a_choice_for_the_next_load(mean, kept):
-    assert end_of(process(mean, kept)) == 0
+    assert end_of(process(mean, kept)) == Ending.KEPT
     model = load("mean@1", mean.folder, 0, kept)
     assert model.measured
     assert not load("mean@1", mean.folder, 0, running()).measured
+
+
+def test_a_machine_that_others_use_is_not_measured(mean, kept, tmp_path):
+    assert end_of(process(mean, kept, tolerance=-1.0)) == Ending.DISTURBED
+    assert not (tmp_path / "tuning.json").exists()
 
 
 def test_a_process_that_is_killed_leaves_nothing(mean, kept, tmp_path):
@@ -113,16 +118,19 @@ def test_a_process_that_is_killed_leaves_nothing(mean, kept, tmp_path):
 
 def test_a_graph_that_does_not_load_is_not_measured(mean, kept):
     mean.model.write_bytes(b"no graph")
-    assert end_of(process(mean, kept)) == 1
+    assert end_of(process(mean, kept)) == Ending.FAILED
 
 
 def test_a_choice_that_cannot_be_kept_is_no_choice(mean, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    assert end_of(process(mean, running(sessions=1, max_batch=1, choices=str(tmp_path / "file" / "tuning.json")))) == 1
+    assert (
+        end_of(process(mean, running(sessions=1, max_batch=1, choices=str(tmp_path / "file" / "tuning.json"))))
+        == Ending.FAILED
+    )
 
 
 def test_it_ends_when_nobody_waits_for_it_any_more(mean, kept, tmp_path):
-    order = TuneOrder(str(mean.folder), kept, LogConfig(level="error", process="tuning"))
+    order = TuneOrder(str(mean.folder), kept, 1.0, LogConfig(level="error", process="tuning"))
     command = [sys.executable, "-m", "server.engine.tuning.process"]
     done = subprocess.run(command, input=msgspec.json.encode(order) + b"\n", timeout=60, check=False)
     assert done.returncode == 1

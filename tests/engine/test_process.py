@@ -19,6 +19,7 @@ from model_export.manifest import Batch
 from server.core.log import LogConfig
 from server.core.metrics_page import Page
 from server.engine.config import EngineConfig
+from server.engine.tuning.order import Tuning
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.messages import (
     Cancel,
@@ -61,7 +62,7 @@ class EngineUnderTest:
             "api": f"ipc://{folder}/api",
             "incarnation": 1,
             "running": running(),
-            "tune_after_s": None,
+            "tuning": Tuning(after_s=None),
             "page": self.page_file.name,
             "page_writers": 1,
             "writer": 0,
@@ -397,7 +398,9 @@ def test_a_quick_model_does_not_wait_for_batches_of_a_costly_one(start, mean, tm
 
 def test_at_rest_it_measures_what_was_not_measured_and_the_next_load_knows(start, mean, tmp_path):
     choices = tmp_path / "tuning.json"
-    engine = start(running=running(sessions=None, max_batch=1, choices=str(choices)), tune_after_s=0.1)
+    engine = start(
+        running=running(sessions=None, max_batch=1, choices=str(choices)), tuning=Tuning(after_s=0.1, tolerance=1.0)
+    )
     engine.load(mean)
     until = time.monotonic() + 60
     while not choices.exists():

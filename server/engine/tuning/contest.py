@@ -13,25 +13,38 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.bundle import Bundle
-from model_export.manifest import FrameInput
+from model_export.errors import ModelError
 from server.engine.batcher import Key
 from server.engine.session import OnnxSession, Options
 from server.engine.state import StateRows
 from server.engine.tuning.search import Candidate
 from server.engine.warmup import noise
 
-SLICE_S = 0.2
+_SLICE_S = 0.2
 _ALONE_S, _ALONE_RUNS = 0.3, 7
+
+
+class NotMeasurable(ModelError):
+    """The model takes something else than frames."""
+
+    code = "not_measurable"
 
 
 class OnnxContestant:
     """A candidate in ONNX Runtime, with the model's state kept as the engine keeps it.
 
     Raises:
+        NotMeasurable: the model takes something else than frames.
         SessionFailed: it cannot be loaded, or not run; so do the methods.
     """
 
-    def __init__(self, bundle: Bundle, takes: FrameInput, provider: str, candidate: Candidate) -> None:
+    def __init__(self, bundle: Bundle, provider: str, candidate: Candidate) -> None:
+        takes = bundle.manifest.input
+        if takes is None:
+            raise NotMeasurable(
+                f"{bundle.manifest.id} has task tensor: it takes tensors of any meaning, and nobody here knows which.",
+                hint="Measure it with its own client over /v2.",
+            )
         self._manifest = bundle.manifest
         self._batch = candidate.batch
         self._inputs = noise(candidate.batch, bundle.manifest, takes)
@@ -52,7 +65,7 @@ class OnnxContestant:
         self._pool = ThreadPoolExecutor(len(self._lanes))
         self._stepped = StateRows(bundle.manifest.state)
 
-    def rate(self, seconds: float = SLICE_S, after: Callable[[int], None] = lambda _: None) -> float:
+    def rate(self, seconds: float = _SLICE_S, after: Callable[[int], None] = lambda _: None) -> float:
         """Frames a second with all lanes at work.
 
         Args:

@@ -31,7 +31,7 @@ class GateCost:
 
     @property
     def pays_from(self) -> float:
-        """The share of frames that must be still before the gate makes up for its own cost."""
+        """The share of the model's runs that the gate must spare before it makes up for its own cost."""
         return max(0.0, self.ungated_s / self.gated_s - 1)
 
 

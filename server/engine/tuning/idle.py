@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from server.engine.models import Model
-from server.engine.tuning.order import TuneOrder
+from server.engine.tuning.order import Ending, TuneOrder
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Measurement(Protocol):
     """One that is under way."""
 
     def poll(self) -> int | None:
-        """0 when the choice is in the file, another number if it failed, None while it goes on."""
+        """How it ended, an `Ending` or a signal; None while it goes on."""
         ...
 
     def kill(self) -> None:
@@ -60,17 +61,17 @@ class MeasuringProcess:
 class IdleTuning:
     """When which model is measured. A plain class: time is an argument, nothing here waits.
 
-    A model has its turn when the engine has been at rest for a while; after each interruption that while is twice as
-    long, so that measurements which never come to an end do not cost much.
+    A model has its turn when the engine has been at rest for a while. After one that was interrupted, or disturbed by
+    other processes, that while is twice as long, so that measurements which never come to an end do not cost much.
 
     Args:
-        quiet_s: how long that while is at first.
+        quiet_s: how long that while is at first; None: nothing is ever measured.
         start: begins a measurement.
     """
 
-    def __init__(self, quiet_s: float, start: Callable[[Model], Measurement]) -> None:
+    def __init__(self, quiet_s: float | None, start: Callable[[Model], Measurement]) -> None:
         self._start = start
-        self._first_quiet_s = self._quiet_s = quiet_s
+        self._first_quiet_s = self._quiet_s = math.inf if quiet_s is None else quiet_s
         self._quiet_since: float | None = None
         self._model: Model | None = None
         self._measurement: Measurement | None = None
@@ -113,19 +114,24 @@ class IdleTuning:
         self._measurement.kill()
         self._ending.append(self._measurement)
         self._model = self._measurement = None
-        self._quiet_s = min(2 * self._quiet_s, _MOST_QUIET_S)
+        self._wait_longer()
 
     def _follow(self, measurement: Measurement) -> None:
         code = measurement.poll()
         model = self._model
         if code is None or model is None:
             return
-        self._model = self._measurement = None
-        if code == 0:
+        self._model = self._measurement = self._quiet_since = None
+        if code == Ending.KEPT:
             model.measured = True
             self._quiet_s = self._first_quiet_s
+        elif code == Ending.DISTURBED:
+            self._wait_longer()
         else:
             self._fail(model, f"exit code {code}")
+
+    def _wait_longer(self) -> None:
+        self._quiet_s = min(2 * self._quiet_s, _MOST_QUIET_S)
 
     def _fail(self, model: Model, why: str) -> None:
         """It is not tried again before the engine starts anew."""

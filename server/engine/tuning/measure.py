@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from model_export.bundle import Bundle
-from model_export.manifest import FrameInput
 from server.engine.loading import GPU_PARALLEL, policy_for
 from server.engine.plan import subject
 from server.engine.running import MAX_BATCH, Running
@@ -38,12 +37,14 @@ class Measured:
         )
 
 
-def measure(
-    bundle: Bundle, takes: FrameInput, running: Running, told: Callable[[Candidate], None] = lambda _: None
-) -> Measured:
-    """Find the fastest way to run a model that takes frames.
+def measure(bundle: Bundle, running: Running, told: Callable[[Candidate], None] = lambda _: None) -> Measured:
+    """Find the fastest way to run a model.
+
+    Args:
+        told: called with each candidate before it is tried.
 
     Raises:
+        NotMeasurable: it takes something else than frames.
         SessionFailed, ProviderUnavailable: it cannot be run.
     """
     manifest = bundle.manifest
@@ -59,5 +60,5 @@ def measure(
         space = Space.on_cpu(running, policy.sizes)
     else:
         space = Space(((GPU_PARALLEL, 1),), policy.sizes, OPTIMIZATIONS[:1])
-    outcome = Search(space, lambda candidate: OnnxContestant(bundle, takes, provider.name, candidate), told).run()
+    outcome = Search(space, lambda candidate: OnnxContestant(bundle, provider.name, candidate), told).run()
     return Measured(subject(manifest, provider.name, running), provider, outcome)
