@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +61,7 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
         status.update("beside a gate …")
         gate = _gate(repository, bundle, found)
     console.print(f"{found.subject.machine}, ONNX Runtime {found.subject.onnxruntime}, {_on(found)}")
-    console.print(_table(found.outcome))
+    console.print(_table(found.outcome), soft_wrap=False)
     console.print(f"Chosen: {found.choice.words}; {_why(found.outcome)}.", markup=False)
     if gate is not None:
         console.print(_gate_line(bundle, gate), markup=False)
@@ -93,7 +92,7 @@ def _gate(repository: Repository, bundle: Bundle, found: Measured) -> GateCost |
 
 
 def _table(outcome: Outcome) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("sessions", "threads", "batch", "optimisation", "frames/s", "ms a run", "ratio"):
         table.add_column(heading, justify="left" if heading == "optimisation" else "right", no_wrap=True)
     table.add_column("")

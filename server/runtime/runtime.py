@@ -206,6 +206,7 @@ class Runtime:
                 address=engine_address,
                 api=hub.address,
                 incarnation=incarnation,
+                # Beside the models: `analyze` has a data folder of its own, and theirs says how they run.
                 running=Running.of(settings.engine, self._repository.parent / CHOICES),
                 tuning=Tuning() if settings.engine.tune else Tuning(after_s=None),
                 page=page_file.name,
