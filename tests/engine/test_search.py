@@ -20,6 +20,8 @@ class Made:
         return self.field.rate_of(self.candidate)
 
     def run_s(self):
+        if self.field.stumbling & set(self.field.properties(self.candidate)):
+            raise SessionFailed("It does not run.")
         return 0.01 * self.candidate.batch
 
     def answer(self):
@@ -36,8 +38,9 @@ class Field:
         open: how many of each candidate are not closed.
     """
 
-    def __init__(self, factors=(), answers=(), failing=()):
-        self.factors, self.answers, self.failing = dict(factors), dict(answers), set(failing)
+    def __init__(self, factors=(), answers=(), failing=(), stumbling=()):
+        self.factors, self.answers = dict(factors), dict(answers)
+        self.failing, self.stumbling = set(failing), set(stumbling)
         self.open = Counter()
 
     def enter(self, candidate):
@@ -112,10 +115,13 @@ def test_other_bits_are_mentioned():
     assert verdicts(outcome)[Candidate(2, 1, 1, "extended")] == "faster, other bits"
 
 
-def test_a_way_that_fails_is_passed_over():
-    outcome = searched(Field({"extended": 9.0}, failing={"extended"}))
+@pytest.mark.parametrize(
+    ("fails", "why"), [("failing", "failed: It does not load."), ("stumbling", "failed: It does not run.")]
+)
+def test_a_way_that_fails_is_passed_over(fails, why):
+    outcome = searched(Field({"extended": 9.0}, **{fails: {"extended"}}))
     assert outcome.chosen == Candidate(2, 1, 1, "all")
-    assert verdicts(outcome)[Candidate(2, 1, 1, "extended")] == "failed: It does not load."
+    assert verdicts(outcome)[Candidate(2, 1, 1, "extended")] == why
 
 
 def test_a_model_that_does_not_run_at_all_is_an_error():

@@ -118,8 +118,8 @@ class Outcome:
 class _Entrant:
     candidate: Candidate
     contestant: Contestant
+    run_s: float
     rates: list[float] = field(default_factory=list)
-    run_s: float = 0.0
     ratio: float | None = None
     verdict: str = "usual"
 
@@ -177,8 +177,12 @@ class Search:
 
     def _ready(self, candidate: Candidate) -> _Entrant:
         self._told(candidate)
-        entrant = _Entrant(candidate, self._enter(candidate))
-        entrant.run_s = entrant.contestant.run_s()
+        contestant = self._enter(candidate)
+        try:
+            entrant = _Entrant(candidate, contestant, contestant.run_s())
+        except BaseException:
+            contestant.close()
+            raise
         self._entrants.append(entrant)
         return entrant
 
