@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from engine_builders import bundle, mean_graph, running, sum_graph
+from onnx import numpy_helper
 
 from model_export.manifest import Batch
 from server.core.log import LogConfig
 from server.engine.loading import load
+from server.engine.session import SessionFailed
 from server.engine.tuning.choices import Choices
 from server.engine.tuning.contest import OnnxContestant
 from server.engine.tuning.gate import GateCost, measure_gate
@@ -53,6 +55,14 @@ def test_its_answer_is_the_same_whatever_the_batch(mean):
         answers.append(runner.answer()["probabilities"].tolist())
         runner.close()
     assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_way_that_gives_other_answers_than_the_golden_ones_cannot_run(tmp_path):
+    graph = mean_graph()
+    white = next(c for c in graph.graph.initializer if c.name == "white")
+    white.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(white) * 2, "white"))
+    with pytest.raises(SessionFailed, match="answers otherwise"):
+        contestant(bundle(tmp_path / "wrong", graph), 1, 1, 1, "all")
 
 
 def test_a_model_with_state_is_measured_too(tmp_path, kept):

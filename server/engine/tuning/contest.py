@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model_export import golden
+from model_export.agreement import ROUNDING
 from model_export.bundle import Bundle
-from model_export.errors import ModelError
+from model_export.errors import GoldenMismatch, ModelError
 from server.engine.batcher import Key
-from server.engine.session import OnnxSession, Options
+from server.engine.session import OnnxSession, Options, SessionFailed
 from server.engine.state import StateRows
 from server.engine.tuning.search import Candidate
 from server.engine.warmup import noise
@@ -35,7 +37,7 @@ class OnnxContestant:
 
     Raises:
         NotMeasurable: the model takes something else than frames.
-        SessionFailed: it cannot be loaded, or not run; so do the methods.
+        SessionFailed: it cannot be loaded or not run, or does not give its golden answers; so do the methods.
     """
 
     def __init__(self, bundle: Bundle, provider: str, candidate: Candidate) -> None:
@@ -56,6 +58,12 @@ class OnnxContestant:
             for _ in range(own):
                 sessions.append(OnnxSession(bundle.model, provider, options))
                 outputs = sessions[-1].run(self._inputs)
+            if bundle.golden is not None:
+                tolerance = ROUNDING[bundle.manifest.precision]
+                golden.check(golden.read(bundle.golden), sessions[0].run, tolerance, state=bundle.manifest.state)
+        except GoldenMismatch as error:
+            _close(sessions)
+            raise SessionFailed(f"It answers otherwise: {error.message}") from error
         except BaseException:
             _close(sessions)
             raise
