@@ -62,6 +62,9 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
         gate = _gate(repository, bundle, found)
     console.print(f"{found.subject.machine}, ONNX Runtime {found.subject.onnxruntime}, {_on(found)}")
     console.print(_table(found.outcome), soft_wrap=False)
+    for row in found.outcome.rows:
+        if row.detail:
+            console.print(f"{_named(row.candidate)} failed: {row.detail}", markup=False)
     console.print(f"Chosen: {found.choice.words}; {_why(found.outcome)}.", markup=False)
     if gate is not None:
         console.print(_gate_line(bundle, gate), markup=False)
@@ -103,8 +106,8 @@ def _table(outcome: Outcome) -> Table:
             str(candidate.threads),
             str(candidate.batch),
             candidate.optimization,
-            f"{row.frames_s:.1f}",
-            f"{row.run_s * 1e3:.1f}",
+            f"{row.frames_s:.1f}" if row.frames_s else "",
+            f"{row.run_s * 1e3:.1f}" if row.run_s else "",
             "" if row.ratio is None else f"{row.ratio:.2f}",
             row.verdict,
             style="bold" if candidate == outcome.chosen else None,

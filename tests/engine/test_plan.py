@@ -36,10 +36,12 @@ def test_what_was_measured_runs_so(manifest, open_to_all):
     assert plan(manifest, "cpu", open_to_all) == (1, Options(2, "extended"), 2, 0.028, True)
 
 
-def test_a_new_version_runs_like_the_one_before_and_is_still_to_be_measured(manifest, open_to_all, tmp_path):
+def test_a_new_version_runs_like_the_one_before_but_for_the_optimisation_until_it_is_measured(
+    manifest, open_to_all, tmp_path
+):
     keep(manifest, open_to_all)
     newer = manifest.model_copy(update={"version": 2, "files": {**manifest.files, "model.onnx": "b" * 64}})
-    assert plan(newer, "cpu", open_to_all) == (1, Options(2, "extended"), 2, None, False)
+    assert plan(newer, "cpu", open_to_all) == (1, Options(2, "all"), 2, None, False)
 
 
 @pytest.mark.parametrize("fixed", [{"sessions": 2}, {"threads": 1}, {"max_batch": 8}])

@@ -115,13 +115,13 @@ def test_other_bits_are_mentioned():
     assert verdicts(outcome)[Candidate(2, 1, 1, "extended")] == "faster, other bits"
 
 
-@pytest.mark.parametrize(
-    ("fails", "why"), [("failing", "failed: It does not load."), ("stumbling", "failed: It does not run.")]
-)
+@pytest.mark.parametrize(("fails", "why"), [("failing", "It does not load."), ("stumbling", "It does not run.")])
 def test_a_way_that_fails_is_passed_over(fails, why):
     outcome = searched(Field({"extended": 9.0}, **{fails: {"extended"}}))
     assert outcome.chosen == Candidate(2, 1, 1, "all")
-    assert verdicts(outcome)[Candidate(2, 1, 1, "extended")] == why
+    assert [(row.candidate.optimization, row.detail) for row in outcome.rows if row.verdict == "failed"] == [
+        ("extended", why)
+    ]
 
 
 def test_a_model_that_does_not_run_at_all_is_an_error():

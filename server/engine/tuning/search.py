@@ -87,7 +87,7 @@ class Row:
 
     Attributes:
         ratio: how many times as fast as the champion of that moment; None for the first.
-        verdict: in a few words.
+        verdict: in a few words. detail: why it failed, where it did.
     """
 
     candidate: Candidate
@@ -95,6 +95,7 @@ class Row:
     run_s: float
     ratio: float | None
     verdict: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,11 @@ class _Entrant:
     rates: list[float] = field(default_factory=list)
     ratio: float | None = None
     verdict: str = "usual"
+    detail: str = ""
 
     def row(self) -> Row:
         frames_s = statistics.median(self.rates) if self.rates else 0.0
-        return Row(self.candidate, frames_s, self.run_s, self.ratio, self.verdict)
+        return Row(self.candidate, frames_s, self.run_s, self.ratio, self.verdict, self.detail)
 
 
 class Search:
@@ -147,8 +149,7 @@ class Search:
         self._enter = enter
         self._told = told
         self._clock = clock
-        self._entrants: list[_Entrant] = []
-        self._failed: list[Row] = []
+        self._tried: list[_Entrant | Row] = []
 
     def run(self) -> Outcome:
         """Try them.
@@ -171,7 +172,7 @@ class Search:
                     break
         finally:
             self._champion.contestant.close()
-        rows = (*(entrant.row() for entrant in self._entrants), *self._failed)
+        rows = tuple(tried.row() if isinstance(tried, _Entrant) else tried for tried in self._tried)
         chosen = self._champion.row()
         return Outcome(rows, chosen.candidate, chosen.frames_s, run_s, self._gain)
 
@@ -183,7 +184,7 @@ class Search:
         except BaseException:
             contestant.close()
             raise
-        self._entrants.append(entrant)
+        self._tried.append(entrant)
         return entrant
 
     def _challenge(self, candidate: Candidate) -> bool:
@@ -191,14 +192,14 @@ class Search:
         try:
             challenger = self._ready(candidate)
         except SessionFailed as error:
-            self._failed.append(Row(candidate, 0.0, 0.0, None, f"failed: {error}"))
+            self._tried.append(Row(candidate, 0.0, 0.0, None, "failed", str(error)))
             return False
         champion = self._champion
         won = False
         try:
             won = self._meet(champion, challenger)
         except SessionFailed as error:
-            challenger.verdict = f"failed: {error}"
+            challenger.verdict, challenger.detail = "failed", str(error)
         finally:
             (champion if won else challenger).contestant.close()
         if won:
