@@ -141,7 +141,10 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
     The container's display matrix says so: 3×3, of which the left upper 2×2 (fixed point) turn and mirror.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know the kind of one of them, and gives none then
+        return round(frame.rotation / 90) % 4, False
     if not isinstance(matrix, SideData):
         return 0, False
     a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])

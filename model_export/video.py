@@ -305,6 +305,8 @@ class _PyAV:
                         raise
         except av.error.FFmpegError:
             self.damaged = self._now is not None
+        except IndexError:  # what PyAV says at the end of a file to which a stream was added on the way
+            return
 
 
 def _orientation(path: Path) -> tuple[int, bool]:

@@ -190,6 +190,27 @@ def test_both_decoders_turn_frames_alike(tmp_path: Path, degrees: int, clockwise
         np.testing.assert_allclose(frame, np.rot90(picture, -clockwise), atol=40)
 
 
+def test_a_camera_that_writes_exif_into_its_frames_is_turned_all_the_same(tmp_path: Path) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x04\0\0\0cam\0\0\0\0\0"
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32] = 200
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    jpeg = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    path = tmp_path / "camera.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        stream.set_display_rotation(-90)
+        packet = av.Packet(jpeg)
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 10)
+        container.mux(packet)
+    with open_video(path) as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        np.testing.assert_allclose(frame, np.rot90(picture, -1), atol=40)
+
+
 def test_a_file_cut_off_says_so(tmp_path: Path) -> None:
     whole = small_video(tmp_path / "v.mkv", frames=40, codec="mpeg4").read_bytes()
     cut = tmp_path / "cut.mkv"
