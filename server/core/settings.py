@@ -117,7 +117,7 @@ class LimitsSettings(_Section):
         default=256 * 2**20,
         ge=0,
         le=2**44,
-        description="bytes that an upload leaves free on the disk of the data folder, for what running jobs still write",
+        description="bytes that an upload leaves free on the disk of the data folder, for what jobs still write",
     )
 
 

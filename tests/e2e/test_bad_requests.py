@@ -1,11 +1,9 @@
-"""What clients and operators do wrong, against a real server: each is told so, and nothing that was accepted is lost."""
+"""What clients and operators do wrong: each is told so, and nothing that was accepted is lost."""
 
-import json
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Videos that are none, too large, too long, or damaged, sent to a real server: a reason each, and nobody else notices."""
+"""Videos that are none, too large, too long or damaged: a reason each, and nobody else notices."""
 
 import socket
 import subprocess
@@ -75,7 +75,8 @@ LISTS = {
     "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 96\n"
     "a=rtpmap:96 H264/90000\na=control:{url}\n",
     "mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet '
-    'mimeType="video/mp4"><Representation id="1"><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>',
+    'mimeType="video/mp4"><Representation id="1"><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period>'
+    "</MPD>",
     "asx": '<asx version="3.0"><entry><ref href="{url}"/></entry></asx>',
     "ram": "{url}\n",
     "xspf": '<playlist version="1" xmlns="http://xspf.org/ns/0/"><trackList><track><location>{url}</location></track>'

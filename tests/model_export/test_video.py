@@ -282,7 +282,7 @@ def test_frames_that_are_too_large_are_refused_without_making_room_for_them(tmp_
 def test_a_video_that_says_to_be_longer_than_allowed_is_refused(tmp_path: Path) -> None:
     video = small_video(tmp_path / "v.mp4")
     open_video(video, max_s=1.2).close()
-    with pytest.raises(VideoTooLong, match="1.1 seconds") as caught:
+    with pytest.raises(VideoTooLong, match="longer than 1") as caught:
         open_video(video, max_s=1.1)
     assert caught.value.code == "video_too_long"
     assert caught.value.hint
