@@ -1,4 +1,4 @@
-"""Videos made for a test."""
+"""Videos made for a test, good and bad."""
 
 from __future__ import annotations
 
@@ -21,4 +21,22 @@ def footage(path: Path, *, frames: int = 20, size_wh: tuple[int, int] = (64, 48)
             picture[height // 2 - 6 : height // 2 + 6, left : left + 12] = 250
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
         container.mux(stream.encode())
+    return path
+
+
+def endless(path: Path, *, samples: int = 20_000_000) -> Path:
+    """A file of a few kilobytes whose index says to hold that many frames: to open it takes FFmpeg about 70 bytes of
+    memory for each, and seconds.
+    """
+    file = bytearray(footage(path).read_bytes())
+    # MP4's tables of sizes, times and places: one entry that stands for all.
+    for table, offset, value in (
+        (b"stsz", 8, 1),
+        (b"stsz", 12, samples),
+        (b"stts", 12, samples),
+        (b"stsc", 16, samples),
+    ):
+        place = file.index(table) + offset
+        file[place : place + 4] = value.to_bytes(4, "big")
+    path.write_bytes(file)
     return path

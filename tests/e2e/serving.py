@@ -44,9 +44,7 @@ class Server:
         log: where it writes its log; in the data folder if absent.
     """
 
-    def __init__(
-        self, data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None
-    ) -> None:
+    def __init__(self, data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None) -> None:
         self.port = free_port()
         self.data = data
         self.log = log or data / "server.log"
@@ -118,9 +116,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(
-    data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None
-) -> Iterator[Server]:
+def serving(data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None) -> Iterator[Server]:
     """A server that is ready, and gone afterwards."""
     server = Server(data, *options, env=env, log=log)
     try:

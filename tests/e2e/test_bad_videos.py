@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from damage import mutations
-from footage import footage
+from footage import endless, footage
 from serving import SAMPLE, serving
 
 PIXELS = 64 * 48
@@ -25,10 +25,14 @@ def strict(tmp_path_factory):
         yield running
 
 
+def failure_of(server, job):
+    ended = server.wait(job)
+    assert ended["state"] == "failed", ended
+    return ended
+
+
 def failure(server, path):
-    job = server.wait(server.post(path))
-    assert job["state"] == "failed", job
-    return job
+    return failure_of(server, server.post(path))
 
 
 def test_a_video_within_the_limits_is_analysed(strict, tmp_path):
@@ -110,6 +114,24 @@ def test_what_is_no_video_fails_with_a_reason(server, tmp_path, content):
     job = failure(server, tmp_path / "v.mp4")
     assert job["error"]["code"] == "video_unreadable"
     assert "Send MP4" in job["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("env", "code"),
+    [
+        ({"VIDSERVE_WORKERS__MEMORY_MB": "512", "VIDSERVE_WORKERS__CALL_S": "60"}, "decoder_memory"),
+        ({"VIDSERVE_WORKERS__MEMORY_MB": "16384", "VIDSERVE_WORKERS__CALL_S": "1"}, "decoder_hung"),
+    ],
+)
+def test_a_small_file_that_takes_all_memory_or_time_fails_and_its_neighbours_do_not_notice(tmp_path, env, code):
+    video = footage(tmp_path / "v.mp4", frames=2000)
+    with serving(tmp_path / "data", env={"VIDSERVE_WORKERS__COUNT": "1", **env}) as server:
+        expected = server.rows(server.wait(server.post(video)))
+        before, bad, after = server.post(video), server.post(endless(tmp_path / "endless.mp4")), server.post(video)
+        assert failure_of(server, bad)["error"]["code"] == code
+        for job in (before, after):
+            assert server.wait(job)["state"] == "done"
+            assert server.rows(job) == expected
 
 
 @pytest.mark.data

@@ -2,8 +2,6 @@
 space again.
 """
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,7 +37,9 @@ class Disk:
 def disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True
+    )
     if mounted.returncode != 0:
         pytest.skip(f"no small disk can be made here, which takes root: {mounted.stderr.strip()}")
     yield Disk(folder)

@@ -279,6 +279,35 @@ def test_frames_that_are_too_large_are_refused_without_making_room_for_them(tmp_
     assert int(grown) * (1024 if sys.platform == "linux" else 1) < 8192 * 8192  # a quarter of what a picture of it has
 
 
+def test_a_video_that_grows_on_its_way_keeps_the_size_of_its_first_frames(tmp_path: Path) -> None:
+    parts = [small_video(tmp_path / "a.mkv", frames=3), small_video(tmp_path / "b.mkv", frames=3, size_wh=(640, 480))]
+    joined = tmp_path / "joined.avi"
+    with av.open(str(joined), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        number = 0
+        for part in parts:
+            with av.open(str(part)) as source:
+                head = source.streams.video[0].codec_context.extradata or b""
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        # As a stream of its own would begin: the size stands before the first picture.
+                        again = av.Packet((head if packet.is_keyframe else b"") + bytes(packet))
+                        again.stream, again.time_base = stream, Fraction(1, 10)
+                        again.pts = again.dts = number
+                        number += 1
+                        container.mux(again)
+    with open_video(joined, max_pixels=64 * 48) as video:
+        frames = 0
+        while video.grab():
+            frame = video.retrieve()
+            assert frame is not None
+            assert frame.shape == (48, 64, 3)
+            assert frame.mean() == pytest.approx(10 * (frames % 3), abs=7)
+            frames += 1
+    assert frames == 6
+
+
 def test_a_video_that_says_to_be_longer_than_allowed_is_refused(tmp_path: Path) -> None:
     video = small_video(tmp_path / "v.mp4")
     open_video(video, max_s=1.2).close()
