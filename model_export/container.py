@@ -6,7 +6,9 @@ and only by the protocol `file`: a playlist would make the reader open other fil
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +21,7 @@ from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from model_export.errors import VideoUnreadable
+from model_export.errors import VideoTooLarge, VideoUnreadable
 
 _CONTAINERS = (
     "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,nut,wtv,rm,dv,ivf,obu,av1,yuv4mpegpipe,h264,hevc,m4v,mpegvideo"
@@ -32,6 +34,7 @@ OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 
 # They say when a frame is decoded, not when it is shown.
 _WITHOUT_TIMES = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo"})
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Facts:
     """What the container says.
 
     Attributes:
+        width, height: of a frame in pixels, before it is turned; 0 where nobody knows.
         period_s: between two frames, on average.
         counted: there are no presentation times, and frames are shown in another order than they are decoded.
         offset_s: from where a player begins to the first picture.
@@ -47,6 +51,8 @@ class Facts:
     """
 
     codec: str
+    width: int
+    height: int
     period_s: float
     counted: bool
     offset_s: float
@@ -55,35 +61,48 @@ class Facts:
     first_is_video: bool
 
 
-def probe(path: Path) -> Facts:
+def probe(path: Path, *, max_pixels: int | None = None) -> Facts:
     """What a file says of itself.
+
+    Args:
+        max_pixels: of a frame; a larger one is not decoded to learn more about it.
 
     Raises:
         VideoUnreadable: it is not there, or no video.
+        VideoTooLarge: its frames have more pixels.
     """
-    with open_container(path) as container:
-        stream = video_stream(container)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        start_s = seconds(stream.start_time, stream.time_base) or 0.0
-        begin_s = (container.start_time or 0) / av.time_base
-        stream_s = seconds(stream.duration, stream.time_base)
-        whole_s = container.duration / av.time_base if container.duration else None
-        end_s = None if stream_s is None else start_s - begin_s + stream_s
-        alone = len(container.streams) == 1
-        return Facts(
-            codec=stream.codec_context.name,
-            period_s=float(1 / rate) if 1 <= rate <= 1000 else 0.04,
-            counted=container.format.name in _WITHOUT_TIMES and bool(stream.codec_context.has_b_frames),
-            offset_s=start_s - begin_s,
-            duration_s=end_s or whole_s,
-            # The length of the whole may be the sound's.
-            pictures_end_s=end_s or (whole_s if alone else None),
-            first_is_video=stream.index == container.streams.video[0].index,
+    facts = _facts(path, decoder_options(max_pixels))
+    if max_pixels is None:
+        return facts
+    if not facts.width or not facts.height:
+        # Some decoders that refuse a frame do not say how large it is. Asked again, it costs the memory of one frame.
+        facts = _facts(path, {})
+    check_size(facts.width, facts.height, max_pixels)
+    return facts
+
+
+def check_size(width: int, height: int, max_pixels: int | None) -> None:
+    """
+    Raises:
+        VideoTooLarge: a frame has more pixels.
+    """
+    if max_pixels is not None and width * height > max_pixels:
+        raise VideoTooLarge(
+            f"The video's frames have {width}×{height} pixels; at most {max_pixels} in all are taken.",
+            hint="Make it smaller, for example with `ffmpeg -i FILE -vf scale=1920:-2 out.mp4`.",
         )
 
 
-def open_container(path: Path) -> InputContainer:
+def decoder_options(max_pixels: int | None) -> dict[str, str]:
+    """For FFmpeg's decoders: they refuse larger frames before they make room for them."""
+    return {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+
+
+def open_container(path: Path, options: Mapping[str, str] | None = None) -> InputContainer:
     """Open a file with PyAV.
+
+    Args:
+        options: more of them, for the decoders that look into the file meanwhile.
 
     Raises:
         VideoUnreadable: it is not there, or none of the containers that are opened.
@@ -91,7 +110,8 @@ def open_container(path: Path) -> InputContainer:
     if not path.is_file():
         raise VideoUnreadable(f"There is no file {path.name}.", hint="Check the path.")
     try:
-        return av.open(str(path), options=OPTIONS)
+        # Titles and other texts are in any encoding, and nobody here reads them.
+        return av.open(str(path), options={**OPTIONS, **(options or {})}, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise VideoUnreadable(
             f"The file is not a video that can be read ({error.strerror}).",
@@ -121,8 +141,49 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
     The container's display matrix says so: 3×3, of which the left upper 2×2 (fixed point) turn and mirror.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know the kind of one of them, and gives none then
+        return round(frame.rotation / 90) % 4, False
     if not isinstance(matrix, SideData):
         return 0, False
     a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
     return round(frame.rotation / 90) % 4, a * d - b * c < 0
+
+
+def _facts(path: Path, options: Mapping[str, str]) -> Facts:
+    with open_container(path, options) as container:
+        stream = video_stream(container)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        period_s = float(1 / rate) if 1 <= rate <= 1000 else 0.04
+        start_s = seconds(stream.start_time, stream.time_base) or 0.0
+        begin_s = (container.start_time or 0) / av.time_base
+        end_s = _end_s(container, stream, period_s, start_s)
+        whole_s = container.duration / av.time_base if container.duration and container.duration > 0 else None
+        if end_s is not None:
+            end_s = end_s - begin_s if end_s > begin_s else None
+        alone = len(container.streams) == 1
+        return Facts(
+            codec=stream.codec_context.name,
+            width=stream.width,
+            height=stream.height,
+            period_s=period_s,
+            counted=container.format.name in _WITHOUT_TIMES and bool(stream.codec_context.has_b_frames),
+            offset_s=start_s - begin_s,
+            duration_s=end_s or whole_s,
+            # The length of the whole may be the sound's.
+            pictures_end_s=end_s or (whole_s if alone else None),
+            first_is_video=stream.index == container.streams.video[0].index,
+        )
+
+
+def _end_s(container: InputContainer, stream: VideoStream, period_s: float, start_s: float) -> float | None:
+    """When the pictures end on the container's clock; None where it does not say."""
+    length_s = seconds(stream.duration, stream.time_base) or 0.0
+    if container.format.name == "avi":
+        # Of an AVI that is cut off, FFmpeg makes the length up from what is left; its header still has the number.
+        length_s = max(length_s, stream.frames * period_s)
+    if length_s > 0:
+        return start_s + length_s
+    clock = _CLOCK.match(stream.metadata.get("DURATION", ""))  # Matroska's way
+    return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3]) if clock else None

@@ -10,7 +10,9 @@
     │   ├── ModelExists          that version is there already
     │   └── ModelReadOnly        a model that ships with the server cannot be removed
     └── VideoError
-        └── VideoUnreadable      not one frame could be read
+        ├── VideoUnreadable      not one frame could be read
+        ├── VideoTooLarge        frames with more pixels than allowed
+        └── VideoTooLong         more seconds than allowed
 
 Packages above add their own branches; `server.core.errors` gives each an HTTP status. Every class has a stable
 `code`, which clients may rely on; the text may change.
@@ -96,3 +98,15 @@ class VideoUnreadable(VideoError):
     """Not one frame could be read."""
 
     code = "video_unreadable"
+
+
+class VideoTooLarge(VideoError):
+    """Its frames have more pixels than allowed."""
+
+    code = "video_too_large"
+
+
+class VideoTooLong(VideoError):
+    """It lasts longer than allowed."""
+
+    code = "video_too_long"

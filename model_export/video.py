@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -25,8 +25,18 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from model_export.container import OPTIONS, Facts, open_container, orientation, probe, seconds, video_stream
-from model_export.errors import VideoUnreadable
+from model_export.container import (
+    OPTIONS,
+    Facts,
+    check_size,
+    decoder_options,
+    open_container,
+    orientation,
+    probe,
+    seconds,
+    video_stream,
+)
+from model_export.errors import VideoError, VideoTooLong, VideoUnreadable
 from model_export.presentation import PresentationClock
 
 Frame = npt.NDArray[np.uint8]
@@ -44,10 +54,12 @@ class Video:
         width, height: of a frame in pixels, after it was turned.
         duration_s: as the container says; None where it does not.
         truncated: reading ended before the video did: the file is cut off, or damaged at that place.
+        exceeded: the limit at which reading ended; None where it did not.
     """
 
-    def __init__(self, decoder: _Decoder, facts: Facts) -> None:
+    def __init__(self, decoder: _Decoder, facts: Facts, max_s: float | None = None) -> None:
         self._decoder = decoder
+        self._max_s = max_s
         self._facts = facts
         self._clock = PresentationClock(facts.period_s, offset_s=facts.offset_s, counted=facts.counted)
         self._first = True
@@ -56,6 +68,7 @@ class Video:
         self.width, self.height = decoder.size_wh
         self.duration_s = facts.duration_s
         self.truncated = False
+        self.exceeded: VideoError | None = None
 
     def grab(self) -> bool:
         """Move to the next frame, which is much cheaper than `retrieve`; False at the end."""
@@ -64,8 +77,12 @@ class Video:
             self.truncated = self._decoder.damaged or self._short()
             return False
         self._first = False
+        pts_s = self._clock.next(self._decoder.time_s)
+        if self._max_s is not None and pts_s > self._max_s:
+            self.exceeded = _too_long(self._max_s)
+            return False
         self.index += 1
-        self.pts_s = self._clock.next(self._decoder.time_s)
+        self.pts_s = pts_s
         return True
 
     def retrieve(self, out: Frame | None = None) -> Frame | None:
@@ -92,28 +109,52 @@ class Video:
         return end_s is not None and end_s - (self.pts_s + self._facts.period_s) > max(0.3, 0.01 * end_s)
 
 
-def open_video(path: Path, *, threads: int = 1) -> Video:
+def open_video(path: Path, *, threads: int = 1, max_pixels: int | None = None, max_s: float | None = None) -> Video:
     """Open a file.
 
     Args:
         threads: decoding threads; each more than one holds back a frame.
+        max_pixels: of a frame.
+        max_s: of the video. One that turns out to be longer than its container says ends there, see `Video.exceeded`.
 
     Raises:
         VideoUnreadable: there is no such file, it is no video, or not one frame of it can be read.
+        VideoTooLarge: its frames have more pixels than `max_pixels`.
+        VideoTooLong: its container says that it lasts longer than `max_s`.
     """
     path = path.absolute()
-    facts = probe(path)
-    for decoder_of in (_OpenCV, _PyAV) if facts.first_is_video else (_PyAV,):
-        try:
-            decoder = decoder_of(path, threads)
-            if decoder.grab():
-                return Video(decoder, facts)
-        except VideoUnreadable:
-            continue
+    facts = probe(path, max_pixels=max_pixels)
+    if max_s is not None and (facts.duration_s or 0.0) > max_s:
+        raise _too_long(max_s)
+    for decoder in _decoders(path, facts, threads, max_pixels):
+        if decoder.grab():
+            try:
+                # Again: what the container says need not be what comes.
+                check_size(*decoder.size_wh, max_pixels)
+            except VideoError:
+                decoder.close()
+                raise
+            return Video(decoder, facts, max_s)
         decoder.close()
     raise VideoUnreadable(
         f"Not one frame of the video ({facts.codec}) could be decoded.",
         hint="Convert it, for example with `ffmpeg -i FILE -c:v libx264 out.mp4`.",
+    )
+
+
+def _decoders(path: Path, facts: Facts, threads: int, max_pixels: int | None) -> Iterator[_Decoder]:
+    """Those that open the file, the best first."""
+    if facts.first_is_video:
+        with suppress(VideoUnreadable):
+            yield _OpenCV(path, threads)
+    with suppress(VideoUnreadable):
+        yield _PyAV(path, threads, max_pixels)
+
+
+def _too_long(max_s: float) -> VideoTooLong:
+    return VideoTooLong(
+        f"The video lasts longer than {max_s:g} seconds, the most that is taken.",
+        hint="Send it in parts, for example with `ffmpeg -i FILE -c copy -f segment -segment_time 3600 part%03d.mp4`.",
     )
 
 
@@ -190,7 +231,10 @@ class _OpenCV:
         return False
 
     def retrieve(self, out: Frame | None) -> Frame | None:
-        good, frame = self._capture.retrieve(out)
+        try:
+            good, frame = self._capture.retrieve(out)
+        except cv2.error:  # no memory for a picture of that size
+            return None
         if not good:
             return None
         return _frame(frame if self._flip is None else cv2.flip(frame, self._flip))
@@ -202,10 +246,12 @@ class _OpenCV:
 class _PyAV:
     """Slower in making pictures than OpenCV, but with more decoders."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._container = open_container(path)
+    def __init__(self, path: Path, threads: int, max_pixels: int | None = None) -> None:
+        options = decoder_options(max_pixels)
+        self._container = open_container(path, options)
         stream = video_stream(self._container)
         stream.codec_context.thread_count = threads
+        stream.codec_context.options = options
         self._frames = self._decode(stream)
         self._now: VideoFrame | None = None
         self._start_s = seconds(stream.start_time, stream.time_base) or 0.0
@@ -250,13 +296,17 @@ class _PyAV:
 
     def _decode(self, stream: VideoStream) -> Generator[VideoFrame, None, None]:
         """All frames up to one that does not decode; but what comes before the first one is passed over."""
-        for packet in self._container.demux(stream):
-            try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                if self._now is not None:
-                    self.damaged = True
-                    return
+        try:
+            for packet in self._container.demux(stream):
+                try:
+                    yield from packet.decode()
+                except av.error.FFmpegError:
+                    if self._now is not None:
+                        raise
+        except av.error.FFmpegError:
+            self.damaged = self._now is not None
+        except IndexError:  # what PyAV says at the end of a file to which a stream was added on the way
+            return
 
 
 def _orientation(path: Path) -> tuple[int, bool]:

@@ -29,4 +29,6 @@ def create_app(settings: Settings, runtime: RuntimePort | None = None) -> FastAP
             app.state.runtime = runtime or await stack.enter_async_context(Runtime(settings))
             yield
 
-    return build(Intake(Uploads(settings.data / "uploads"), settings.limits.upload_bytes), lifespan)
+    limits = settings.limits
+    uploads = Uploads(settings.data / "uploads", free_bytes=limits.free_bytes)
+    return build(Intake(uploads, limits.upload_bytes), lifespan)

@@ -16,6 +16,9 @@ from server.storage.uploads import Upload
 class Jobs(Protocol):
     """The jobs of the server. Every method that takes an id raises JobNotFound where there is none."""
 
+    async def check_room(self, key: str | None) -> None:
+        """Raises QueueFull where a new job would be refused; not if there is one with this key already."""
+
     async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
         """The job, and whether it was created now and not by an earlier request with the same key."""
 

@@ -21,6 +21,7 @@
     │   ├── StorageBusy            another process holds the database
     │   └── DatabaseNewer          written by a newer version of the server
     └── Unavailable                not now
+        ├── QueueFull              too many jobs wait already
         ├── ModelUnavailable       the model is there, but does not serve
         └── Stopping               the server is on its way out
 
@@ -167,6 +168,12 @@ class Unavailable(VidserveError):
     code = "unavailable"
 
 
+class QueueFull(Unavailable):
+    """As many jobs wait as may."""
+
+    code = "queue_full"
+
+
 class ModelUnavailable(Unavailable):
     """The model is in the repository, but does not serve."""
 
@@ -188,6 +195,8 @@ STATUS: dict[str, int] = {
     "model_not_found": 404,
     "video_error": 422,
     "video_unreadable": 422,
+    "video_too_large": 422,
+    "video_too_long": 422,
     "request_invalid": 400,
     "body_invalid": 400,
     "fields_invalid": 422,
@@ -196,6 +205,7 @@ STATUS: dict[str, int] = {
     "not_acceptable": 406,
     "format_not_possible": 406,
     "picture_unreadable": 422,
+    "picture_too_large": 422,
     "url_refused": 422,
     "job_error": 500,
     "job_not_found": 404,
@@ -209,6 +219,7 @@ STATUS: dict[str, int] = {
     "storage_busy": 503,
     "database_newer": 500,
     "unavailable": 503,
+    "queue_full": 429,
     "model_unavailable": 503,
     "stopping": 503,
     "wire_error": 500,

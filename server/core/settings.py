@@ -104,6 +104,9 @@ class JobsSettings(_Section):
     running: int = Field(
         default_factory=lambda: max(2, min(16, cores())), ge=1, le=1024, description="jobs that run at a time"
     )
+    queued: int = Field(
+        default=1000, ge=1, le=1_000_000, description="jobs that may wait for their turn; one more is refused with 429"
+    )
     allow_private_urls: bool = Field(
         default=False, description="whether a job's URL may lead to loopback, link-local or private addresses"
     )
@@ -120,6 +123,18 @@ class LimitsSettings(_Section):
 
     upload_bytes: int = Field(
         default=4 * 2**30, ge=1024, le=2**44, description="the largest video taken, uploaded or fetched, in bytes"
+    )
+    pixels: int = Field(
+        default=8192 * 4320, ge=256, le=2**28, description="the most pixels a frame of a video, or a picture, may have"
+    )
+    video_s: float | None = Field(
+        default=None, gt=0, le=10**9, description="how long a video may last, in seconds; if absent as long as it likes"
+    )
+    free_bytes: int = Field(
+        default=256 * 2**20,
+        ge=0,
+        le=2**44,
+        description="bytes that an upload leaves free on the disk of the data folder, for what jobs still write",
     )
 
 

@@ -32,7 +32,11 @@ class Analysis(BaseModel):
         default=None, ge=0, le=1, description="what counts as found; the model's own threshold if absent"
     )
     labels: tuple[Label, ...] | None = Field(
-        default=None, min_length=1, max_length=1000, description="only these labels; all if absent", examples=[["car"]]
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description="only these labels; all if absent",
+        examples=[["moving"]],
     )
     track: bool | None = Field(
         default=None, description="give objects an id that lasts; default true for detection and motion"

@@ -72,6 +72,14 @@ class Jobs:
         if unfinished:
             _log.info("%d unfinished jobs go on", len(unfinished))
 
+    async def check_room(self, key: str | None) -> None:
+        """See whether a job would be taken, before its video comes.
+
+        Raises:
+            QueueFull: too many wait, and none has this `key`.
+        """
+        await self._ledger.check_room(key)
+
     async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
         """Accept an uploaded video.
 
@@ -81,6 +89,7 @@ class Jobs:
         Raises:
             ModelNotFound: there is no such model.
             KeyConflict: the key was used for something else.
+            QueueFull: too many jobs wait.
             StorageFull: no space is left.
         """
         try:

@@ -32,6 +32,10 @@ class Ledger:
             self._counts[job.state] += 1
         return kept, created
 
+    async def check_room(self, key: str | None) -> None:
+        """As `JobStore.check_room`."""
+        await asyncio.to_thread(self._store.check_room, key)
+
     async def get(self, job_id: str) -> Job:
         """As `JobStore.get`."""
         return await asyncio.to_thread(self._store.get, job_id)

@@ -140,8 +140,8 @@ class Runtime:
 
         database = await asyncio.to_thread(Database.open, self._data / "vidserve.db")
         self._stack.callback(database.close)
-        store = JobStore(database)
-        media = Media(self._data)
+        store = JobStore(database, queued=settings.jobs.queued)
+        media = Media(self._data, free_bytes=settings.limits.free_bytes)
         await asyncio.to_thread(media.sweep, store.ids())
 
         context = zmq.asyncio.Context()
@@ -228,6 +228,8 @@ class Runtime:
                     page=page_file.name,
                     page_writers=writers,
                     writer=1 + number,
+                    max_pixels=settings.limits.pixels,
+                    max_s=settings.limits.video_s,
                     log=log.named(name),
                 ),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,16 @@ def no_space(path: Path, reason: str | None = None) -> StorageFull:
         f"No space is left for {path}{f' ({reason})' if reason else ''}.",
         hint="Delete jobs that are no longer needed, or free space on the disk.",
     )
+
+
+def check_space(path: Path, wanted: int) -> None:
+    """See that a file's disk has room.
+
+    Raises:
+        StorageFull: fewer than `wanted` bytes are free.
+    """
+    if wanted > shutil.disk_usage(path.parent).free:
+        raise no_space(path)
 
 
 def sync_file(path: Path) -> None:

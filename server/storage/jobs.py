@@ -9,7 +9,14 @@ from typing import TypedDict, Unpack
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
-from server.core.errors import FieldProblem, FieldsInvalid, JobNotFound, KeyConflict, TransitionRefused
+from server.core.errors import (
+    FieldProblem,
+    FieldsInvalid,
+    JobNotFound,
+    KeyConflict,
+    QueueFull,
+    TransitionRefused,
+)
 from server.domain.job import FOLLOWS, Job, JobError, JobState, LabelSummary
 from server.domain.outcome import Outcome
 from server.storage.database import Database
@@ -39,10 +46,15 @@ class JobChanges(TypedDict, total=False):
 
 
 class JobStore:
-    """The table of jobs."""
+    """The table of jobs.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        queued: how many may wait when a new one comes; None: any number.
+    """
+
+    def __init__(self, database: Database, *, queued: int | None = None) -> None:
         self._database = database
+        self._queued = queued
 
     def create(
         self, job: Job, *, key: str | None = None, fingerprint: str | None = None, url: str | None = None
@@ -60,6 +72,7 @@ class JobStore:
 
         Raises:
             KeyConflict: the key was used for something else.
+            QueueFull: too many jobs wait.
         """
         with self._database.write() as session:
             if key is not None:
@@ -71,8 +84,20 @@ class JobStore:
                             hint="Send a new key for a new request.",
                         )
                     return _job(known), False
+            self._check_room(session)
             session.add(JobRow(**_columns(job), idempotency_key=key, fingerprint=fingerprint, fetch_url=url))
         return job, True
+
+    def check_room(self, key: str | None) -> None:
+        """See whether `create` would have room, before the work of preparing for it.
+
+        Raises:
+            QueueFull: it would not, and no job has this key.
+        """
+        with self._database.read() as session:
+            known = select(JobRow.id).where(JobRow.idempotency_key == key)
+            if key is None or session.scalar(known) is None:
+                self._check_room(session)
 
     def get(self, job_id: str) -> Job:
         """
@@ -160,6 +185,16 @@ class JobStore:
         """The id of every job: what the folders on disk are compared with at start."""
         with self._database.read() as session:
             return set(session.scalars(select(JobRow.id)))
+
+    def _check_room(self, session: Session) -> None:
+        if self._queued is None:
+            return
+        waiting = select(func.count()).where(JobRow.state == JobState.QUEUED.value)
+        if (session.scalar(waiting) or 0) >= self._queued:
+            raise QueueFull(
+                f"{self._queued} jobs wait already, and no more may.",
+                hint="Send it again later, as `Retry-After` says, or raise `[jobs] queued` in the settings.",
+            )
 
 
 def _row(session: Session, job_id: str) -> JobRow:

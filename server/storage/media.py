@@ -43,12 +43,13 @@ class Media:
 
     Args:
         data: the data folder.
+        free_bytes: that uploads leave free on its disk.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, free_bytes: int = 0) -> None:
         self._jobs = data / "jobs"
         self._data = data
-        self.uploads = Uploads(data / "uploads")
+        self.uploads = Uploads(data / "uploads", free_bytes=free_bytes)
 
     def source(self, job_id: str) -> Path:
         """Where the job's video lies."""

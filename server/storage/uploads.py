@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import threading
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.core.errors import UploadTooLarge
-from server.storage.disk import no_space, writing
+from server.core.errors import StorageFull, UploadTooLarge
+from server.storage.disk import check_space, writing
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,10 @@ class UploadWriter:
     write, because a descriptor that is closed under it could by then be another file's.
     """
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, free_bytes: int = 0) -> None:
         self._path = path
         self._limit = limit
+        self._free_bytes = free_bytes
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._lock = threading.Lock()
@@ -66,6 +66,7 @@ class UploadWriter:
         """
         if self._size + len(data) > self._limit:
             raise too_large(self._limit)
+        check_space(self._path, len(data) + self._free_bytes)
         view = memoryview(data)
         with self._lock:
             with writing(self._path):
@@ -89,10 +90,15 @@ class UploadWriter:
 
 
 class Uploads:
-    """The folder of uploads that no job has taken yet."""
+    """The folder of uploads that no job has taken yet.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        free_bytes: that uploads leave free on its disk.
+    """
+
+    def __init__(self, folder: Path, *, free_bytes: int = 0) -> None:
         self._folder = folder
+        self._free_bytes = free_bytes
 
     def open(self, *, limit: int, expected: int | None = None) -> UploadWriter:
         """Begin an upload.
@@ -108,10 +114,12 @@ class Uploads:
         if expected is not None and expected > limit:
             raise too_large(limit)
         path = self._folder / uuid.uuid4().hex
-        writer = UploadWriter(path, limit)
-        if expected is not None and expected > shutil.disk_usage(self._folder).free:
+        writer = UploadWriter(path, limit, self._free_bytes)
+        try:
+            check_space(path, (expected or 0) + self._free_bytes)
+        except StorageFull:
             writer.abort()
-            raise no_space(path)
+            raise
         return writer
 
     def sweep(self) -> int:

@@ -16,6 +16,8 @@ class WorkerConfig(msgspec.Struct, frozen=True):
         api: address of the API process.
         segment: name of the segment whose slots this worker gives out.
         page, page_writers, writer: the metrics page, and which region is this worker's.
+        max_pixels: the most that a frame or picture may have.
+        max_s: the longest that a video may last, in seconds; None: any.
     """
 
     name: str
@@ -25,4 +27,6 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     page: str
     page_writers: int
     writer: int
+    max_pixels: int
+    max_s: float | None
     log: LogConfig

@@ -47,6 +47,8 @@ class Surroundings:
     incarnation: int
     slots: Slots
     recorder: Recorder
+    max_pixels: int | None = None
+    max_s: float | None = None
 
 
 class RunningJob:
@@ -111,6 +113,8 @@ class RunningJob:
                 except BaseException:
                     pipeline.abandon()
                     raise
+                if pipeline.frames.source.exceeded is not None:
+                    raise pipeline.frames.source.exceeded
                 return self._done(pipeline)
         except VidserveError as error:
             return self._failed(pipeline, error.code, str(error))
@@ -124,7 +128,8 @@ class RunningJob:
         analysis = Analysis.model_validate_json(order.analysis)
         if manifest.input is None:
             raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
-        source = stack.enter_context(closing(open_video(Path(order.source))))
+        video = open_video(Path(order.source), max_pixels=around.max_pixels, max_s=around.max_s)
+        source = stack.enter_context(closing(video))
         frames = Frames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
         requests = stack.enter_context(closing(self._requests(identity, order.job, manifest, analysis.confidence)))
         feed: Feed = EveryFrame(frames, manifest.input, requests)

@@ -47,6 +47,8 @@ class Worker:
             incarnation=config.incarnation,
             slots=Slots(self._segment),
             recorder=Page(self._page.buffer, config.page_writers).recorder(config.writer),
+            max_pixels=config.max_pixels,
+            max_s=config.max_s,
         )
         self._jobs: dict[tuple[str, int], RunningJob] = {}
         self._predictor = Predictor(self._around)

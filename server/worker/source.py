@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from model_export.errors import VideoError
+
 Frame = npt.NDArray[np.uint8]
 
 
@@ -19,6 +21,7 @@ class Source(Protocol):
         pts_s: media time of the grabbed frame in seconds, rising.
         duration_s: of the whole, None where unknown.
         truncated: the source ended before its container said so.
+        exceeded: the limit at which it ended, None where it did not.
     """
 
     @property
@@ -29,6 +32,8 @@ class Source(Protocol):
     def duration_s(self) -> float | None: ...
     @property
     def truncated(self) -> bool: ...
+    @property
+    def exceeded(self) -> VideoError | None: ...
 
     def grab(self) -> bool:
         """Move to the next frame; False at the end."""

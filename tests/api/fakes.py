@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from model_export.errors import ModelNotFound
 from model_export.manifest import Task
-from server.core.errors import JobNotFound, KeyConflict, ModelUnavailable
+from server.core.errors import JobNotFound, KeyConflict, ModelUnavailable, QueueFull
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
 from server.domain.job import Job, JobState
@@ -55,6 +55,7 @@ class FakeJobs:
         self.results: dict[str, list[bytes]] = {}
         self.waited: list[float] = []
         self.broken: Exception | None = None
+        self.full = False
         self._keys: dict[str, tuple[str, object]] = {}
         self._numbers = itertools.count(1)
 
@@ -64,6 +65,10 @@ class FakeJobs:
         self.jobs[job.id] = job
         self.results[job.id] = [ndjson(*rows[at : at + 2]) for at in range(0, len(rows), 2)]
         return job
+
+    async def check_room(self, key: str | None) -> None:
+        if self.full and key not in self._keys:
+            raise QueueFull("1 jobs wait already, and no more may.", hint="Send it again later.")
 
     async def submit(self, upload: Upload, analysis: Analysis, *, key: str | None) -> tuple[Job, bool]:
         if self.broken is not None:

@@ -199,6 +199,27 @@ def test_a_file_that_says_it_is_too_large_is_refused_before_it_is_sent(site):
         assert b" 413 " in connection.recv(4096)
 
 
+def test_a_full_queue_refuses_a_video_before_it_is_sent(site):
+    site.runtime.jobs.full = True
+    with socket.create_connection(("127.0.0.1", site.port)) as connection:
+        connection.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"Content-Length: 1000000\r\n\r\n"
+        )
+        answer = connection.recv(4096).lower()
+    assert b" 429 " in answer.partition(b"\r\n")[0]
+    assert b"\r\nretry-after: " in answer
+
+
+def test_a_full_queue_still_answers_who_sends_again_what_was_taken(site, client):
+    send = {"files": {"file": ("a.mp4", VIDEO)}, "headers": {"Idempotency-Key": "k1"}}
+    first = client.post("/v1/jobs", **send)
+    site.runtime.jobs.full = True
+    assert client.post("/v1/jobs", **send).json() == first.json()
+    send["headers"] = {"Idempotency-Key": "k2"}
+    assert_problem(client.post("/v1/jobs", **send), 429, "queue_full")
+
+
 def test_a_file_that_turns_out_too_large_is_refused_while_it_is_read(site, client):
     sent = 0
 

@@ -41,17 +41,18 @@ class Server:
     Args:
         data: its data folder.
         options: more flags; `env`: more variables.
+        log: where it writes its log; in the data folder if absent.
     """
 
-    def __init__(self, data: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None) -> None:
         self.port = free_port()
         self.data = data
-        self.log = data / "server.log"
+        self.log = log or data / "server.log"
         data.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log_file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(self.port), *options],
-                stderr=log,
+                stderr=log_file,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, **(env or {})},
             )
@@ -115,9 +116,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(data: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[Server]:
+def serving(data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None) -> Iterator[Server]:
     """A server that is ready, and gone afterwards."""
-    server = Server(data, *options, env=env)
+    server = Server(data, *options, env=env, log=log)
     try:
         server.wait_ready()
         yield server

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model_export.errors import VideoUnreadable
+from model_export.errors import VideoTooLarge, VideoTooLong, VideoUnreadable
 from model_export.video import Video, open_video
 
 FORMATS = [
@@ -44,9 +46,16 @@ VIDEOS = [
 WITHOUT_TIMES = {"road-2.avi", "vtest.avi"}
 
 
-def small_video(path: Path, *, frames: int = 12, codec: str = "mpeg4", size_wh: tuple[int, int] = (64, 48)) -> Path:
-    """A file whose frame n has the grey level 10 n (below 250, then from 0 again)."""
-    with av.open(str(path), "w") as container:
+def small_video(
+    path: Path,
+    *,
+    frames: int = 12,
+    codec: str = "mpeg4",
+    size_wh: tuple[int, int] = (64, 48),
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A file whose frame n has the grey level 10 n (below 250, then from 0 again); `options` for its muxer."""
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
         stream.bit_rate = 4_000_000
@@ -181,6 +190,27 @@ def test_both_decoders_turn_frames_alike(tmp_path: Path, degrees: int, clockwise
         np.testing.assert_allclose(frame, np.rot90(picture, -clockwise), atol=40)
 
 
+def test_a_camera_that_writes_exif_into_its_frames_is_turned_all_the_same(tmp_path: Path) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x04\0\0\0cam\0\0\0\0\0"
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32] = 200
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    jpeg = jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+    path = tmp_path / "camera.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        stream.set_display_rotation(-90)
+        packet = av.Packet(jpeg)
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 10)
+        container.mux(packet)
+    with open_video(path) as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        np.testing.assert_allclose(frame, np.rot90(picture, -1), atol=40)
+
+
 def test_a_file_cut_off_says_so(tmp_path: Path) -> None:
     whole = small_video(tmp_path / "v.mkv", frames=40, codec="mpeg4").read_bytes()
     cut = tmp_path / "cut.mkv"
@@ -188,6 +218,128 @@ def test_a_file_cut_off_says_so(tmp_path: Path) -> None:
     with open_video(cut) as video:
         assert 0 < len(times_of(video)) < 40
         assert video.truncated
+
+
+@pytest.mark.parametrize("name", ["v.avi", "v.mkv"])
+def test_a_file_cut_off_with_sound_in_it_says_so(tmp_path: Path, name: str) -> None:
+    """The length of the whole may be the sound's; but some containers say more, each in its way."""
+    with av.open(str(tmp_path / name), "w") as container:
+        pictures = container.add_stream("mpeg4", rate=Fraction(10))
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("mp2", rate=32000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
+        silence.sample_rate = 32000
+        for number in range(40):
+            noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(noise, "bgr24")))
+            container.mux(sound.encode(silence))
+        container.mux(pictures.encode())
+        container.mux(sound.encode())
+    with open_video(tmp_path / name) as video:
+        assert len(times_of(video)) == 40
+        assert not video.truncated
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with open_video(tmp_path / name) as video:
+        assert 0 < len(times_of(video)) < 30
+        assert video.truncated
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("v.mp4", "mpeg4"), ("v.avi", "mpeg4"), ("v.avi", "ffv1"), ("v.mkv", "libx264"), ("v.ts", "libx264")],
+)
+def test_frames_with_more_pixels_than_allowed_are_refused(tmp_path: Path, name: str, codec: str) -> None:
+    video = small_video(tmp_path / name, codec=codec)
+    open_video(video, max_pixels=64 * 48).close()
+    with pytest.raises(VideoTooLarge, match="64×48") as caught:
+        open_video(video, max_pixels=64 * 48 - 1)
+    assert caught.value.code == "video_too_large"
+    assert caught.value.hint
+
+
+def test_a_container_that_makes_its_frames_smaller_than_they_are_is_not_believed(tmp_path: Path) -> None:
+    file = bytearray(small_video(tmp_path / "v.mp4").read_bytes())
+    size_at = file.index(b"mp4v") + 28
+    assert file[size_at : size_at + 4] == b"\0\x40\0\x30"
+    file[size_at : size_at + 4] = b"\0\x10\0\x10"
+    (tmp_path / "v.mp4").write_bytes(file)
+    with pytest.raises(VideoTooLarge, match="64×48"):
+        open_video(tmp_path / "v.mp4", max_pixels=1000)
+
+
+def test_frames_that_are_too_large_are_refused_without_making_room_for_them(tmp_path: Path) -> None:
+    """A file of 200 kB may unfold into frames of hundreds of megabytes."""
+    video = small_video(tmp_path / "v.mp4", frames=2, codec="libx264", size_wh=(8192, 8192))
+    code = "import resource, sys; from pathlib import Path; from model_export.errors import VideoTooLarge; "
+    code += "from model_export.video import open_video; before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+    code += "try: open_video(Path(sys.argv[1]), max_pixels=8192 * 4320)\n"
+    code += "except VideoTooLarge: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    grown = subprocess.run([sys.executable, "-c", code, video], check=True, capture_output=True, text=True).stdout
+    assert int(grown) * (1024 if sys.platform == "linux" else 1) < 8192 * 8192  # a quarter of what a picture of it has
+
+
+def test_a_video_that_grows_on_its_way_keeps_the_size_of_its_first_frames(tmp_path: Path) -> None:
+    parts = [small_video(tmp_path / "a.mkv", frames=3), small_video(tmp_path / "b.mkv", frames=3, size_wh=(640, 480))]
+    joined = tmp_path / "joined.avi"
+    with av.open(str(joined), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        number = 0
+        for part in parts:
+            with av.open(str(part)) as source:
+                head = source.streams.video[0].codec_context.extradata or b""
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        # As a stream of its own would begin: the size stands before the first picture.
+                        again = av.Packet((head if packet.is_keyframe else b"") + bytes(packet))
+                        again.stream, again.time_base = stream, Fraction(1, 10)
+                        again.pts = again.dts = number
+                        number += 1
+                        container.mux(again)
+    with open_video(joined, max_pixels=64 * 48) as video:
+        frames = 0
+        while video.grab():
+            frame = video.retrieve()
+            assert frame is not None
+            assert frame.shape == (48, 64, 3)
+            assert frame.mean() == pytest.approx(10 * (frames % 3), abs=7)
+            frames += 1
+    assert frames == 6
+
+
+def test_a_video_that_says_to_be_longer_than_allowed_is_refused(tmp_path: Path) -> None:
+    video = small_video(tmp_path / "v.mp4")
+    open_video(video, max_s=1.2).close()
+    with pytest.raises(VideoTooLong, match="longer than 1") as caught:
+        open_video(video, max_s=1.1)
+    assert caught.value.code == "video_too_long"
+    assert caught.value.hint
+
+
+def test_a_video_that_turns_out_to_be_longer_than_allowed_ends_there(tmp_path: Path) -> None:
+    file = small_video(tmp_path / "v.mkv", options={"live": "1"})
+    with open_video(file, max_s=0.5) as video:
+        assert video.duration_s is None
+        assert times_of(video) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5], abs=0.001)
+        assert isinstance(video.exceeded, VideoTooLong)
+        assert not video.truncated
+    with open_video(file, max_s=2) as video:
+        assert len(times_of(video)) == 12
+        assert video.exceeded is None
+
+
+def test_a_title_in_another_encoding_hinders_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Koeln im Mai"
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"Koeln im Mai", "K\xf6ln  im Mai".encode("latin-1")))
+    with open_video(path) as video:
+        assert len(times_of(video)) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video", b"\x89PNG\r\n\x1a\n" + bytes(100), b"\0" * 4096])

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from server.core.errors import FieldsInvalid, JobNotFound, KeyConflict, TransitionRefused
+from server.core.errors import FieldsInvalid, JobNotFound, KeyConflict, QueueFull, TransitionRefused
 from server.domain.analysis import Analysis
 from server.domain.job import FOLLOWS, Job, JobError, JobState, LabelSummary
 from server.domain.outcome import Outcome
@@ -76,6 +76,42 @@ def test_the_same_key_at_the_same_moment_gives_one_job(store):
         made = list(threads.map(lambda number: store.create(a_job(number), key="k", fingerprint="f"), range(16)))
     assert len({job.id for job, _ in made}) == 1
     assert sum(created for _, created in made) == 1
+
+
+def test_as_many_jobs_wait_as_may(tmp_path):
+    database = Database.open(tmp_path / "a.db")
+    store = JobStore(database, queued=2)
+    store.create(a_job(1), key="k", fingerprint="f")
+    store.create(a_job(2))
+    for refuse in (lambda: store.create(a_job(3)), lambda: store.check_room(None), lambda: store.check_room("other")):
+        with pytest.raises(QueueFull, match="2 jobs wait") as full:
+            refuse()
+        assert "[jobs] queued" in full.value.hint
+    # What was accepted is found, full or not.
+    store.check_room("k")
+    assert not store.create(a_job(3), key="k", fingerprint="f")[1]
+    store.update("job1", state=JobState.RUNNING)
+    store.check_room(None)
+    assert store.create(a_job(3))[1]
+    # A job that goes back to the queue is not refused.
+    store.update("job1", state=JobState.QUEUED)
+    database.close()
+
+
+def test_jobs_that_come_at_the_same_moment_do_not_overfill_the_queue(tmp_path):
+    database = Database.open(tmp_path / "a.db")
+    store = JobStore(database, queued=5)
+
+    def create(number):
+        try:
+            return store.create(a_job(number))[1]
+        except QueueFull:
+            return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(create, range(16))) == 5
+    assert store.counts()[JobState.QUEUED] == 5
+    database.close()
 
 
 def test_jobs_without_a_key_are_never_the_same(store):

@@ -1,5 +1,6 @@
 import os
 import resource
+import shutil
 import threading
 from contextlib import contextmanager
 
@@ -67,6 +68,28 @@ def test_an_upload_that_cannot_fit_on_the_disk_is_refused_at_once(media, tmp_pat
     with pytest.raises(StorageFull):
         media.uploads.open(limit=2**60, expected=2**59)
     assert files(tmp_path) == []
+
+
+def test_an_upload_leaves_free_what_it_has_to(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    roomy = Media(tmp_path, free_bytes=free // 2).uploads
+    roomy.open(limit=2**60, expected=1000).abort()
+    with pytest.raises(StorageFull):
+        roomy.open(limit=2**60, expected=free - free // 4)
+    with pytest.raises(StorageFull):
+        Media(tmp_path, free_bytes=free * 2).uploads.open(limit=2**60)
+    assert files(tmp_path) == []
+
+
+def test_an_upload_ends_where_others_have_taken_the_space(tmp_path, monkeypatch):
+    writer = Media(tmp_path, free_bytes=1000).uploads.open(limit=10**6)
+    writer.write(b"video")
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1003))
+    writer.write(b"eo")
+    with pytest.raises(StorageFull):
+        writer.write(b"video")
+    writer.abort()
 
 
 def test_an_upload_that_fills_the_disk_is_refused_and_leaves_nothing(media, tmp_path):

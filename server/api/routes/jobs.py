@@ -61,7 +61,7 @@ class JobQuery(BaseModel):
     responses={
         202: answered("The job, waiting for its turn.", headers={**_LOCATION, **_REPLAYED}),
         **problems(
-            *(400, 404, 409, 413, 415, 422, 503, 507),
+            *(400, 404, 409, 413, 415, 422, 429, 503, 507),
             s404="There is no model with this name.",
             s409="The Idempotency-Key was used for another video or analysis.",
         ),
@@ -82,6 +82,7 @@ async def submit(request: Request, response: Response, jobs: JobsDep, intake: In
     """
     kind = media_type(request.headers.get("content-type", ""))
     if kind == FORM:
+        await jobs.check_room(key)  # before the video has travelled in vain
         upload, analysis = await read_upload(request, intake)
         try:
             job, created = await jobs.submit(upload, analysis, key=key)

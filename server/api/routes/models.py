@@ -71,7 +71,8 @@ class PredictQuery(BaseModel):
         float | None, Field(ge=0, le=1, description="what counts as found; the model's own threshold if absent")
     ] = None
     labels: Annotated[
-        list[Label] | None, Field(max_length=1000, description="only these labels; all if absent", examples=[["car"]])
+        list[Label] | None,
+        Field(max_length=1000, description="only these labels; all if absent", examples=[["moving"]]),
     ] = None
 
 
