@@ -29,4 +29,5 @@ def create_app(settings: Settings, runtime: RuntimePort | None = None) -> FastAP
             app.state.runtime = runtime or await stack.enter_async_context(Runtime(settings))
             yield
 
-    return build(Intake(Uploads(settings.data / "uploads"), settings.limits.upload_bytes), lifespan)
+    limits = settings.limits
+    return build(Intake(Uploads(settings.data / "uploads"), limits.upload_bytes, limits.model_bytes), lifespan)

@@ -18,6 +18,7 @@ from server.core.errors import FieldProblem, FieldsInvalid, RequestError, status
 MEDIA_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "2"}
 """Of an answer that says `not now`: in seconds."""
+_NOT_NOW = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class Invalid(BaseModel):
@@ -71,7 +72,7 @@ def problem_of(error: VidserveError) -> Response:
             hint=error.hint,
             errors=[Invalid(field=one.field, message=one.message) for one in fields],
         ),
-        headers=RETRY if status == HTTPStatus.SERVICE_UNAVAILABLE else None,
+        headers=RETRY if status in _NOT_NOW else None,
     )
 
 

@@ -13,6 +13,9 @@
     │   ├── JobNotFound
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
     │   └── TransitionRefused      a state that cannot follow the present one
+    ├── ModelImportError           something about bringing a model in
+    │   ├── ImportNotFound
+    │   └── ImportsFull            as many wait as may
     ├── FetchError                 a job's URL gave no video
     │   ├── FetchFailed
     │   └── FetchTimeout
@@ -119,6 +122,24 @@ class TransitionRefused(JobError):
     code = "state_conflict"
 
 
+class ModelImportError(VidserveError):
+    """Something about bringing a model in."""
+
+    code = "import_error"
+
+
+class ImportNotFound(ModelImportError):
+    """No import has this id."""
+
+    code = "import_not_found"
+
+
+class ImportsFull(ModelImportError):
+    """As many models wait to be brought in as may."""
+
+    code = "imports_full"
+
+
 class FetchError(VidserveError):
     """A job's URL gave no video."""
 
@@ -201,6 +222,13 @@ STATUS: dict[str, int] = {
     "job_not_found": 404,
     "idempotency_key_conflict": 409,
     "state_conflict": 409,
+    "import_error": 500,
+    "import_not_found": 404,
+    "imports_full": 429,
+    "import_crashed": 422,
+    "import_timeout": 422,
+    "import_memory": 422,
+    "default_configured": 409,
     "fetch_error": 502,
     "fetch_failed": 502,
     "fetch_timeout": 504,

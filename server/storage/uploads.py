@@ -13,6 +13,8 @@ from pathlib import Path
 from server.core.errors import UploadTooLarge
 from server.storage.disk import no_space, writing
 
+VIDEO_HINT = "Send a shorter or smaller video, or raise `[limits] upload_bytes` in the settings."
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -42,9 +44,10 @@ class UploadWriter:
     write, because a descriptor that is closed under it could by then be another file's.
     """
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, hint: str) -> None:
         self._path = path
         self._limit = limit
+        self._hint = hint
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._lock = threading.Lock()
@@ -65,7 +68,7 @@ class UploadWriter:
             StorageFull: no space is left.
         """
         if self._size + len(data) > self._limit:
-            raise too_large(self._limit)
+            raise too_large(self._limit, self._hint)
         view = memoryview(data)
         with self._lock:
             with writing(self._path):
@@ -94,21 +97,22 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def open(self, *, limit: int, expected: int | None = None) -> UploadWriter:
+    def open(self, *, limit: int, expected: int | None = None, hint: str = VIDEO_HINT) -> UploadWriter:
         """Begin an upload.
 
         Args:
             limit: bytes it may have at most.
             expected: bytes it is said to have; refused at once where they cannot fit.
+            hint: what to do about one that is too large.
 
         Raises:
             UploadTooLarge: more than the limit is expected.
             StorageFull: more than the free space is expected.
         """
         if expected is not None and expected > limit:
-            raise too_large(limit)
+            raise too_large(limit, hint)
         path = self._folder / uuid.uuid4().hex
-        writer = UploadWriter(path, limit)
+        writer = UploadWriter(path, limit, hint)
         if expected is not None and expected > shutil.disk_usage(self._folder).free:
             writer.abort()
             raise no_space(path)
@@ -122,9 +126,6 @@ class Uploads:
         return len(found)
 
 
-def too_large(limit: int) -> UploadTooLarge:
+def too_large(limit: int, hint: str = VIDEO_HINT) -> UploadTooLarge:
     """The error for an upload of more than `limit` bytes."""
-    return UploadTooLarge(
-        f"The file is larger than {limit} bytes, the most that this server takes.",
-        hint="Send a shorter or smaller video, or raise `[limits] upload_bytes` in the settings.",
-    )
+    return UploadTooLarge(f"The file is larger than {limit} bytes, the most that this server takes.", hint=hint)
