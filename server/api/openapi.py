@@ -41,11 +41,7 @@ _EXAMPLES = {
         "curl -F file=@video.mp4 sends a form.",
     ),
     422: ("fields_invalid", "analysis.lables: it is not known; `labels` is.", None),
-    429: (
-        "imports_full",
-        "8 models wait to be brought in, and no more may.",
-        "Send it again when one of them is done; GET /v1/imports lists them.",
-    ),
+    429: ("queue_full", "8 models wait already.", "Send it again later, as `Retry-After` says."),
     500: ("internal_error", "The server failed in a way that nobody foresaw.", "The log of the server says more."),
     503: ("model_unavailable", "The worker is starting.", "Try again in a second."),
     507: ("storage_full", "No space is left for the upload.", "Delete jobs that are no longer needed."),

@@ -68,8 +68,8 @@ class Models(Protocol):
 class Imports(Protocol):
     """Models on their way in. Every method that takes an id raises ImportNotFound where there is none."""
 
-    def check_room(self) -> None:
-        """Raises ImportsFull where no more are taken, before anybody sends gigabytes."""
+    def check_room(self, key: str | None) -> None:
+        """Raises QueueFull where a new import would be refused; not if there is one with this key already."""
 
     async def submit(
         self, upload: Upload, options: ImportOptions | None, *, key: str | None

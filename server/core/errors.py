@@ -14,8 +14,7 @@
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
     │   └── TransitionRefused      a state that cannot follow the present one
     ├── ModelImportError           something about bringing a model in
-    │   ├── ImportNotFound
-    │   └── ImportsFull            as many wait as may
+    │   └── ImportNotFound
     ├── FetchError                 a job's URL gave no video
     │   ├── FetchFailed
     │   └── FetchTimeout
@@ -25,6 +24,7 @@
     │   └── DatabaseNewer          written by a newer version of the server
     └── Unavailable                not now
         ├── ModelUnavailable       the model is there, but does not serve
+        ├── QueueFull              too many jobs wait already
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -134,12 +134,6 @@ class ImportNotFound(ModelImportError):
     code = "import_not_found"
 
 
-class ImportsFull(ModelImportError):
-    """As many models wait to be brought in as may."""
-
-    code = "imports_full"
-
-
 class FetchError(VidserveError):
     """A job's URL gave no video."""
 
@@ -194,6 +188,12 @@ class ModelUnavailable(Unavailable):
     code = "model_unavailable"
 
 
+class QueueFull(Unavailable):
+    """As many jobs or imports wait as may."""
+
+    code = "queue_full"
+
+
 class Stopping(Unavailable):
     """The server is stopping and takes no new work."""
 
@@ -224,7 +224,6 @@ STATUS: dict[str, int] = {
     "state_conflict": 409,
     "import_error": 500,
     "import_not_found": 404,
-    "imports_full": 429,
     "import_crashed": 422,
     "import_timeout": 422,
     "import_memory": 422,
@@ -238,6 +237,7 @@ STATUS: dict[str, int] = {
     "database_newer": 500,
     "unavailable": 503,
     "model_unavailable": 503,
+    "queue_full": 429,
     "stopping": 503,
     "wire_error": 500,
     "shared_memory_too_small": 500,

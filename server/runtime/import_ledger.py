@@ -59,6 +59,10 @@ class ImportLedger:
             return one
         return None
 
+    def knows_key(self, key: str | None) -> bool:
+        """Whether an Idempotency-Key was used."""
+        return key is not None and any(one.key == key for one in self._known.values())
+
     async def create(self, one: KeptImport, upload: Upload) -> None:
         """Keep a new import. One call at a time.
 

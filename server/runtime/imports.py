@@ -14,7 +14,7 @@ from pathlib import Path
 from model_export.bundle import Bundle
 from model_export.errors import ModelExists, VidserveError
 from model_export.options import ImportOptions, name_of
-from server.core.errors import ImportsFull, Stopping, StorageError
+from server.core.errors import QueueFull, Stopping, StorageError
 from server.domain.model_import import ImportFailure, ImportState, ModelImport
 from server.runtime.import_attempt import ImportAttempt, ImportCrashed, ImportLimits
 from server.runtime.import_ledger import ImportLedger, fingerprint, shown
@@ -59,17 +59,18 @@ class Imports:
         self._wake.set()
         self._worker = asyncio.create_task(self._work(), name="imports")
 
-    def check_room(self) -> None:
-        """
+    def check_room(self, key: str | None) -> None:
+        """See that a new import would be taken, or that there is one with this key already.
+
         Raises:
-            ImportsFull: as many wait as may.
+            QueueFull: as many wait as may.
             Stopping: the server is on its way out.
         """
         if self._worker is None:
             raise Stopping("The server is stopping.", hint="Send the model again when it is back.")
-        if len(self._queue) >= self._waiting:
-            raise ImportsFull(
-                f"{len(self._queue)} models wait to be brought in, and no more may.",
+        if len(self._queue) >= self._waiting and not self._ledger.knows_key(key):
+            raise QueueFull(
+                f"{len(self._queue)} models wait already, and no more may.",
                 hint="Send it again when one of them is done; GET /v1/imports lists them.",
             )
 
@@ -82,7 +83,7 @@ class Imports:
             The import, and whether it was made now: the same `key` (Idempotency-Key) again gives the same one.
 
         Raises:
-            ImportsFull: as many wait as may.
+            QueueFull: as many wait as may.
             KeyConflict: the key was used for something else.
             ModelExists: that version is there already.
             StorageFull: no space is left.
@@ -106,7 +107,7 @@ class Imports:
             known = self._ledger.of_key(key, print_)
             if known is not None:
                 return self._shown(known), False
-            self.check_room()
+            self.check_room(None)
             if options is not None:
                 await asyncio.to_thread(self._refuse_taken, options, upload)
             await self._ledger.create(one, upload)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from model_export.errors import ModelNotFound, ModelReadOnly
 from model_export.manifest import Task
 from model_export.options import ImportOptions
-from server.core.errors import ImportNotFound, ImportsFull, JobNotFound, KeyConflict, ModelUnavailable
+from server.core.errors import ImportNotFound, JobNotFound, KeyConflict, ModelUnavailable, QueueFull
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
 from server.domain.job import Job, JobState
@@ -205,9 +205,9 @@ class FakeImports:
         self.imports[made.id] = made
         return made
 
-    def check_room(self) -> None:
-        if self.full:
-            raise ImportsFull("8 models wait to be brought in, and no more may.", hint="Send it again later.")
+    def check_room(self, key: str | None) -> None:
+        if self.full and key not in self._keys:
+            raise QueueFull("8 models wait already, and no more may.", hint="Send it again later.")
 
     async def submit(
         self, upload: Upload, options: ImportOptions | None, *, key: str | None

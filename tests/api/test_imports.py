@@ -144,7 +144,7 @@ def test_a_model_that_does_not_get_its_turn_is_refused_before_it_is_sent(site, c
         answer = connection.recv(4096)
     assert b" 429 " in answer
     assert re.search(rb"retry-after: \d", answer)
-    assert_problem(post(client, family="raw"), 429, "imports_full")
+    assert_problem(post(client, family="raw"), 429, "queue_full")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fake_engine import Site, until
 
 from model_export.errors import ModelExists
 from model_export.options import ImportOptions
-from server.core.errors import ImportNotFound, ImportsFull, KeyConflict, Stopping
+from server.core.errors import ImportNotFound, KeyConflict, QueueFull, Stopping
 from server.domain.model_import import ImportState
 from server.runtime.import_attempt import ImportLimits
 from server.runtime.imports import Imports
@@ -189,11 +189,13 @@ async def until_begun(counter, one):
 async def test_no_more_wait_than_may(counter, folder):
     stuck = await counter.submit(saved(endless(), folder))
     await until_begun(counter, stuck)
-    await counter.submit(raw(folder))
-    with pytest.raises(ImportsFull):
-        counter.imports.check_room()
+    waiting = await counter.submit(raw(folder), key="k")
+    counter.imports.check_room("k")
+    assert (await counter.submit(raw(folder), key="k")).id == waiting.id
+    with pytest.raises(QueueFull):
+        counter.imports.check_room(None)
     upload = counter.upload(raw(folder))
-    with pytest.raises(ImportsFull):
+    with pytest.raises(QueueFull):
         await counter.imports.submit(upload, RAW, key=None)
     upload.discard()
     await counter.imports.delete(stuck.id)

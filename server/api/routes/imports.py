@@ -82,7 +82,7 @@ async def submit(
             f"A model comes in a form, not as {kind or 'a body without a type'}.",
             hint=f"Send it as {FORM} (curl -F file=@model.onnx -F family=yolox).",
         )
-    imports.check_room()
+    imports.check_room(key)  # before the file has travelled in vain
     upload, options = await read_model(request, intake)
     try:
         made, created = await imports.submit(upload, options, key=key)
