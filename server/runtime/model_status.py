@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from model_export.manifest import Manifest
 from server.domain.model import InputSize, ModelError, ModelState, ModelStatus
-from server.runtime.fleet import Member
+from server.runtime.loading import Loaded
 
 
 def status_of(
-    manifest: Manifest, member: Member | None, *, versions: tuple[int, ...], default: bool, server_default: bool
+    manifest: Manifest, model: Loaded | None, *, versions: tuple[int, ...], default: bool, server_default: bool
 ) -> ModelStatus:
     """
     Args:
-        member: None where the model is not at the engine.
+        model: None where the model is not at the engine.
         versions: all of its name.
         default: it serves under its bare name.
         server_default: it serves where no model is named.
     """
-    said = member.said if member else None
-    failed = member.failed if member else None
+    said = model.said if model else None
+    failed = model.failed if model else None
     state = ModelState.UNLOADED
-    if member is not None:
+    if model is not None:
         state = ModelState.READY if said else ModelState.FAILED if failed else ModelState.LOADING
     return ModelStatus(
         name=manifest.name,

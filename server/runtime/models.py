@@ -12,7 +12,7 @@ from model_export.manifest import Manifest, parse_reference
 from model_export.repository import Repository
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.domain.model import ModelStatus
-from server.runtime.fleet import Fleet
+from server.runtime.loading import Loaded, Loading
 from server.runtime.model_status import status_of
 from server.runtime.pictures import Pictures
 from server.runtime.succession import Succession
@@ -35,7 +35,7 @@ class Models:
 
     Args:
         repository: the bundles there are.
-        fleet: those at the engine.
+        loading: which of them the engine has.
         default_model: that serves where an analysis names none; None: the repository's own.
         pictures: the way of single ones.
         pinned: the models (`name@version`) of jobs that have not ended.
@@ -44,7 +44,7 @@ class Models:
     def __init__(
         self,
         repository: Repository,
-        fleet: Fleet,
+        loading: Loading,
         *,
         default_model: str | None,
         engine_address: str,
@@ -53,13 +53,15 @@ class Models:
     ) -> None:
         self.repository = repository
         self.engine_address = engine_address
-        self.fleet = fleet
+        self.loading = loading
         self._default_model = default_model
         self._pictures = pictures
         self._pinned = pinned
+        self._put_away: set[str] = set()
+        """Models that were unloaded by hand."""
         self._going: set[str] = set()
         """Models that are being removed."""
-        self.succession = Succession(fleet)
+        self.succession = Succession(loading)
 
     # ── which there are ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,8 +98,8 @@ class Models:
             ModelUnavailable: it does not load; what served before goes on.
         """
         bundle, _ = await asyncio.to_thread(self._resolve, reference)
-        if self.fleet.of(bundle.manifest.name):
-            await self.fleet.ensure(bundle)
+        if self.loading.of(bundle.manifest.name):
+            await self._ensure(bundle)
         await asyncio.to_thread(self.repository.set_default, bundle.manifest.name, bundle.manifest.version)
         await self.resolve(bundle.manifest.name)
 
@@ -114,7 +116,7 @@ class Models:
                 f"The settings say that {self._default_model} serves where no model is named.",
                 hint="Change or remove `[engine] default_model` there, and start the server again.",
             )
-        await self.fleet.ensure(await self.resolve(name))
+        await self._ensure(await self.resolve(name))
         await asyncio.to_thread(self.repository.set_default_model, name)
 
     async def remove(self, reference: str) -> None:
@@ -130,12 +132,12 @@ class Models:
         ids = {f"{name}@{entry.version}" for entry in entries if version in (None, entry.version) and not entry.shipped}
         pinned = await self._pinned()
         _refuse_in_use(
-            (ids & pinned) | {member.id for member in self.fleet.of(name) if member.id in ids and member.jobs}
+            (ids & pinned) | {model.id for model in self.loading.of(name) if model.id in ids and model.users}
         )
         self._going |= ids
         try:
             await asyncio.to_thread(self.repository.remove, name, version)
-            await self.fleet.unload([member for member in self.fleet.of(name) if member.id in ids])
+            await self.loading.unload([model for model in self.loading.of(name) if model.id in ids])
         finally:
             self._going -= ids
 
@@ -149,8 +151,8 @@ class Models:
             ModelUnavailable: it does not load.
         """
         bundle, by_version = await asyncio.to_thread(self._resolve, reference)
-        member = await self.fleet.ensure(bundle)
-        member.by_version |= by_version
+        model = await self._ensure(bundle)
+        model.by_version |= by_version
         if not by_version:
             await self.succession.serving(bundle)
 
@@ -163,9 +165,10 @@ class Models:
         """
         await asyncio.to_thread(self._resolve, reference)
         name, version = parse_reference(reference)
-        members = [one for one in self.fleet.of(name) if version in (None, one.bundle.manifest.version)]
-        _refuse_in_use({one.id for one in members if one.jobs})
-        await self.fleet.unload(members)
+        models = [one for one in self.loading.of(name) if version in (None, one.bundle.manifest.version)]
+        _refuse_in_use({one.id for one in models if one.users})
+        self._put_away.update(one.id for one in models)
+        await self.loading.unload(models)
 
     async def acquire(self, reference: str) -> Bundle:
         """A loaded model for as long as a job runs; `release` lets it go.
@@ -174,18 +177,18 @@ class Models:
             ModelNotFound, ModelUnavailable: as `load`.
         """
         bundle = await self.resolve(reference)
-        member = await self.fleet.ensure(bundle)
-        if member.id in self._going:
-            raise ModelNotFound(f"{member.id} was removed.")
-        member.jobs += 1
+        model = await self._ensure(bundle)
+        if model.id in self._going:
+            raise ModelNotFound(f"{model.id} was removed.")
+        model.users += 1
         return bundle
 
     def release(self, model: str) -> None:
         """A job that had acquired it is over."""
-        member = self.fleet.get(model)
-        if member is not None:
-            member.jobs -= 1
-            self.succession.retire(member.bundle.manifest.name)
+        loaded = self.loading.models.get(model)
+        if loaded is not None:
+            loaded.users -= 1
+            self.succession.retire(loaded.bundle.manifest.name)
 
     def problems(self, wanted: Sequence[str]) -> Sequence[str]:
         """A sentence for each of the wanted models that does not serve."""
@@ -197,22 +200,22 @@ class Models:
                 found.append(str(error))
                 continue
             id = (bundle if by_version else self.succession.now(bundle)).manifest.id
-            member = self.fleet.get(id)
-            if member is None and self.fleet.put_away(id):
-                continue
-            if member is None or (member.said is None and member.failed is None):
+            model = self.loading.models.get(id)
+            if model is None and id in self._put_away:
+                continue  # unloaded by hand, and loaded again when somebody needs it
+            if model is None or (model.said is None and model.failed is None):
                 found.append(f"Model {reference} is loading.")
-            elif member.failed is not None:
-                found.append(f"Model {reference} does not serve: {member.failed.message}")
+            elif model.failed is not None:
+                found.append(f"Model {reference} does not serve: {model.failed.message}")
         return found
 
     def engine_lost(self) -> None:
         """The engine is gone and with it every model; they are loaded again when it is back."""
-        self.fleet.engine_lost()
+        self.loading.engine_lost()
 
     async def engine_back(self) -> None:
         """Load what was loaded, in the engine that has just come up."""
-        await self.fleet.engine_back()
+        await self.loading.engine_back()
 
     async def predict(
         self,
@@ -230,9 +233,9 @@ class Models:
         """
         bundle = await self.resolve(reference)
         check_labels(bundle.manifest, labels)
-        member = await self.fleet.ensure(bundle)
-        member.by_version |= "@" in (reference or "")
-        with member.looking():
+        model = await self._ensure(bundle)
+        model.by_version |= "@" in (reference or "")
+        with model.looking():
             return await self._pictures.predict(str(bundle.folder), image, confidence=confidence, labels=labels)
 
     def watch(self) -> None:
@@ -244,6 +247,10 @@ class Models:
         await self.succession.close()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _ensure(self, bundle: Bundle) -> Loaded:
+        self._put_away.discard(bundle.manifest.id)
+        return await self.loading.ensure(bundle)
 
     def _resolve(self, reference: str | None) -> tuple[Bundle, bool]:
         """The bundle that is to serve for a reference, and whether that names its version."""
@@ -268,7 +275,7 @@ class Models:
         return [
             status_of(
                 bundle.manifest,
-                self.fleet.get(bundle.manifest.id),
+                self.loading.models.get(bundle.manifest.id),
                 versions=versions[bundle.manifest.name],
                 default=serves.get(bundle.manifest.name) == bundle.manifest.id,
                 server_default=default == bundle.manifest.id,

@@ -30,12 +30,12 @@ from server.engine.running import CHOICES, Running
 from server.engine.tuning.order import Tuning
 from server.runtime.child import Child
 from server.runtime.dispatcher import Dispatcher, Workers
-from server.runtime.fleet import ENGINE, Fleet
 from server.runtime.hub import Hub
 from server.runtime.import_attempt import ImportLimits
 from server.runtime.imports import Imports
 from server.runtime.jobs import Jobs
 from server.runtime.ledger import Ledger
+from server.runtime.loading import ENGINE, Loading
 from server.runtime.models import Models
 from server.runtime.pictures import Pictures
 from server.storage.database import Database
@@ -162,7 +162,7 @@ class Runtime:
         self._pictures = Pictures(hub, engine_address=engine_address, worker=self._next_worker)
         self.models = Models(
             Repository(self._repository, shipped=SHIPPED),
-            Fleet(hub, self.metrics, page),
+            Loading(hub, self.metrics, page),
             default_model=settings.engine.default_model,
             engine_address=engine_address,
             pictures=self._pictures,

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
-from server.runtime.fleet import Fleet
+from server.runtime.loading import Loading
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +22,8 @@ class Succession:
     nothing.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, loading: Loading) -> None:
+        self._loading = loading
         self._serves: dict[str, str] = {}
         """Name → `name@version`."""
         self._superseded: set[str] = set()
@@ -31,10 +31,10 @@ class Succession:
 
     def now(self, nominal: Bundle) -> Bundle:
         """The version that serves at this moment under the name of `nominal`."""
-        member = self._fleet.get(nominal.manifest.id)
-        if member is not None and member.ready:
+        model = self._loading.models.get(nominal.manifest.id)
+        if model is not None and model.ready:
             return nominal
-        before = self._fleet.get(self._serves.get(nominal.manifest.name, ""))
+        before = self._loading.models.get(self._serves.get(nominal.manifest.name, ""))
         if before is None or before.failed is not None or before.unloaded is not None:
             return nominal
         # Somebody may have removed it beside the server.
@@ -46,25 +46,25 @@ class Succession:
         """
         name, id = nominal.manifest.name, nominal.manifest.id
         bundle = self.now(nominal)
-        member = self._fleet.get(id)
+        model = self._loading.models.get(id)
         if bundle.manifest.id == id:
             before = self._serves.get(name, id)
             self._serves[name] = id
             self._superseded = (self._superseded | {before}) - {id}
-            if member is not None and member.ready:
+            if model is not None and model.ready:
                 self.retire(name)
-        elif member is None:
+        elif model is None:
             _log.info("%s comes up, and will take over from %s", id, bundle.manifest.id)
-            await self._fleet.begin(nominal)
+            await self._loading.begin(nominal)
         return bundle
 
     def retire(self, name: str) -> None:
         """Let the versions go that served under the name before the present one, and that nobody needs."""
-        for member in self._fleet.of(name):
-            needed = member.by_version or member.jobs or member.unloaded is not None
-            if member.id in self._superseded and not needed:
-                _log.info("%s goes, %s has taken over", member.id, self._serves.get(name))
-                self._spawn(self._fleet.unload([member]))
+        for model in self._loading.of(name):
+            needed = model.by_version or model.users or model.unloaded is not None
+            if model.id in self._superseded and not needed:
+                _log.info("%s goes, %s has taken over", model.id, self._serves.get(name))
+                self._spawn(self._loading.unload([model]))
 
     def watch(self, look: Callable[[str], Awaitable[Any]]) -> None:
         """From now on notice what others change in the repository.

@@ -15,7 +15,7 @@ from model_export.manifest import FrameInput, Manifest, Provenance, Task, Tensor
 from model_export.repository import Repository
 from server.core.metrics import Metrics
 from server.core.metrics_page import Page
-from server.runtime.fleet import Fleet
+from server.runtime.loading import Loading
 from server.runtime.models import Models
 from server.wire.messages import Header, LoadModel, ModelFailed, ModelLoaded, ModelUnloaded, UnloadModel
 from server.wire.sockets import Received
@@ -107,7 +107,7 @@ class Site:
         metrics = Metrics(page, version="1", jobs=dict, storage=lambda: ({}, 0))
         self.models = Models(
             self.repository,
-            Fleet(self.engine, metrics, page),
+            Loading(self.engine, metrics, page),
             default_model=default_model,
             engine_address="",
             pictures=self.pictures,
@@ -136,7 +136,7 @@ class Site:
 
     async def ready(self, id: str) -> None:
         """Return when a model is up."""
-        await until(lambda: (member := self.models.fleet.get(id)) and member.ready)
+        await until(lambda: (model := self.models.loading.models.get(id)) and model.ready)
 
     async def states(self) -> dict[str, str]:
         return {status.id: status.state.value for status in await self.models.list()}

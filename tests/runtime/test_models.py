@@ -109,7 +109,7 @@ async def test_a_new_version_that_does_not_come_up_changes_nothing(site):
     site.engine.at_once = False
     await site.predict()
     site.engine.down("net@2")
-    await until(lambda: site.models.fleet.get("net@2").failed)
+    await until(lambda: site.models.loading.models.get("net@2").failed)
     for _ in range(3):
         assert await site.predict() == "net@1"
     assert site.engine.told == ["load net@1", "load net@2"]
