@@ -13,12 +13,22 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 from serving import SAMPLE, Server, eventually, serving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model_export"))
-from model_builders import doubling, model, saved, yolox_like
-from test_import_process import endless, pointing_to, with_weights_beside
+from model_builders import doubling, saved, yolox_like
+from wicked_builders import (
+    a_link,
+    bomb,
+    crashing,
+    endless,
+    greedy,
+    pointing_to,
+    with_entry,
+    with_weights_beside,
+    zipped,
+)
 
 LABELS = "car\nbus\nperson"
 YOLOX = {"family": "yolox", "labels": LABELS}
@@ -54,13 +64,6 @@ def bring_in(server, file, name=None, **fields):
 
 def predict(server, name):
     return server.client.post(f"/v1/models/{name}/predict", content=picture(), headers={"Content-Type": "image/png"})
-
-
-def zipped(folder, path):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, file.relative_to(folder))
-    return path
 
 
 def left_behind(server):
@@ -171,28 +174,10 @@ def changed(server, tmp_path, change):
     return zipped(folder, tmp_path / "bundle.zip")
 
 
-def with_entry(path, entry, content=b"evil"):
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(entry, content)
-    return path
-
-
-def a_link():
-    entry = zipfile.ZipInfo("passwd")
-    entry.external_attr = 0o120777 << 16
-    return entry
-
-
 def another_manifest(folder):
     manifest = json.loads((folder / "manifest.json").read_bytes())
     manifest["inputs"][0]["shape"] = [None, 32, 32, 3]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def bomb(folder):
-    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.onnx", bytes(64 << 20))
-    return folder / "bomb.zip"
 
 
 def text(folder):
@@ -206,16 +191,8 @@ def truncated(folder):
     return file
 
 
-def crashing(folder):
-    nodes = [helper.make_node("Div", ["a", "b"], ["c"]), helper.make_node("Add", ["x", "c"], ["y"])]
-    numbers = {"a": np.array([-(2**63)]), "b": np.array([-1])}
-    proto = model(nodes, {"x": [1]}, {"y": [1]}, numbers, dtype=TensorProto.INT64)
-    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
-    return saved(proto, folder)
-
-
 def elsewhere(folder, location):
-    return pointing_to(with_weights_beside(folder), location)
+    return pointing_to(with_weights_beside(folder / "net"), location)
 
 
 RAW = {"family": "raw", "name": "stranger"}
@@ -230,7 +207,7 @@ RAW = {"family": "raw", "name": "stranger"}
         (lambda s, t: changed(s, t, lambda f: (f / "model.onnx").write_bytes(b"x")), {}, "bundle_invalid"),
         (lambda s, t: changed(s, t, another_manifest), {}, "bundle_invalid"),
         (lambda s, t: changed(s, t, lambda f: (f / "manifest.json").unlink()), {}, "manifest_invalid"),
-        (lambda s, t: bomb(t), {}, "bundle_invalid"),
+        (lambda s, t: bomb(t / "bomb.zip"), {}, "bundle_invalid"),
         (lambda s, t: text(t), {}, "bundle_invalid"),
         (lambda s, t: truncated(t), RAW, "import_refused"),
         (lambda s, t: elsewhere(t, "/etc/passwd"), RAW, "import_refused"),
@@ -238,7 +215,7 @@ RAW = {"family": "raw", "name": "stranger"}
         (lambda s, t: saved(yolox_like(), t), {**YOLOX, "labels": "car"}, "import_refused"),
         (lambda s, t: saved(doubling(), t), YOLOX, "import_refused"),
         pytest.param(
-            lambda s, t: crashing(t),
+            lambda s, t: saved(crashing(), t),
             RAW,
             "import_crashed",
             marks=pytest.mark.skipif(platform.machine() != "x86_64", reason="others divide that without a word"),
@@ -268,13 +245,10 @@ def good(server, tmp_path_factory):
 
 def test_an_import_that_takes_too_long_or_too_much_is_ended(tmp_path):
     limits = {"VIDSERVE_IMPORTS__TIMEOUT_S": "4", "VIDSERVE_IMPORTS__MEMORY_MB": "512"}
-    wide = np.array([1 << 12, 1 << 20])
-    nodes = [helper.make_node("ConstantOfShape", ["s"], ["c"]), helper.make_node("ReduceSum", ["c"], ["d"], keepdims=0)]
-    greedy = model([*nodes, helper.make_node("Add", ["x", "d"], ["y"])], {"x": [1]}, {"y": [1]}, {"s": wide})
     with serving(tmp_path / "data", env=limits) as server:
         stuck = post(server, saved(endless(), tmp_path), **RAW)
         assert ended(server, stuck)["error"]["code"] == "import_timeout"
-        said = ended(server, post(server, saved(greedy, tmp_path), **RAW))
+        said = ended(server, post(server, saved(greedy(), tmp_path), **RAW))
         assert said["state"] == "done"  # as it came, without a sample: it did not run here
         assert any("no golden samples" in line for line in said["lines"])
         assert server.children(CHILD) == []

@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+from model_builders import detect_manifest
 
-from model_export import golden
 from model_export.bundle import Bundle
-from model_export.manifest import FrameInput, Manifest, Provenance, Task, TensorSpec
 from model_export.repository import Repository
 from server.core.metrics import Metrics
 from server.core.metrics_page import Page
@@ -23,19 +21,8 @@ from server.wire.sockets import Received
 
 def a_bundle(root: Path, name: str = "net", version: int = 1, labels: tuple[str, ...] = ("car",)) -> Bundle:
     """A version in a repository's folder; its graph is none."""
-    sample = golden.encode({"frames": np.zeros((1, 8, 8, 3), np.uint8)}, {"scores": np.zeros((1, 3), np.float32)})
-    manifest = Manifest(
-        name=name,
-        version=version,
-        task=Task.DETECT,
-        family="test",
-        input=FrameInput(width=8, height=8),
-        inputs=(TensorSpec(name="frames", dtype="uint8", shape=(None, 8, 8, 3)),),
-        outputs=(TensorSpec(name="scores", dtype="float32", shape=(None, 3)),),
-        labels=labels,
-        provenance=Provenance(tool="test"),
-    )
-    return Bundle.write(root / name / str(version), manifest, {"model.onnx": b"graph", "golden.npz": sample})
+    manifest = detect_manifest(name=name, version=version).model_copy(update={"labels": labels})
+    return Bundle.write(root / name / str(version), manifest, {"model.onnx": b"graph"})
 
 
 class FakeEngine:

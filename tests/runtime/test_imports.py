@@ -3,12 +3,11 @@
 import asyncio
 import functools
 import shutil
-import sys
-import zipfile
-from pathlib import Path
 
 import pytest
 from fake_engine import Site, until
+from model_builders import doubling, saved, yolox_like
+from wicked_builders import endless, zipped
 
 from model_export.errors import ModelExists
 from model_export.options import ImportOptions
@@ -18,10 +17,6 @@ from server.runtime.import_attempt import ImportLimits
 from server.runtime.imports import Imports
 from server.storage.imports import ImportStore
 from server.storage.uploads import Uploads
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "model_export"))
-from model_builders import doubling, saved, yolox_like
-from test_import_process import endless
 
 RAW = ImportOptions.model_validate({"family": "raw", "name": "net"})
 ENDED = 60
@@ -92,13 +87,6 @@ def at_the_counter(test=None, **limits):
 
 def raw(folder, name="net.onnx", batch="batch"):
     return saved(doubling(batch), folder, name)
-
-
-def zipped(folder, path):
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in folder.rglob("*"):
-            archive.write(file, file.relative_to(folder))
-    return path
 
 
 def left(folder):
