@@ -119,6 +119,12 @@ class Bundle:
             raise
         return cls(folder, sealed)
 
+    def renumbered(self, version: int) -> Bundle:
+        """The same as another version. Only for a bundle that nobody else can see yet."""
+        manifest = self.manifest.model_copy(update={"version": version})
+        (self.folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        return Bundle(self.folder, manifest)
+
     @classmethod
     def unpack(cls, archive: Path, into: Path) -> Bundle:
         """Unpack an uploaded bundle (zip) and verify it; the manifest lies at the top or in the one folder there.

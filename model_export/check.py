@@ -14,7 +14,8 @@ from model_export.agreement import ROUNDING, Tolerance, disagreement
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid, ImportRefused
 from model_export.geometry import fit
-from model_export.manifest import FrameInput, Manifest, Precision, TensorSpec
+from model_export.manifest import FrameInput, Manifest, Precision, Task, TensorSpec
+from model_export.onnx_file import external_files, read_skeleton
 from model_export.pictures import draw
 from model_export.session import Session
 
@@ -23,6 +24,16 @@ Arrays = Mapping[str, Array]
 
 SIZES = (1, 2, 4, 8)
 """Batches that invariance is measured at."""
+STANDARD: dict[Task, dict[str, tuple[str, int]]] = {
+    Task.DETECT: {"boxes": ("float32", 3), "scores": ("float32", 2), "class_ids": ("int64", 2)},
+    Task.CLASSIFY: {"probabilities": ("float32", 2)},
+    Task.SEGMENT: {"mask": ("uint8", 3)},
+    Task.EMBED: {"embedding": ("float32", 2)},
+    Task.ANOMALY: {"score": ("float32", 1)},
+    Task.MOTION: {"foreground": ("uint8", 3)},
+    Task.READ: {"characters": ("float32", 3)},
+}
+"""The outputs that each task must have, with their types and number of axes."""
 PARITY = Tolerance(absolute=1e-4, relative=1e-4, share=0.0)
 """Rounding, and no more: the same operators on the same machine."""
 
@@ -151,10 +162,15 @@ def check_bundle(bundle: Bundle) -> tuple[str, ...]:
     """
     manifest = bundle.manifest
     bundle.verify()
+    # ONNX Runtime has not always looked at where weights lie.
+    for name in external_files(read_skeleton(bundle.model), bundle.model):
+        if name not in manifest.files:
+            raise BundleInvalid(f"The graph takes weights from {name}, which is not in the manifest.")
     found = [f"{len(manifest.files)} files are those of the manifest"]
     session = Session(bundle.model, name=manifest.id)
     _compare("input", manifest.inputs, session.inputs)
     _compare("output", manifest.outputs, session.outputs)
+    _compare_standard(manifest)
     found.append("inputs and outputs are those of the manifest")
     if bundle.golden is None:
         found.append("no golden samples to compare with")
@@ -182,10 +198,10 @@ def _first_inputs(manifest: Manifest, spec: FrameInput) -> dict[str, Array]:
 
 
 def _compare(kind: str, said: Sequence[TensorSpec], there: Sequence[TensorSpec]) -> None:
-    expected = {spec.name: (spec.dtype, len(spec.shape)) for spec in said}
-    actual = {spec.name: (spec.dtype, len(spec.shape)) for spec in there}
+    expected = {spec.name: spec for spec in said}
+    actual = {spec.name: spec for spec in there}
     for name in sorted(expected.keys() | actual.keys()):
-        if expected.get(name) != actual.get(name):
+        if not _agree(expected.get(name), actual.get(name)):
             raise BundleInvalid(
                 f"The manifest and the graph differ at {kind} {name!r}: {_said(expected.get(name))} and "
                 f"{_said(actual.get(name))}.",
@@ -193,5 +209,26 @@ def _compare(kind: str, said: Sequence[TensorSpec], there: Sequence[TensorSpec])
             )
 
 
-def _said(tensor: tuple[str, int] | None) -> str:
-    return f"{tensor[0]} with {tensor[1]} axes" if tensor else "nothing"
+def _compare_standard(manifest: Manifest) -> None:
+    """What the server reads of a model's answer must be there."""
+    outputs = {spec.name: (spec.dtype, len(spec.shape)) for spec in manifest.outputs}
+    for name, expected in STANDARD.get(manifest.task, {}).items():
+        if outputs.get(name) != expected:
+            raise BundleInvalid(
+                f"A model of task {manifest.task} answers {name!r} as {expected[0]} with {expected[1]} axes, and this "
+                "one does not.",
+                hint="docs/bundle.md says what each task answers.",
+            )
+
+
+def _agree(said: TensorSpec | None, there: TensorSpec | None) -> bool:
+    """Whether they are the same, as far as both say something."""
+    if said is None or there is None or (said.dtype, len(said.shape)) != (there.dtype, len(there.shape)):
+        return False
+    return all(one is None or other is None or one == other for one, other in zip(said.shape, there.shape, strict=True))
+
+
+def _said(tensor: TensorSpec | None) -> str:
+    if tensor is None:
+        return "nothing"
+    return f"{tensor.dtype} [{', '.join('any' if extent is None else str(extent) for extent in tensor.shape)}]"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from model_export.command_options import read, takes
 from model_export.errors import ModelError, VidserveError
-from model_export.families import FAMILIES, FamilyName
-from model_export.manifest import Manifest, Resize, parse_reference
-from model_export.preprocessing import Channels, Colour, Layout
+from model_export.manifest import Manifest, parse_reference
+from model_export.options import ImportOptions, name_of, read_labels
 from model_export.repository import Entry, Repository
 
 SHIPPED = Path(__file__).parent.parent / "server" / "models"
@@ -57,37 +56,12 @@ def list_models(data: DataFolder = _DATA) -> None:
 
 
 @app.command("import")
+@takes(ImportOptions, but={"labels"})
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The model, as its trainer exported it.")],
-    family: Annotated[FamilyName, typer.Option(help=" · ".join(f"{n}: {line}" for n, line in FAMILIES.items()) + ".")],
-    name: Annotated[str | None, typer.Option(help="What to call it; the file's name if left out.")] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Labels of its classes, one a line.")] = None,
-    size: Annotated[
-        str | None, typer.Option("--input", metavar="WxH", help="Pixels of the input, where the graph leaves it free.")
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(metavar="N[,N,N]", help="Subtracted, in grey levels 0…255 (torchvision's 0.485 is 123.675)."),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(metavar="N[,N,N]", help="Divided by, in grey levels (255 brings them to 0…1; 0.229 is 58.395)."),
-    ] = None,
-    color: Annotated[Colour | None, typer.Option(help="The order of the model's channels.")] = None,
-    layout: Annotated[Layout | None, typer.Option(help="The order of the model's axes.")] = None,
-    resize: Annotated[Resize | None, typer.Option(help="How frames are brought to the input's size.")] = None,
-    pad: Annotated[int | None, typer.Option(min=0, max=255, help="Grey level around a letterboxed frame.")] = None,
-    confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="What counts as found, unless a job says.")
-    ] = None,
-    iou: Annotated[
-        float | None, typer.Option(min=0.01, max=1, help="Boxes that overlap a better one by more are suppressed.")
-    ] = None,
-    multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="The classes of a classifier do not exclude each other.")
-    ] = False,
-    version: Annotated[int | None, typer.Option(min=1, help="The next free one if left out.")] = None,
     data: DataFolder = _DATA,
+    **said: Any,
 ) -> None:
     """Bring an ONNX model in.
 
@@ -96,39 +70,22 @@ def import_file(
 
     vidserve models import yolox_nano.onnx --family yolox --labels coco.names
     """
-    chosen = name or re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._")
     console = Console()
     with _errors_told():
-        size_wh, means, stds = _size(size), _channels("--mean", mean), _channels("--std", std)
-        if stds is not None and max(stds) < 1:
-            raise typer.BadParameter(
-                "is in grey levels 0…255: multiply what is meant for 0…1 by 255.", param_hint="--std"
-            )
+        options = read(ImportOptions, {**said, "labels": read_labels(labels) if labels else ()})
         with console.status("Reading the model …") as status:
             # onnx takes a second to import; only this command pays for it.
-            from model_export.conversion import Wishes
-            from model_export.importer import import_model, read_labels
+            from model_export.importer import import_model
 
             status.update("Converting, and comparing with the file as it came …")
             bundle = import_model(
                 file,
-                family=family.value,
-                name=chosen,
+                family=options.family,
+                name=options.name or name_of(file.name),
                 repository=_repository(data),
-                labels=read_labels(labels) if labels else (),
-                wishes=Wishes(
-                    size=size_wh,
-                    mean=means,
-                    std=stds,
-                    colour=color,
-                    layout=layout,
-                    resize=resize,
-                    pad=pad,
-                    confidence=confidence,
-                    iou=iou,
-                    multi_label=multi_label,
-                ),
-                version=version,
+                labels=options.labels,
+                wishes=options.wishes,
+                version=options.version,
                 say=lambda line: console.print(f"  {line}", markup=False, highlight=False),
             )
     console.print(f"{bundle.manifest.id} is in {bundle.folder}", markup=False, highlight=False, soft_wrap=True)
@@ -251,29 +208,3 @@ def _facts(entry: Entry) -> tuple[str, ...]:
 
 def _input(manifest: Manifest) -> str:
     return f"{manifest.input.width}x{manifest.input.height}" if manifest.input else "as it came"
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d{0,3})[xX×]([1-9]\d{0,3})", text)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not WxH, for example 640x384.", param_hint="--input")
-    return int(match[1]), int(match[2])
-
-
-def _channels(option: str, text: str | None) -> Channels | None:
-    if text is None:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) == 1:
-        values *= 3
-    if len(values) != 3 or (option == "--std" and min(values) <= 0):
-        raise typer.BadParameter(
-            f"{text!r} is not one number or three, for example 123.7,116.3,103.5.", param_hint=option
-        )
-    first, second, third = values
-    return first, second, third

@@ -16,10 +16,11 @@ from model_export.check import SIZES, Arrays, Proof, frames, is_invariant, joine
 from model_export.errors import ImportRefused
 from model_export.families.family import Family, Reading, Told
 from model_export.graph import OPSET, Graph
-from model_export.manifest import Batch, FrameInput, Precision, Resize, Task, TensorSpec
+from model_export.manifest import Batch, FrameInput, Precision, Task, TensorSpec
 from model_export.metadata import Metadata
 from model_export.onnx_file import opset, precision, read
-from model_export.preprocessing import Channels, Colour, Layout, Preprocessing
+from model_export.options import Wishes
+from model_export.preprocessing import Layout, Preprocessing
 from model_export.session import Session
 
 _FRAMES = 4
@@ -29,31 +30,6 @@ _WEAK = 0.1
 _NAMED = 5
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the user says about a model; None leaves it to the family and the graph.
-
-    Attributes:
-        size: of the input, width and height in pixels.
-        mean, std: in the model's channel order, in grey levels 0…255.
-        pad: grey level around a letterboxed frame.
-        confidence: what counts as found.
-        iou: boxes that overlap a better one by more are suppressed.
-        multi_label: the classes of a classifier do not exclude each other.
-    """
-
-    size: tuple[int, int] | None = None
-    mean: Channels | None = None
-    std: Channels | None = None
-    colour: Colour | None = None
-    layout: Layout | None = None
-    resize: Resize | None = None
-    pad: int | None = None
-    confidence: float | None = None
-    iou: float | None = None
-    multi_label: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

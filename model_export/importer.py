@@ -9,12 +9,13 @@ from typing import cast
 
 from model_export import golden
 from model_export.bundle import GOLDEN, MODEL, Bundle, sha256_of
-from model_export.conversion import Say, Wishes, convert
+from model_export.conversion import Say, convert
 from model_export.errors import ImportRefused, ModelExists
 from model_export.families import FAMILIES
 from model_export.families.family import Family
 from model_export.families.raw import take_untouched
 from model_export.manifest import Manifest, Provenance, Suppression, Task, Thresholds, parse_reference
+from model_export.options import Wishes
 from model_export.repository import Repository
 
 _TOOL = "vidserve models import"
@@ -64,24 +65,6 @@ def import_model(
     else:
         manifest, files = _converted(file, family, name, number, labels, wishes, provenance, say)
     return Bundle.write(repository.folder(name, number), manifest, files)
-
-
-def read_labels(file: Path) -> tuple[str, ...]:
-    """Labels from a text file, one a line, in the order of the model's classes; empty lines at the end are no labels.
-
-    Raises:
-        ImportRefused: it cannot be read, or holds an empty line between labels.
-    """
-    try:
-        labels = tuple(line.strip() for line in file.read_text("utf-8-sig").rstrip().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImportRefused(f"The labels in {file} cannot be read: {error}.") from error
-    if not all(labels):
-        raise ImportRefused(
-            f"Line {labels.index('') + 1 if labels else 1} of {file} is empty.",
-            hint="Write one label a line, in the order of the model's classes.",
-        )
-    return labels
 
 
 def _converted(

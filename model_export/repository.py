@@ -13,15 +13,17 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_export.bundle import HIDDEN, Bundle, settle
 from model_export.defaults import Defaults
-from model_export.errors import BundleInvalid, ModelError, ModelNotFound, ModelReadOnly
+from model_export.errors import BundleInvalid, ModelError, ModelExists, ModelNotFound, ModelReadOnly
 from model_export.manifest import NAME_PATTERN, parse_reference
 
 _STALE_S = 24 * 3600.0
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,34 @@ class Repository:
         if bundle.folder.parent.name.startswith(HIDDEN):
             shutil.rmtree(bundle.folder.parent, ignore_errors=True)
         return Bundle.open(target)
+
+    def take(self, bundle: Bundle, *, renumber: bool) -> Bundle:
+        """As `add`, unless the same model is there already under its version: then that is it.
+
+        Args:
+            bundle: in a folder that is nobody else's.
+            renumber: where another model has its version, it becomes the next one.
+
+        Raises:
+            BundleInvalid: it is not whole.
+            ModelExists: its version is there, and is another one.
+        """
+        for _ in range(_TRIES):
+            name, version = bundle.manifest.name, bundle.manifest.version
+            there = next((entry for entry in self._entries(name) if entry.version == version), None)
+            if there is not None and there.bundle is not None and there.bundle.manifest == bundle.manifest:
+                return there.bundle
+            if there is not None and renumber:
+                bundle = bundle.renumbered(self.next_version(name))
+            elif there is not None:
+                break
+            # Somebody else may be quicker.
+            with suppress(ModelExists):
+                return self.add(bundle)
+        raise ModelExists(
+            f"{bundle.manifest.id} is there already, and is another one.",
+            hint="Give it another version, or remove that one first.",
+        )
 
     def remove(self, name: str, version: int | None = None) -> tuple[int, ...]:
         """Remove a version, or every one of the user's; returns those that went. Settings that named them go too.

@@ -31,4 +31,4 @@ def create_app(settings: Settings, runtime: RuntimePort | None = None) -> FastAP
 
     limits = settings.limits
     uploads = Uploads(settings.data / "uploads", free_bytes=limits.free_bytes)
-    return build(Intake(uploads, limits.upload_bytes), lifespan)
+    return build(Intake(uploads, limits.upload_bytes, limits.model_bytes), lifespan)

@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Request
 
 from model_export.errors import ManifestInvalid, ModelNotFound
 from model_export.manifest import parse_reference
-from server.api.ports import Jobs, Models, Runtime
+from server.api.ports import Imports, Jobs, Models, Runtime
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Uploads
 
@@ -18,10 +18,11 @@ _MAX_KEY = 255
 
 @dataclass(frozen=True)
 class Intake:
-    """Where uploads go, and how many bytes one may have."""
+    """Where uploads go, and how many bytes a video and a model may have."""
 
     uploads: Uploads
     upload_bytes: int
+    model_bytes: int
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -35,6 +36,10 @@ def _jobs(request: Request) -> Jobs:
 
 def _models(request: Request) -> Models:
     return runtime_of(request).models
+
+
+def _imports(request: Request) -> Imports:
+    return runtime_of(request).imports
 
 
 def _intake(request: Request) -> Intake:
@@ -71,6 +76,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 ModelsDep = Annotated[Models, Depends(_models)]
+ImportsDep = Annotated[Imports, Depends(_imports)]
 RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 KeyDep = Annotated[str | None, Depends(_idempotency_key)]

@@ -93,10 +93,11 @@ class _Events:
 
 
 class _Reader:
-    def __init__(self, sink: Sink, file: str, known: Collection[str]) -> None:
+    def __init__(self, sink: Sink, file: str, known: Collection[str], field_bytes: int) -> None:
         self._sink = sink
         self._file = file
         self._known = {file, *known}
+        self._field_bytes = field_bytes
         self._part: _Part | None = None
         self._buffered: list[bytes] = []
         self._buffered_bytes = 0
@@ -122,8 +123,8 @@ class _Reader:
                 await self.flush()
         elif self._part is not None:
             text = self.texts[self._part.name]
-            if len(text) + len(data) > _FIELD_BYTES:
-                raise FieldsInvalid(FieldProblem(self._part.name, f"it is longer than {_FIELD_BYTES} bytes."))
+            if len(text) + len(data) > self._field_bytes:
+                raise FieldsInvalid(FieldProblem(self._part.name, f"it is longer than {self._field_bytes} bytes."))
             text += data
 
     async def flush(self) -> None:
@@ -133,7 +134,9 @@ class _Reader:
             await asyncio.to_thread(self._sink.write, data)
 
 
-async def read_form(request: Request, sink: Sink, *, file: str, fields: Collection[str] = ()) -> Form:
+async def read_form(
+    request: Request, sink: Sink, *, file: str, fields: Collection[str] = (), field_bytes: int = _FIELD_BYTES
+) -> Form:
     """Read a request's form.
 
     Args:
@@ -141,6 +144,7 @@ async def read_form(request: Request, sink: Sink, *, file: str, fields: Collecti
         sink: gets the file, in pieces of about a megabyte.
         file: the name of the field that is the file.
         fields: the names of the text fields that may stand before or after it.
+        field_bytes: that one of them may have.
 
     Raises:
         BodyInvalid: the body is not a multipart form, or is cut off.
@@ -151,7 +155,7 @@ async def read_form(request: Request, sink: Sink, *, file: str, fields: Collecti
     """
     events = _Events()
     parser = _parser(request.headers.get("content-type", ""), events)
-    reader = _Reader(sink, file, fields)
+    reader = _Reader(sink, file, fields, field_bytes)
     async for chunk in request.stream():
         try:
             parser.write(chunk)

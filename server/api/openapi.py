@@ -33,7 +33,7 @@ _EXAMPLES = {
     400: ("body_invalid", "The form ends before its last boundary.", "Send it again; it was cut off on the way."),
     404: ("model_not_found", "There is no model 'yolo'.", "GET /v1/models lists those there are."),
     406: ("format_not_possible", "Job 5f0e did not track, and mot is about tracks.", "Ask for ?format=ndjson."),
-    409: ("model_in_use", "Jobs that run need yolox-nano@1.", "Cancel them, or wait for their end."),
+    409: ("model_in_use", "Jobs need yolox-nano@1.", "Cancel them, or wait for their end."),
     413: ("upload_too_large", "The file is larger than 4294967296 bytes.", "Send a shorter or smaller video."),
     415: (
         "content_type_unsupported",
@@ -41,7 +41,7 @@ _EXAMPLES = {
         "curl -F file=@video.mp4 sends a form.",
     ),
     422: ("fields_invalid", "analysis.lables: it is not known; `labels` is.", None),
-    429: ("queue_full", "1000 jobs wait already.", "Send it again later, as `Retry-After` says."),
+    429: ("queue_full", "As many as may wait already do.", "Send it again later, as `Retry-After` says."),
     500: ("internal_error", "The server failed in a way that nobody foresaw.", "The log of the server says more."),
     503: ("model_unavailable", "The worker is starting.", "Try again in a second."),
     507: ("storage_full", "No space is left for the upload.", "Delete jobs that are no longer needed."),
@@ -65,6 +65,26 @@ JOB_EXAMPLE = {
     "summary": {"car": {"frames": 153, "most_at_once": 2, "tracks": 4, "first_s": 2.4, "last_s": 27.92}},
     "warnings": [],
 }
+
+IMPORT_EXAMPLE = {
+    "id": "5b1c77d0a94e2f63",
+    "state": "done",
+    "created_at": "2026-01-02T10:00:00Z",
+    "started_at": "2026-01-02T10:00:00.010000Z",
+    "ended_at": "2026-01-02T10:00:04.310000Z",
+    "source": "yolox_nano.onnx",
+    "family": "yolox",
+    "model": "yolox-nano@1",
+    "lines": ["The batch is free; rows are bit-identical in batches of 1, 2, 4, 8.", "Parity shown on 4 pictures."],
+}
+
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` where an earlier call with the same key began it",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+"""A header of answers to calls that take an Idempotency-Key."""
 
 DESCRIPTION = """
 POST a video and get every object in every frame.
@@ -99,9 +119,25 @@ def problems(*statuses: int, **texts: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def answered(description: str, **more: Any) -> dict[str, Any]:
-    """An answer that is a job, with an example of one."""
-    return {"description": description, "content": {"application/json": {"example": JOB_EXAMPLE}}, **more}
+def answered(description: str, example: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An answer with an example."""
+    return {"description": description, "content": {"application/json": {"example": example}}, **more}
+
+
+def location(description: str) -> dict[str, Any]:
+    """The header of an answer that says where to look next."""
+    return {"Location": {"description": description, "schema": {"type": "string"}}}
+
+
+def key_parameter(description: str) -> dict[str, Any]:
+    """The header Idempotency-Key."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    }
 
 
 def reference(name: str) -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from model_export.options import ImportOptions
 from server.core.metrics import Metrics
 from server.domain.analysis import Analysis
 from server.domain.health import Health
 from server.domain.job import Job, JobState
 from server.domain.model import ModelStatus
+from server.domain.model_import import ModelImport
 from server.storage.uploads import Upload
 
 
@@ -52,6 +54,10 @@ class Models(Protocol):
 
     async def set_default(self, reference: str) -> None: ...
 
+    async def set_server_default(self, name: str) -> None: ...
+
+    async def remove(self, reference: str) -> None: ...
+
     async def load(self, reference: str) -> None: ...
 
     async def unload(self, reference: str) -> None: ...
@@ -62,6 +68,30 @@ class Models(Protocol):
         """A result row as JSON."""
 
 
+class Imports(Protocol):
+    """Models on their way in. Every method that takes an id raises ImportNotFound where there is none."""
+
+    def check_room(self, key: str | None) -> None:
+        """Raises QueueFull where a new import would be refused; not if there is one with this key already."""
+
+    async def submit(
+        self, upload: Upload, options: ImportOptions | None, *, key: str | None
+    ) -> tuple[ModelImport, bool]:
+        """The import, and whether it was made now and not by an earlier request with the same key. Without options the
+        file is a bundle.
+        """
+
+    async def get(self, id: str) -> ModelImport: ...
+
+    async def wait(self, id: str, seconds: float) -> ModelImport:
+        """The import when it ends, or as it is after that many seconds."""
+
+    async def list(self, *, limit: int, before: int | None) -> tuple[Sequence[ModelImport], int | None]:
+        """A page, newest first, and the next page's `before`."""
+
+    async def delete(self, id: str) -> None: ...
+
+
 class Runtime(Protocol):
     """The running server."""
 
@@ -70,6 +100,9 @@ class Runtime(Protocol):
 
     @property
     def models(self) -> Models: ...
+
+    @property
+    def imports(self) -> Imports: ...
 
     @property
     def metrics(self) -> Metrics: ...

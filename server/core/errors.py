@@ -13,6 +13,8 @@
     │   ├── JobNotFound
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
     │   └── TransitionRefused      a state that cannot follow the present one
+    ├── ModelImportError           something about bringing a model in
+    │   └── ImportNotFound
     ├── FetchError                 a job's URL gave no video
     │   ├── FetchFailed
     │   └── FetchTimeout
@@ -21,8 +23,8 @@
     │   ├── StorageBusy            another process holds the database
     │   └── DatabaseNewer          written by a newer version of the server
     └── Unavailable                not now
-        ├── QueueFull              too many jobs wait already
         ├── ModelUnavailable       the model is there, but does not serve
+        ├── QueueFull              as many jobs or imports wait as may
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -120,6 +122,18 @@ class TransitionRefused(JobError):
     code = "state_conflict"
 
 
+class ModelImportError(VidserveError):
+    """Something about bringing a model in."""
+
+    code = "import_error"
+
+
+class ImportNotFound(ModelImportError):
+    """No import has this id."""
+
+    code = "import_not_found"
+
+
 class FetchError(VidserveError):
     """A job's URL gave no video."""
 
@@ -168,16 +182,16 @@ class Unavailable(VidserveError):
     code = "unavailable"
 
 
-class QueueFull(Unavailable):
-    """As many jobs wait as may."""
-
-    code = "queue_full"
-
-
 class ModelUnavailable(Unavailable):
     """The model is in the repository, but does not serve."""
 
     code = "model_unavailable"
+
+
+class QueueFull(Unavailable):
+    """As many jobs or imports wait as may."""
+
+    code = "queue_full"
 
 
 class Stopping(Unavailable):
@@ -211,6 +225,12 @@ STATUS: dict[str, int] = {
     "job_not_found": 404,
     "idempotency_key_conflict": 409,
     "state_conflict": 409,
+    "import_error": 500,
+    "import_not_found": 404,
+    "import_crashed": 422,
+    "import_timeout": 422,
+    "import_memory": 422,
+    "default_configured": 409,
     "fetch_error": 502,
     "fetch_failed": 502,
     "fetch_timeout": 504,

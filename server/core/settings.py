@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from server.core.machine import cores
+from server.core.machine import cores, memory_bytes
 from server.domain.analysis import ModelReference
 
 Provider = Literal["auto", "cpu", "cuda"]
@@ -118,6 +118,19 @@ class JobsSettings(_Section):
     )
 
 
+class ImportsSettings(_Section):
+    """`[imports]`: models that are brought in over HTTP, one at a time, each in a process of its own."""
+
+    memory_mb: int = Field(
+        default_factory=lambda: max(2048, memory_bytes() // 2**21),
+        ge=512,
+        le=2**20,
+        description="memory that the process may use, in MiB",
+    )
+    timeout_s: float = Field(default=900.0, ge=1, le=86400, description="how long one may take, in seconds")
+    waiting: int = Field(default=8, ge=1, le=1000, description="how many may wait for their turn")
+
+
 class LimitsSettings(_Section):
     """`[limits]`: what one request may cost."""
 
@@ -136,6 +149,9 @@ class LimitsSettings(_Section):
         le=2**44,
         description="bytes that an upload leaves free on the disk of the data folder, for what jobs still write",
     )
+    model_bytes: int = Field(
+        default=2 * 2**30, ge=1024, le=2**44, description="the largest model taken over HTTP, in bytes"
+    )
 
 
 class Settings(_Section):
@@ -151,4 +167,5 @@ class Settings(_Section):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
+    imports: ImportsSettings = Field(default_factory=ImportsSettings)
     limits: LimitsSettings = LimitsSettings()

@@ -43,6 +43,7 @@ class ModelStatus(_Value):
     name: str
     version: int
     default: bool = Field(description="this version serves when just the name is asked for")
+    server_default: bool = Field(default=False, description="this version serves where no model is named")
     versions: tuple[int, ...] = Field(description="all versions of this name in the repository")
     task: Task
     family: str

@@ -52,6 +52,10 @@ class Ledger:
         """As `JobStore.unfinished`."""
         return await asyncio.to_thread(self._store.unfinished)
 
+    async def pinned(self) -> set[str]:
+        """The models (`name@version`) that unfinished jobs need."""
+        return {job.model for job in await self.unfinished() if job.model is not None}
+
     async def update(self, job_id: str, changes: JobChanges) -> Job:
         """As `JobStore.update`; an end is counted and told to who waits for it."""
         before = await self.get(job_id)

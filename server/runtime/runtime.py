@@ -31,12 +31,16 @@ from server.engine.tuning.order import Tuning
 from server.runtime.child import Child
 from server.runtime.dispatcher import Dispatcher, Workers
 from server.runtime.hub import Hub
+from server.runtime.import_attempt import ImportLimits
+from server.runtime.imports import Imports
 from server.runtime.jobs import Jobs
 from server.runtime.ledger import Ledger
-from server.runtime.models import ENGINE, Models
+from server.runtime.loading import ENGINE, Loading
+from server.runtime.models import Models
 from server.runtime.pictures import Pictures
 from server.storage.database import Database
 from server.storage.fetch import fetch
+from server.storage.imports import ImportStore
 from server.storage.jobs import JobStore
 from server.storage.media import Media
 from server.wire.memory import PREFIX, SharedFile, sweep
@@ -66,6 +70,7 @@ class Runtime:
 
     jobs: Jobs
     models: Models
+    imports: Imports
     metrics: Metrics
 
     def __init__(self, settings: Settings, *, models: Path | None = None) -> None:
@@ -157,12 +162,17 @@ class Runtime:
         self._pictures = Pictures(hub, engine_address=engine_address, worker=self._next_worker)
         self.models = Models(
             Repository(self._repository, shipped=SHIPPED),
-            hub,
-            self.metrics,
-            page,
+            Loading(hub, self.metrics, page),
             default_model=settings.engine.default_model,
             engine_address=engine_address,
             pictures=self._pictures,
+            pinned=ledger.pinned,
+        )
+        self.imports = Imports(
+            ImportStore(self._data),
+            self.models,
+            ImportLimits.of(settings.imports),
+            waiting=settings.imports.waiting,
         )
         dispatcher = Dispatcher(
             hub,
@@ -237,11 +247,15 @@ class Runtime:
         self._stack.push_async_callback(self._stop_children)
         self._stack.push_async_callback(dispatcher.close)
         self._stack.push_async_callback(self.jobs.close)
+        self._stack.push_async_callback(self.models.close)
+        self._stack.push_async_callback(self.imports.close)
         for child in self._children.values():
             child.start()
         self._spawn(self._watch_storage(media))
         self._stack.callback(self._cancel_tasks)
+        self.models.watch()
         await self.jobs.restart()
+        await self.imports.restart()
 
     def _lock(self, data: Path) -> None:
         """One server a data folder."""

@@ -25,11 +25,15 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise no_space(path, error.strerror) from error
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}.", hint="Check the permissions of the data folder."
-        ) from error
+        raise refusal(path, error.errno or 0) from error
+
+
+def refusal(path: Path, number: int) -> StorageError:
+    """What a client is told when the system refused, with this error number, to write `path`."""
+    reason = os.strerror(number)
+    if number in _NO_SPACE:
+        return no_space(path, reason)
+    return StorageError(f"{path} cannot be written: {reason}.", hint="Check the permissions of the data folder.")
 
 
 def no_space(path: Path, reason: str | None = None) -> StorageFull:

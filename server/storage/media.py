@@ -157,8 +157,8 @@ class Media:
         return removed
 
     def usage(self) -> tuple[dict[str, int], int]:
-        """Bytes in use by kind (`jobs`, `uploads`), and bytes free on the data folder's disk."""
-        kinds = {"jobs": _size(self._jobs), "uploads": _size(self._data / "uploads")}
+        """Bytes in use by kind (`jobs`, `uploads`, `imports`), and bytes free on the data folder's disk."""
+        kinds = {name: _size(self._data / name) for name in ("jobs", "uploads", "imports")}
         return kinds, shutil.disk_usage(self._data).free
 
     def _folder(self, job_id: str) -> Path:

@@ -12,6 +12,8 @@ from pathlib import Path
 from server.core.errors import StorageFull, UploadTooLarge
 from server.storage.disk import check_space, writing
 
+VIDEO_HINT = "Send a shorter or smaller video, or raise `[limits] upload_bytes` in the settings."
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -41,10 +43,11 @@ class UploadWriter:
     write, because a descriptor that is closed under it could by then be another file's.
     """
 
-    def __init__(self, path: Path, limit: int, free_bytes: int = 0) -> None:
+    def __init__(self, path: Path, limit: int, free_bytes: int, hint: str) -> None:
         self._path = path
         self._limit = limit
         self._free_bytes = free_bytes
+        self._hint = hint
         self._size = 0
         self._sha256 = hashlib.sha256()
         self._lock = threading.Lock()
@@ -65,7 +68,7 @@ class UploadWriter:
             StorageFull: no space is left.
         """
         if self._size + len(data) > self._limit:
-            raise too_large(self._limit)
+            raise too_large(self._limit, self._hint)
         check_space(self._path, len(data) + self._free_bytes)
         view = memoryview(data)
         with self._lock:
@@ -100,21 +103,22 @@ class Uploads:
         self._folder = folder
         self._free_bytes = free_bytes
 
-    def open(self, *, limit: int, expected: int | None = None) -> UploadWriter:
+    def open(self, *, limit: int, expected: int | None = None, hint: str = VIDEO_HINT) -> UploadWriter:
         """Begin an upload.
 
         Args:
             limit: bytes it may have at most.
             expected: bytes it is said to have; refused at once where they cannot fit.
+            hint: what to do about one that is too large.
 
         Raises:
             UploadTooLarge: more than the limit is expected.
             StorageFull: more than the free space is expected.
         """
         if expected is not None and expected > limit:
-            raise too_large(limit)
+            raise too_large(limit, hint)
         path = self._folder / uuid.uuid4().hex
-        writer = UploadWriter(path, limit, self._free_bytes)
+        writer = UploadWriter(path, limit, self._free_bytes, hint)
         try:
             check_space(path, (expected or 0) + self._free_bytes)
         except StorageFull:
@@ -130,9 +134,6 @@ class Uploads:
         return len(found)
 
 
-def too_large(limit: int) -> UploadTooLarge:
+def too_large(limit: int, hint: str = VIDEO_HINT) -> UploadTooLarge:
     """The error for an upload of more than `limit` bytes."""
-    return UploadTooLarge(
-        f"The file is larger than {limit} bytes, the most that this server takes.",
-        hint="Send a shorter or smaller video, or raise `[limits] upload_bytes` in the settings.",
-    )
+    return UploadTooLarge(f"The file is larger than {limit} bytes, the most that this server takes.", hint=hint)

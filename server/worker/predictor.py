@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Thread
@@ -75,7 +75,7 @@ class Predictor:
                     api.send(Predicted(order.request, "internal_error", "The server made a mistake; see its log."))
 
     def _row(self, order: Predict, picture: bytes) -> bytes:
-        manifest, spec = _read_manifest(order.bundle)
+        manifest, spec = _manifest_of(order.bundle)
         try:
             decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
         except cv2.error:  # it says to be larger than OpenCV reads
@@ -125,9 +125,17 @@ class Predictor:
             raise PredictFailed("No slot for the answer became free.", hint="Set workers.shm_mb higher.")
 
 
+def _manifest_of(bundle: str) -> tuple[Manifest, FrameInput]:
+    path = Path(bundle) / "manifest.json"
+    # A version that was removed may have been brought in anew as another one.
+    with suppress(FileNotFoundError):
+        return _read_manifest(path, path.stat().st_ino, path.stat().st_mtime_ns)
+    return _read_manifest(path, 0, 0)
+
+
 @lru_cache(maxsize=32)
-def _read_manifest(bundle: str) -> tuple[Manifest, FrameInput]:
-    manifest = Manifest.read(Path(bundle) / "manifest.json")
+def _read_manifest(path: Path, inode: int, mtime_ns: int) -> tuple[Manifest, FrameInput]:
+    manifest = Manifest.read(path)
     if manifest.input is None:
         raise PredictFailed(f"{manifest.id} has task tensor: it takes tensors, not pictures.")
     return manifest, manifest.input

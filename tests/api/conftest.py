@@ -18,6 +18,7 @@ from server.api.deps import Intake
 from server.storage.uploads import Uploads
 
 UPLOAD_BYTES = 3 * 1024 * 1024
+MODEL_BYTES = 2 * 1024 * 1024
 
 
 @asynccontextmanager
@@ -32,7 +33,8 @@ class Site:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.upload_bytes = UPLOAD_BYTES
-        self.app = build(Intake(Uploads(data / "uploads"), UPLOAD_BYTES), _lifespan)
+        self.model_bytes = MODEL_BYTES
+        self.app = build(Intake(Uploads(data / "uploads"), UPLOAD_BYTES, MODEL_BYTES), _lifespan)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, ws="none"))

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from model_export.errors import ModelNotFound
+from model_export.errors import ModelNotFound, ModelReadOnly
 from model_export.manifest import Task
-from server.core.errors import JobNotFound, KeyConflict, ModelUnavailable, QueueFull
+from model_export.options import ImportOptions
+from server.core.errors import ImportNotFound, JobNotFound, KeyConflict, ModelUnavailable, QueueFull
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
 from server.domain.job import Job, JobState
 from server.domain.model import InputSize, ModelState, ModelStatus
+from server.domain.model_import import ImportState, ModelImport
+from server.runtime.models import ModelInUse
 from server.storage.fetch import check_url, shown
 from server.storage.uploads import Upload
 
@@ -42,7 +45,13 @@ def ndjson(*rows: dict) -> bytes:
 
 
 def a_model(name: str = "yolox-nano", version: int = 1, **more: object) -> ModelStatus:
-    said = {"default": version == 1, "versions": (1, 2), "task": Task.DETECT, "family": "yolox"}
+    said = {
+        "default": version == 1,
+        "server_default": False,
+        "versions": (1, 2),
+        "task": Task.DETECT,
+        "family": "yolox",
+    }
     shape = {"labels": ("person", "car"), "input": InputSize(width=416, height=416), "state": ModelState.READY}
     return ModelStatus(name=name, version=version, **{**said, **shape, **more})
 
@@ -154,6 +163,18 @@ class FakeModels:
             for one in self.models
         ]
 
+    async def set_server_default(self, name: str) -> None:
+        chosen = await self.get(name)
+        self.models = [one.model_copy(update={"server_default": one.id == chosen.id}) for one in self.models]
+
+    async def remove(self, reference: str) -> None:
+        gone = await self.get(reference)
+        if gone.name == "moving-objects":
+            raise ModelReadOnly(f"{gone.name} ships with the server and cannot be removed.")
+        if reference == "yolox-nano@1":
+            raise ModelInUse("Jobs need yolox-nano@1.", hint="Cancel them, or wait for their end.")
+        self.models.remove(gone)
+
     async def load(self, reference: str) -> None:
         self.called.append(("load", (await self.get(reference)).id))
 
@@ -170,6 +191,61 @@ class FakeModels:
         return ndjson(a_row(0, an_object(track_id=None))).strip()
 
 
+class FakeImports:
+    def __init__(self) -> None:
+        self.imports: dict[str, ModelImport] = {}
+        self.files: dict[str, bytes] = {}
+        self.options: dict[str, ImportOptions | None] = {}
+        self.waited: list[float] = []
+        self.full = False
+        self.broken: Exception | None = None
+        self._keys: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+
+    def add(self, **more: object) -> ModelImport:
+        """An import that is there already."""
+        moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        said = {"state": ImportState.IMPORTING, "created_at": moment, "source": "net.onnx"}
+        made = ModelImport(**{**said, "id": f"import{next(self._numbers)}", **more})
+        self.imports[made.id] = made
+        return made
+
+    def check_room(self, key: str | None) -> None:
+        if self.full and key not in self._keys:
+            raise QueueFull("8 models wait already, and no more may.", hint="Send it again later.")
+
+    async def submit(
+        self, upload: Upload, options: ImportOptions | None, *, key: str | None
+    ) -> tuple[ModelImport, bool]:
+        if self.broken is not None:
+            raise self.broken
+        if key is not None and key in self._keys:
+            return self.imports[self._keys[key]], False
+        made = self.add(source=upload.name, family=options.family if options else None)
+        self.files[made.id], self.options[made.id] = upload.path.read_bytes(), options
+        if key is not None:
+            self._keys[key] = made.id
+        return made, True
+
+    async def get(self, id: str) -> ModelImport:
+        if id not in self.imports:
+            raise ImportNotFound(f"There is no import {id!r}.", hint="GET /v1/imports lists those there are.")
+        return self.imports[id]
+
+    async def wait(self, id: str, seconds: float) -> ModelImport:
+        self.waited.append(seconds)
+        return (await self.get(id)).model_copy(update={"state": ImportState.DONE, "model": "net@1"})
+
+    async def list(self, *, limit: int, before: int | None) -> tuple[Sequence[ModelImport], int | None]:
+        numbered = [(number, one) for number, one in enumerate(self.imports.values(), 1)][::-1]
+        found = [(number, one) for number, one in numbered if before is None or number < before]
+        return [one for _, one in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+
+    async def delete(self, id: str) -> None:
+        await self.get(id)
+        del self.imports[id]
+
+
 class FakeMetrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -184,6 +260,7 @@ class FakeRuntime:
     def __init__(self) -> None:
         self.jobs = FakeJobs()
         self.models = FakeModels()
+        self.imports = FakeImports()
         self.metrics = FakeMetrics()
         self.problems: tuple[str, ...] = ()
 

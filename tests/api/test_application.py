@@ -5,10 +5,12 @@ import pytest
 from fakes import assert_problem
 from structlog.contextvars import get_contextvars
 
+from model_export.options import ImportOptions
 from server.api.errors import Problem
-from server.api.openapi import JOB_EXAMPLE
+from server.api.openapi import IMPORT_EXAMPLE, JOB_EXAMPLE
 from server.core.errors import STATUS, StorageFull
 from server.domain.job import Job
+from server.domain.model_import import ModelImport
 
 
 def test_live_answers_whatever_the_server_lacks(site, client):
@@ -128,6 +130,7 @@ def test_every_call_is_explained_and_its_problems_are_problems(document):
 
 def test_the_examples_are_what_they_are_examples_of(document):
     Job.model_validate(JOB_EXAMPLE)
+    ModelImport.model_validate(IMPORT_EXAMPLE)
     for calls in document["paths"].values():
         for call in calls.values():
             for status, answer in call["responses"].items():
@@ -142,6 +145,15 @@ def test_the_form_of_a_job_is_documented(document):
     assert set(body["multipart/form-data"]["schema"]["properties"]) == {"file", "analysis", "model"}
 
 
+def test_the_form_of_a_model_has_the_options_of_the_command_line(document):
+    body = document["paths"]["/v1/models"]["post"]["requestBody"]["content"]
+    properties = body["multipart/form-data"]["schema"]["properties"]
+    said = {"file", *(field.alias or name for name, field in ImportOptions.model_fields.items())}
+    assert set(properties) == said
+    assert {"family", "labels", "input", "color"} <= said
+    assert all(schema["description"] and schema["type"] for schema in properties.values())
+
+
 def test_nothing_of_a_later_version_stands_in_the_document(document):
     assert set(document["paths"]) == {
         "/v1/jobs",
@@ -151,9 +163,12 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/models",
         "/v1/models/{name}",
         "/v1/models/{name}/default",
+        "/v1/models/{name}/server-default",
         "/v1/models/{name}/load",
         "/v1/models/{name}/unload",
         "/v1/models/{name}/predict",
+        "/v1/imports",
+        "/v1/imports/{import_id}",
         "/health/live",
         "/health/ready",
         "/metrics",

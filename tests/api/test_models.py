@@ -82,3 +82,24 @@ def test_a_picture_that_cannot_be_used_is_refused(client):
     answer = client.post(path, content=b"too early", headers=JPEG)
     assert_problem(answer, 503, "model_unavailable")
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_model_can_be_made_the_one_that_serves_where_none_is_named(client):
+    answer = client.put("/v1/models/yolox-nano/server-default")
+    assert (answer.status_code, answer.json()["server_default"]) == (200, True)
+    marked = [model for model in client.get("/v1/models").json()["items"] if model["server_default"]]
+    assert [(model["name"], model["version"]) for model in marked] == [("yolox-nano", 1)]
+    hint = assert_problem(client.put("/v1/models/yolox-nano@2/server-default"), 422, "fields_invalid")["hint"]
+    assert "/v1/models/yolox-nano@2/default" in hint
+    assert_problem(client.put("/v1/models/nobody/server-default"), 404, "model_not_found")
+
+
+def test_a_removed_model_is_not_found_any_more(client):
+    assert client.delete("/v1/models/yolox-nano@2").status_code == 204
+    assert_problem(client.get("/v1/models/yolox-nano@2"), 404, "model_not_found")
+    assert_problem(client.delete("/v1/models/yolox-nano@2"), 404, "model_not_found")
+
+
+def test_a_model_that_is_needed_or_came_with_the_server_is_not_removed(client):
+    assert_problem(client.delete("/v1/models/yolox-nano@1"), 409, "model_in_use")
+    assert_problem(client.delete("/v1/models/moving-objects"), 409, "model_read_only")

@@ -14,11 +14,11 @@ from model_builders import PICTURE, classifier_like, model, saved
 from onnx import TensorProto, helper
 
 from model_export.bundle import Bundle
-from model_export.conversion import Wishes
 from model_export.errors import ImportRefused
 from model_export.geometry import fit
 from model_export.importer import import_model
 from model_export.manifest import Precision, Resize, Task
+from model_export.options import Wishes
 from model_export.pictures import draw
 from model_export.predictions import Classes, read_outputs
 from model_export.repository import Repository

@@ -123,7 +123,7 @@ def test_the_check_goes_on_after_one_that_fails(tmp_path: Path, repository: Repo
     result = models("check", "bad", "good")
 
     assert result.exit_code == 1
-    assert "error: bad: ONNX Runtime" in result.stderr
+    assert "error: bad: model.onnx is not an ONNX file" in result.stderr
     assert "good@1: " in result.stdout
 
 
@@ -144,7 +144,9 @@ def test_removing_asks_first(repository: Repository) -> None:
         (["import", "absent.onnx"], 2, "--family"),
         (["import", "x.onnx", "--family", "yolox", "--input", "640"], 2, "'640' is not WxH, for example 640x384."),
         (["import", "x.onnx", "--family", "yolox", "--mean", "1,2"], 2, "'1,2' is not one number or three"),
-        (["import", "x.onnx", "--family", "yolox", "--std", "0"], 2, "'0' is not one number or three"),
+        (["import", "x.onnx", "--family", "yolox", "--std", "0"], 2, "it divides, so it must be above 0"),
+        (["import", "x.onnx", "--family", "yolox", "--mean", "nan"], 2, "'nan' is not one number or three"),
+        (["import", "x.onnx", "--family", "yolox", "--name", "My Net"], 2, "'My Net' is not a name"),
         (["import", "x.onnx", "--family", "yolox", "--std", "0.229"], 2, "multiply what is meant for 0…1 by 255"),
         (["import", "x.onnx", "--family", "yolox", "--pad", "300"], 2, "for '--pad'"),
         (["import", "x.onnx", "--family", "yolox", "--confidence", "2"], 2, "for '--confidence'"),

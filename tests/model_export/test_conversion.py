@@ -10,13 +10,14 @@ from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_l
 from onnx import TensorProto, helper, numpy_helper
 
 from model_export.check import frames, joined, prove_parity
-from model_export.conversion import Converted, Wishes, convert
+from model_export.conversion import Converted, convert
 from model_export.errors import ImportRefused
 from model_export.families.family import Reading, Told
 from model_export.families.yolox import FAMILY, Yolox
 from model_export.graph import Graph
 from model_export.manifest import FrameInput, Resize, TensorSpec
 from model_export.onnx_file import read
+from model_export.options import Wishes
 from model_export.preprocessing import Colour, Layout, Preprocessing
 from model_export.session import Session
 

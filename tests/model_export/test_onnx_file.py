@@ -5,30 +5,11 @@ import onnx
 import pytest
 from model_builders import model, saved
 from onnx import TensorProto, helper
+from wicked_builders import pointing_to, with_weights_beside
 
 from model_export.errors import ImportRefused
 from model_export.manifest import Precision
 from model_export.onnx_file import external_files, precision, read, read_skeleton
-
-
-def with_weights_beside(folder: Path) -> Path:
-    """A model whose weights lie in `weights.bin` beside it."""
-    proto = model(
-        [helper.make_node("Add", ["x", "w"], ["y"])], {"x": [1, 512]}, {"y": [1, 512]}, {"w": np.ones(512, np.float32)}
-    )
-    path = folder / "model.onnx"
-    onnx.save_model(proto, path, save_as_external_data=True, location="weights.bin", size_threshold=16)
-    return path
-
-
-def pointing_to(path: Path, location: str) -> Path:
-    """The same model, with its weights said to lie elsewhere."""
-    proto = onnx.load_model(path, load_external_data=False)
-    for entry in proto.graph.initializer[0].external_data:
-        if entry.key == "location":
-            entry.value = location
-    path.write_bytes(proto.SerializeToString())
-    return path
 
 
 def test_weights_beside_the_model_are_read(tmp_path: Path) -> None:

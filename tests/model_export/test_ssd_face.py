@@ -13,11 +13,11 @@ from model_builders import model, saved
 from onnx import helper
 
 from model_export.bundle import Bundle
-from model_export.conversion import Wishes
 from model_export.errors import ImportRefused
 from model_export.geometry import fit, place, to_source
 from model_export.importer import import_model
 from model_export.manifest import Resize, Task
+from model_export.options import Wishes
 from model_export.predictions import Detections, read_outputs
 from model_export.repository import Repository
 from model_export.session import Session

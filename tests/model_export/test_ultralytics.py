@@ -14,11 +14,11 @@ from onnx import TensorProto, helper
 from yolo_builders import END_ROWS, yolo_like
 
 from model_export.bundle import Bundle
-from model_export.conversion import Wishes
 from model_export.errors import ImportRefused
 from model_export.geometry import fit, place, to_source
 from model_export.importer import import_model
 from model_export.manifest import Precision
+from model_export.options import Wishes
 from model_export.pictures import draw
 from model_export.predictions import Detections, read_outputs
 from model_export.repository import Repository

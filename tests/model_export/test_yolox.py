@@ -12,7 +12,8 @@ import pytest
 from model_export.bundle import Bundle
 from model_export.errors import ImportRefused
 from model_export.geometry import fit, place, to_source
-from model_export.importer import import_model, read_labels
+from model_export.importer import import_model
+from model_export.options import read_labels
 from model_export.predictions import Detections, read_outputs
 from model_export.repository import Repository
 from model_export.session import Session

@@ -1,8 +1,6 @@
 import os
-import resource
 import shutil
 import threading
-from contextlib import contextmanager
 
 import pytest
 
@@ -34,17 +32,6 @@ def rows(media, job_id="job1"):
 
 def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-@contextmanager
-def files_of_at_most(size):
-    """No file of this process can grow beyond `size` bytes, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_upload_knows_its_size_and_hash_and_is_nobody_elses_to_read(media):
@@ -92,7 +79,7 @@ def test_an_upload_ends_where_others_have_taken_the_space(tmp_path, monkeypatch)
     writer.abort()
 
 
-def test_an_upload_that_fills_the_disk_is_refused_and_leaves_nothing(media, tmp_path):
+def test_an_upload_that_fills_the_disk_is_refused_and_leaves_nothing(media, tmp_path, files_of_at_most):
     writer = media.uploads.open(limit=10**6)
     with files_of_at_most(1000), pytest.raises(StorageFull) as full:
         writer.write(bytes(2000))
@@ -223,7 +210,7 @@ def test_a_checkpoint_that_does_not_fit_the_results_is_not_believed(media, damag
     assert media.resume("job1") is None
 
 
-def test_rows_that_do_not_fit_on_the_disk_are_not_written_at_all(media):
+def test_rows_that_do_not_fit_on_the_disk_are_not_written_at_all(media, files_of_at_most):
     with_job(media).append_rows("job1", b"1\n", b"e\n" * 400)
     with files_of_at_most(1000), pytest.raises(StorageFull):
         media.append_rows("job1", b"2\n", b"e\n" * 400)
@@ -231,7 +218,7 @@ def test_rows_that_do_not_fit_on_the_disk_are_not_written_at_all(media):
     assert len(b"".join(media.read_events("job1"))) == 800
 
 
-def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(media):
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(media, files_of_at_most):
     with_job(media).append_rows("job1", b"1\n")
     media.commit_checkpoint("job1", b"after 1")
     with files_of_at_most(1000), pytest.raises(StorageFull):
@@ -279,5 +266,5 @@ def test_what_is_used_is_counted_by_kind(media):
     with_job(media).append_rows("job1", b"1\n")
     an_upload(media, b"12345678")
     kinds, free = media.usage()
-    assert kinds == {"jobs": 7, "uploads": 8}
+    assert kinds == {"jobs": 7, "uploads": 8, "imports": 0}
     assert free > 0

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from server.api.deps import IntakeDep, JobId, JobsDep, KeyDep
 from server.api.job_request import BODY, read_json, read_upload
 from server.api.multipart import FORM, media_type
-from server.api.openapi import answered, problems
+from server.api.openapi import JOB_EXAMPLE, REPLAYED, answered, key_parameter, location, problems
 from server.api.pages import CURSOR, Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.job import Job, JobState
@@ -19,21 +19,10 @@ from server.storage.jobs import CURSOR_PATTERN
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _NO_JOB = "There is no job with this id."
-_KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Any text of yours, say a UUID. A second call with the same key, video and analysis gives the first "
-    "one's job, for as long as that is kept; with another video or analysis it is refused (409).",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-}
-_LOCATION = {"Location": {"description": "the job's path", "schema": {"type": "string"}}}
-_REPLAYED = {
-    "Idempotent-Replayed": {
-        "description": "`true` where an earlier call with the same key began the job",
-        "schema": {"type": "string", "enum": ["true"]},
-    }
-}
+_KEY_PARAMETER = key_parameter(
+    "Any text of yours, say a UUID. A second call with the same key, video and analysis gives the first one's job, for "
+    "as long as that is kept; with another video or analysis it is refused (409)."
+)
 
 
 class JobsQuery(PageQuery):
@@ -59,7 +48,9 @@ class JobQuery(BaseModel):
     response_model_exclude_none=True,
     summary="Analyse a video",
     responses={
-        202: answered("The job, waiting for its turn.", headers={**_LOCATION, **_REPLAYED}),
+        202: answered(
+            "The job, waiting for its turn.", JOB_EXAMPLE, headers={**location("the job's path"), **REPLAYED}
+        ),
         **problems(
             *(400, 404, 409, 413, 415, 422, 429, 503, 507),
             s404="There is no model with this name.",
@@ -113,7 +104,7 @@ async def page(query: Annotated[JobsQuery, Query()], jobs: JobsDep) -> Page[Job]
     "/{job_id}",
     response_model_exclude_none=True,
     summary="Look at a job, or wait for it",
-    responses={200: answered("The job."), **problems(404, 422, s404=_NO_JOB)},
+    responses={200: answered("The job.", JOB_EXAMPLE), **problems(404, 422, s404=_NO_JOB)},
 )
 async def get(job_id: JobId, query: Annotated[JobQuery, Query()], jobs: JobsDep) -> Job:
     """State, progress, frames by outcome, and once it is done a summary by label. With `wait` the answer comes when
@@ -126,7 +117,7 @@ async def get(job_id: JobId, query: Annotated[JobQuery, Query()], jobs: JobsDep)
     "/{job_id}/cancel",
     response_model_exclude_none=True,
     summary="Cancel a job",
-    responses={200: answered("The job."), **problems(404, 422, s404=_NO_JOB)},
+    responses={200: answered("The job.", JOB_EXAMPLE), **problems(404, 422, s404=_NO_JOB)},
 )
 async def cancel(job_id: JobId, jobs: JobsDep) -> Job:
     """What is done stays and can be read. A job that has ended stays as it is."""

@@ -90,7 +90,9 @@ class _Memory:
 
 @router.get("", response_model_exclude_none=True, summary="List models", responses=problems(422))
 async def page(query: Annotated[ModelsQuery, Query()], models: ModelsDep) -> Page[ModelStatus]:
-    """Every version of every model in the repository, by name and version."""
+    """Every version of every model in the repository, by name and version. `default` marks what serves under a bare
+    name, `server_default` what serves where no model is named.
+    """
     name, version = parse_reference(query.cursor) if query.cursor is not None else ("", None)
     rest = sorted(
         (one for one in await models.list() if (one.name, one.version) > (name, version or 0)),
@@ -136,6 +138,37 @@ async def set_default(request: Request, name: Reference, models: ModelsDep) -> M
     chosen = f"{plain}@{wanted}"
     await models.set_default(chosen)
     return await models.get(chosen)
+
+
+@router.put(
+    "/{name}/server-default",
+    response_model_exclude_none=True,
+    summary="Choose the model that serves where none is named",
+    responses=problems(404, 409, 422, 503, s404=_NO_MODEL, s409="The settings of the server say which one does."),
+)
+async def set_server_default(name: Reference, models: ModelsDep) -> ModelStatus:
+    """The model of jobs that name none, from now on. It is verified and warm before it takes over."""
+    plain, version = parse_reference(name)
+    if version is not None:
+        raise FieldsInvalid(
+            FieldProblem("name", "a name without a version is wanted."),
+            hint=f"PUT /v1/models/{name}/default says which version the name stands for.",
+        )
+    await models.set_server_default(plain)
+    return await models.get(plain)
+
+
+@router.delete(
+    "/{name}",
+    status_code=204,
+    summary="Remove a model",
+    responses=problems(
+        404, 409, 422, s404=_NO_MODEL, s409="Jobs that have not ended need it, or it came with the server."
+    ),
+)
+async def remove(name: Reference, models: ModelsDep) -> None:
+    """A version, or every version of a name, from memory and disk. Models that came with the server stay."""
+    await models.remove(name)
 
 
 @router.post(

@@ -1,0 +1,236 @@
+"""The models at the engine: loaded when they are asked for, again when the engine was started again, let go by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from model_export.bundle import Bundle
+from server.core.errors import ModelUnavailable
+from server.core.metrics import Metrics, ModelRow
+from server.core.metrics_page import MODEL_ROWS, Page
+from server.runtime.hub import Hub
+from server.wire.messages import LoadModel, ModelFailed, ModelLoaded, ModelUnloaded, UnloadModel
+from server.wire.sockets import Received
+
+_log = logging.getLogger(__name__)
+
+ENGINE = "engine"
+
+
+@dataclass(eq=False)
+class Loaded:
+    """A model that is loaded, or shall be.
+
+    Attributes:
+        row: of the metrics page.
+        said: by the engine, once it is up.
+        failed: why it is not.
+        unloaded: set once it is gone, if it is to go.
+        users: jobs that run on it.
+        by_version: somebody asked for this very version, so it stays when another one takes over.
+    """
+
+    bundle: Bundle
+    row: int
+    up: asyncio.Future[ModelLoaded] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    said: ModelLoaded | None = None
+    failed: ModelFailed | None = None
+    unloaded: asyncio.Event | None = None
+    users: int = 0
+    by_version: bool = False
+    _pictures: int = 0
+    _quiet: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def id(self) -> str:
+        return self.bundle.manifest.id
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is warm, and not on its way out."""
+        return self.said is not None and self.unloaded is None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be loaded and is not yet."""
+        return self.said is None and self.failed is None and self.unloaded is None
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """While a picture is on its way through it; until then it does not go."""
+        self._pictures += 1
+        try:
+            yield
+        finally:
+            self._pictures -= 1
+            self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Return when no picture is on its way through it."""
+        while self._pictures:
+            self._quiet.clear()
+            await self._quiet.wait()
+
+
+class Loading:
+    """Which models the engine has, and shall have.
+
+    Args:
+        page: of metrics, in which each has a row.
+
+    Attributes:
+        models: by `name@version`; others only read it.
+    """
+
+    def __init__(self, hub: Hub, metrics: Metrics, page: Page) -> None:
+        self.models: dict[str, Loaded] = {}
+        self._hub = hub
+        self._metrics = metrics
+        self._page = page
+        hub.on(ModelLoaded, self._on_loaded)
+        hub.on(ModelFailed, self._on_failed)
+        hub.on(ModelUnloaded, self._on_unloaded)
+
+    def of(self, name: str) -> list[Loaded]:
+        """Every version of a name."""
+        return [model for model in self.models.values() if model.bundle.manifest.name == name]
+
+    async def begin(self, bundle: Bundle) -> Loaded:
+        """Have a model brought up, without waiting for it; one that failed is tried anew."""
+        id = bundle.manifest.id
+        model = self.models.get(id)
+        if model is None or model.failed is not None:
+            before, model = model, Loaded(bundle, self._row(bundle))
+            if before is not None:
+                model.users, model.by_version = before.users, before.by_version
+            self.models[id] = model
+            await self._send_load(model)
+        return model
+
+    async def ensure(self, bundle: Bundle) -> Loaded:
+        """Loaded and warm, or a reason why not. Several that ask at once share one loading; a failed one is tried anew.
+
+        Raises:
+            ModelUnavailable: it does not load.
+        """
+        while True:
+            model = self.models.get(bundle.manifest.id)
+            if model is not None and model.unloaded is not None:
+                await model.unloaded.wait()
+                continue
+            if model is not None and model.bundle.manifest != bundle.manifest and not model.users:
+                await self.unload([model])  # its version was removed and brought in anew
+                continue
+            model = await self.begin(bundle)
+            await asyncio.shield(model.up)
+            if model.unloaded is None:
+                return model
+
+    async def unload(self, models: Sequence[Loaded]) -> None:
+        """Let models go that no job uses; what else they were asked before is answered first."""
+        going = [model for model in models if model.unloaded is None]
+        for model in going:
+            model.unloaded = asyncio.Event()
+        for model in going:
+            await model.quiet()
+            # It may have gone with the engine; or the engine is away, and it with that.
+            if self.models.get(model.id) is model and not await self._hub.send(ENGINE, UnloadModel(model.id)):
+                self._gone(model)
+        for model in models:
+            if model.unloaded is not None:
+                await model.unloaded.wait()
+
+    def engine_lost(self) -> None:
+        """The engine is gone and with it every model; they are loaded again when it is back."""
+        for model in self.models.values():
+            model.said = None
+            if model.up.done() and model.failed is None:
+                model.up = asyncio.get_running_loop().create_future()
+            self._label(model)
+        for model in [model for model in self.models.values() if model.unloaded is not None]:
+            self._gone(model)
+
+    async def engine_back(self) -> None:
+        """Load what was loaded, in the engine that has just come up."""
+        for model in [model for model in self.models.values() if model.waits]:
+            await self._send_load(model)
+
+    async def _send_load(self, model: Loaded) -> None:
+        # If the engine is not there yet, `engine_back` sends it.
+        await self._hub.send(ENGINE, LoadModel(model.id, str(model.bundle.folder), model.row))
+
+    def _row(self, bundle: Bundle) -> int:
+        """The model's row of the metrics page: the one it had, a new one, or that of a model that is not loaded."""
+        rows = self._metrics.rows.models
+        name, version = bundle.manifest.name, str(bundle.manifest.version)
+        for row, owner in rows.items():
+            if (owner.model, owner.version) == (name, version):
+                return row
+        free = [row for row in range(MODEL_ROWS) if row not in rows]
+        row = free[0] if free else next(row for row, owner in rows.items() if owner.info is None)
+        self._page.forget_model(row)
+        rows[row] = ModelRow(name, version)
+        return row
+
+    def _label(self, model: Loaded) -> None:
+        manifest, said = model.bundle.manifest, model.said
+        info = None
+        if said is not None:
+            info = {
+                "provider": said.provider,
+                "precision": said.precision,
+                "sha256": manifest.files.get("model.onnx", ""),
+            }
+        self._metrics.rows.models[model.row] = ModelRow(manifest.name, str(manifest.version), info)
+
+    def _on_loaded(self, received: Received) -> None:
+        message = received.message
+        assert isinstance(message, ModelLoaded)
+        model = self.models.get(message.model)
+        if model is None:
+            return
+        model.said, model.failed = message, None
+        self._label(model)
+        if not model.up.done():
+            model.up.set_result(message)
+        if message.why:
+            _log.warning("%s runs on %s, not on %s: %s", message.model, message.provider, message.asked, message.why)
+
+    def _on_failed(self, received: Received) -> None:
+        message = received.message
+        assert isinstance(message, ModelFailed)
+        model = self.models.get(message.model)
+        if model is not None:
+            self._fail(model, message)
+
+    def _fail(self, model: Loaded, why: ModelFailed) -> None:
+        model.failed, model.said = why, None
+        self._label(model)
+        _log.error("%s does not serve: %s", why.model, why.message)
+        _refuse(model, f"{why.model} does not serve: {why.message}")
+
+    def _on_unloaded(self, received: Received) -> None:
+        message = received.message
+        assert isinstance(message, ModelUnloaded)
+        model = self.models.get(message.model)
+        if model is not None:
+            self._gone(model)
+
+    def _gone(self, model: Loaded) -> None:
+        """A model does not run any more, because it was asked to go."""
+        del self.models[model.id]
+        model.said = None
+        self._label(model)
+        _refuse(model, f"{model.id} was unloaded before it was up.")
+        if model.unloaded is not None:
+            model.unloaded.set()
+
+
+def _refuse(model: Loaded, why: str) -> None:
+    if not model.up.done():
+        model.up.set_exception(ModelUnavailable(why))
+        model.up.exception()  # seen here; whoever waits sees it too
