@@ -1,7 +1,7 @@
 # make demo      set up, start the server, analyse the sample video   (ONCE=1: end by itself, GPU=1: with CUDA)
 # make test      set up, then linters, types, import contracts and all tests
 # make test-deps Debian packages that some tests need (as root)
-# make bench     the figures of the README (VIDEO=… MODEL=… LABELS=…)
+# make bench     the figures of the README (DATA=../shared/data, or VIDEO=… MODEL=… LABELS=…; ARGS="--only cpu --runs 3")
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,8 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.server
-	$(BIN)/python benchmarks/throughput.py --video $(VIDEO) --model $(MODEL) --labels $(LABELS)
+	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(if $(VIDEO),--video $(VIDEO)) \
+		$(if $(MODEL),--model $(MODEL)) $(if $(LABELS),--labels $(LABELS)) $(ARGS)
 
 test-deps:
 	@if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
     path.relative_to(ROOT)
-    for package in ("model_export", "server", "training")
+    for package in ("model_export", "server", "training", "benchmarks")
     for path in (ROOT / package).rglob("*.py")
 )
 NO_NOUNS = {"base", "common", "helper", "helpers", "misc", "util", "utils"}

@@ -1,0 +1,39 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.processes import cpu_seconds, descendants, names, pss_mb
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_process_is_found_below_its_parent_with_its_time_and_memory():
+    script = "sum(range(3_000_000)); print('!', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        child.stdout.readline()
+        assert child.pid in descendants(os.getpid())
+        assert child.pid in names(os.getpid()).values()
+        assert names(os.getpid())["API"] == os.getpid()
+        assert 0.005 < cpu_seconds(child.pid) < 30
+        assert 1 < pss_mb(child.pid) < 200
+        child.communicate("\n")
+    assert child.pid not in descendants(os.getpid())
+
+
+def test_processor_time_is_that_of_the_process():
+    before, start = cpu_seconds(os.getpid()), time.process_time()
+    sum(range(1_000_000))
+    spent = time.process_time() - start
+    assert spent <= cpu_seconds(os.getpid()) - before <= spent + 1
+
+
+def test_what_measures_memory_shares_no_library_with_the_server():
+    script = (
+        "import sys, benchmarks.__main__, benchmarks.memory; print({'cv2', 'onnxruntime', 'av'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "set()"
