@@ -17,8 +17,11 @@ from benchmarks.failure import NotMeasured
 from benchmarks.plain import Frame
 from model_export.bundle import Bundle
 from server.core.log import LogConfig
+from server.core.machine import cores
 from server.core.metrics_page import Page, Recorder
 from server.engine.config import EngineConfig
+from server.engine.running import Running
+from server.engine.tuning.order import Tuning
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.messages import EngineReady, FrameRef, Infer, InferDone, LoadModel, ModelLoaded, Priority, Stop
 from server.wire.slots import Segment, SizeClass, Slots
@@ -55,12 +58,16 @@ class Engine:
             address=self.address,
             api=self.api_address,
             incarnation=1,
-            sessions=options["sessions"],
-            threads=1,
-            max_batch=options["max_batch"],
-            max_delay_ms=None,
-            provider="cpu",
-            require_provider=False,
+            running=Running(
+                provider="cpu",
+                require_provider=False,
+                sessions=options["sessions"],
+                threads=1,
+                max_batch=options["max_batch"],
+                max_delay_s=None,
+                cores=cores(),
+            ),
+            tuning=Tuning(after_s=None),
             page=page.name,
             page_writers=2,
             writer=0,
