@@ -56,7 +56,7 @@ class FakeEngine:
         return True
 
     def up(self, model: str) -> None:
-        self._say(ModelLoaded(model, "cpu", "auto", "", "fp32", 1, 1, 8, 0.1))
+        self._say(ModelLoaded(model, "cpu", "auto", "", "fp32", 1, 1, 8, 0.1, "cpu threads=1 all"))
 
     def down(self, model: str) -> None:
         self._say(ModelFailed(model, "session_failed", "It does not load."))
