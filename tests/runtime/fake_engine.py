@@ -56,7 +56,9 @@ class FakeEngine:
         return True
 
     def up(self, model: str) -> None:
-        self._say(ModelLoaded(model, "cpu", "auto", "", "fp32", 1, 1, 8, 0.1, "cpu threads=1 all"))
+        how = {"provider": "cpu", "asked": "auto", "why": "", "precision": "fp32"}
+        size = {"sessions": 1, "threads": 1, "max_batch": 8, "load_s": 0.1}
+        self._say(ModelLoaded(model=model, **how, **size, settings=""))
 
     def down(self, model: str) -> None:
         self._say(ModelFailed(model, "session_failed", "It does not load."))
