@@ -23,7 +23,7 @@ from server.commands.complaint import complain
 from server.commands.found import found_table
 from server.commands.videos import Given, find_videos
 from server.core.log import LogConfig, configure
-from server.core.settings import JobsSettings, LogSettings, Settings
+from server.core.settings import LogSettings, Settings
 from server.domain.analysis import Analysis
 from server.domain.job import Job, JobState
 from server.runtime import Runtime
@@ -132,7 +132,7 @@ def run(words: Sequence[str], wish: Wish, settings: Settings) -> int:
             update={
                 "data": Path(data),
                 "log": log,
-                "jobs": JobsSettings(running=settings.jobs.running, allow_private_urls=True),
+                "jobs": settings.jobs.model_copy(update={"allow_private_urls": True}),
                 "engine": settings.engine.model_copy(
                     update={"models": (wish.analysis.model,) if wish.analysis.model else (), "tune": False}
                 ),
