@@ -55,6 +55,12 @@ def size_classes(total_bytes: int) -> tuple[SizeClass, ...]:
     return tuple(c for c in classes if c.slots)
 
 
+def few_of(classes: Sequence[SizeClass]) -> tuple[SizeClass, ...]:
+    """What a single job needs of a worker's classes: the largest arrays fit, and two at a time where they did."""
+    largest = sorted(classes)[-2:]
+    return tuple(SizeClass(c.slot_bytes, min(2, c.slots)) for c in largest)
+
+
 class _Layout:
     """Where each slot begins: a header page, the generations, then the slots in order of their size."""
 

@@ -16,6 +16,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
         api: address of the API process.
         segment: name of the segment whose slots this worker gives out.
         page, page_writers, writer: the metrics page, and which region is this worker's.
+        calls, workers, worker: the page of calls, and which rows are this worker's.
     """
 
     name: str
@@ -25,4 +26,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     page: str
     page_writers: int
     writer: int
+    calls: str
+    workers: int
+    worker: int
     log: LogConfig

@@ -109,8 +109,11 @@ def test_what_a_killed_owner_left_is_swept_and_what_a_living_one_holds_is_not(se
     make = "from server.wire.memory import SharedFile; file = SharedFile.create('vidserve.test.orphan', 4096)"
     subprocess.run([sys.executable, "-c", f"{make}; import os; os._exit(9)"], check=False)
     assert (folder() / "vidserve.test.orphan").exists()
+    unfinished = folder() / ".vidserve.test.unfinished"  # killed while it was reserved
+    unfinished.touch()
     swept = sweep()
-    assert "vidserve.test.orphan" in swept
+    assert {"vidserve.test.orphan", unfinished.name} <= set(swept)
+    assert not unfinished.exists()
     assert segment.name not in swept
     assert (folder() / segment.name).exists()
 
