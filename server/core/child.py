@@ -1,14 +1,12 @@
 """The life of a child process, seen from inside: its configuration on the first line of standard input, and the end
-of standard input as the sign that the parent has died. On Linux the system ends a child together with its parent, too,
-even one that is stopped or hangs in a decoder.
+of standard input as the sign that the parent has died.
 
-Children are started as `python -m MODULE`, not forked: nothing of the parent's threads, locks or sockets comes along.
+Children are started by `server.core.launch`, not forked: nothing of the parent's threads, locks or sockets comes along.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -21,18 +19,15 @@ import msgspec
 Config = TypeVar("Config", bound=msgspec.Struct)
 
 _GRACE_S = 2.5
-_PR_SET_PDEATHSIG = 1
 _FIRST_TO_GO = 500
 
 
 def read_config(kind: type[Config]) -> Config:
-    """The configuration that the parent wrote; from here on the process dies with it.
+    """The configuration that the parent wrote.
 
     Raises:
         msgspec.ValidationError: it is not of that kind.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     return msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
 
 

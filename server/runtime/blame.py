@@ -4,9 +4,9 @@ The rule. A death is suspicious if the process did it by itself (`server.runtime
 much memory. Suspected are then the jobs that were inside a decoder call, or, if a call hung, those that were in theirs
 for longest; all, if none was inside, and if it was the memory, which does not say whose it is. A suspect goes on from
 its checkpoint alone, in the quarantine worker; its neighbours go on elsewhere, suspected of nothing. Every suspicious
-death is a strike, and three strikes in a row at no later frame than before set a job aside: it is `failed`. A
-checkpoint beyond the frame where it died clears it. Deaths by another hand (SIGKILL, SIGSTOP) suspect nobody, however
-often they come.
+death is a strike, and three strikes in a row at about the same frame or before it set a job aside: it is `failed`. A
+checkpoint well beyond the frame where it died clears it. Deaths by another hand (SIGKILL, SIGSTOP) suspect nobody,
+however often they come.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from server.core.calls import Call, Seen
 from server.runtime.death import HUNG, MEMORY, SILENT, Death
 
 STRIKES = 3
+_NEAR = 25
+"""Frames: memory that is spoilt at one of them kills a few frames later, now and then."""
 _TIMES = "three times"
 _CONVERT = "Convert the video, or cut it before there."
 _ABREAST_S = 1.0
@@ -79,7 +81,7 @@ class Record:
     """What is known against a job.
 
     Attributes:
-        strikes: in a row, without getting further.
+        strikes: in a row, without getting well further.
         furthest: the last frame that it reached before it was suspected.
         suspect: it must run alone.
     """
@@ -89,13 +91,13 @@ class Record:
     suspect: bool = False
 
     def add(self, strike: Strike) -> None:
-        self.strikes = 1 if strike.frame > self.furthest else self.strikes + 1
+        self.strikes = 1 if strike.frame > self.furthest + _NEAR else self.strikes + 1
         self.furthest = max(self.furthest, strike.frame)
         self.suspect |= strike.alone
 
     def pass_by(self, frame: int) -> None:
         """A checkpoint covers all frames before this one."""
-        if frame > self.furthest + 1:
+        if frame > self.furthest + _NEAR:
             self.strikes = 0
             self.suspect = False
 

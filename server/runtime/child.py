@@ -59,7 +59,7 @@ class Child:
 
     Args:
         name: what it is called, on the wire and in the log.
-        module: what `python -m` runs.
+        module: that it runs as its main one.
         config: makes the configuration of an incarnation.
         send: sends a message to it; False if it does not listen.
         lost: called when it has died or was killed, before the next one starts.
@@ -212,6 +212,8 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
+            "server.core.launch",
+            str(os.getpid()),
             self._module,
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
