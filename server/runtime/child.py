@@ -43,6 +43,7 @@ class Patience:
         ready_s: from the start to the first word; and how long one may be silent while it does slow work.
         silence_s: between two words.
         pause_s, longest_s: before the next start, after one crash and after many.
+        longest_outside_s: the same after many deaths by another hand.
     """
 
     ready_s: float = 60.0
@@ -52,6 +53,7 @@ class Patience:
     crashes_s: float = 60.0
     pause_s: float = 0.2
     longest_s: float = 60.0
+    longest_outside_s: float = 2.0
 
 
 class Child:
@@ -128,7 +130,7 @@ class Child:
             return "starting" if self.kept else "not needed"
         wait_s = self._again_at - time.monotonic()
         then = f"the next start is in {wait_s:.0f} s" if wait_s > 0 else "starting again"
-        return f"it crashed {len(self._crashes)} times within a minute, at last by {self._last.reason}; {then}"
+        return f"it ended {len(self._crashes)} times within a minute, at last by {self._last.reason}; {then}"
 
     def start(self) -> None:
         """Have one from now on. Nothing happens if that is so."""
@@ -193,7 +195,7 @@ class Child:
             await asyncio.sleep(pause_s)
 
     def _pause_s(self, death: Death) -> float:
-        """What others did to a child that was up says nothing of the next one."""
+        """What others did to a child says little of the next one; if it was up, nothing."""
         now = time.monotonic()
         self._last = death
         while self._crashes and now - self._crashes[0] > self._patience.crashes_s:
@@ -202,8 +204,9 @@ class Child:
             return self._patience.pause_s
         self._crashes.append(now)
         if self.exhausted:
-            _log.critical("%s crashed %d times within a minute", self.name, len(self._crashes))
-        return min(self._patience.longest_s, self._patience.pause_s * 2.0 ** (len(self._crashes) - 1))
+            _log.critical("%s ended %d times within a minute", self.name, len(self._crashes))
+        longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
+        return min(longest_s, self._patience.pause_s * 2.0 ** (len(self._crashes) - 1))
 
     async def _live(self) -> Death:
         """Start one and wait for its end; how it ended."""
