@@ -24,7 +24,7 @@ from server.core.settings import Settings
 from server.engine.session import choose_provider
 from server.runtime.runtime import SHIPPED
 from server.wire.memory import folder as memory_folder
-from server.wire.slots import few_of, size_classes
+from server.wire.slots import few_of, size_classes, slots_bytes
 
 _MIB = 2**20
 _LITTLE_MEMORY = 2 * 2**30
@@ -87,8 +87,8 @@ def memory(_: Settings) -> Finding:
 def shared_memory(settings: Settings) -> Finding:
     """Slots of all workers lie there, reserved at start, and a few for the quarantine worker."""
     folder = memory_folder()
-    each = settings.workers.shm_mb * _MIB
-    needed = settings.workers.count * each + sum(c.slot_bytes * c.slots for c in few_of(size_classes(each)))
+    classes = size_classes(settings.workers.shm_mb * _MIB)
+    needed = settings.workers.count * slots_bytes(classes) + slots_bytes(few_of(classes))
     free = shutil.disk_usage(folder).free
     enough = free > needed
     return Finding(

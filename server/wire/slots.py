@@ -56,9 +56,15 @@ def size_classes(total_bytes: int) -> tuple[SizeClass, ...]:
 
 
 def few_of(classes: Sequence[SizeClass]) -> tuple[SizeClass, ...]:
-    """What a single job needs of a worker's classes: the largest arrays fit, and two at a time where they did."""
-    largest = sorted(classes)[-2:]
-    return tuple(SizeClass(c.slot_bytes, min(2, c.slots)) for c in largest)
+    """What a single job needs of a worker's classes: a few of each, and of the largest two where there were so many."""
+    *others, large, largest = sorted(classes)
+    few = [SizeClass(c.slot_bytes, min(4, c.slots)) for c in others]
+    return *few, *(SizeClass(c.slot_bytes, min(2, c.slots)) for c in (large, largest))
+
+
+def slots_bytes(classes: Sequence[SizeClass]) -> int:
+    """What all the slots take."""
+    return sum(c.slot_bytes * c.slots for c in classes)
 
 
 class _Layout:
