@@ -35,6 +35,9 @@ class Call(IntEnum):
     PICTURE = 5
 
 
+_CALLS = frozenset(Call)
+
+
 class Seen(NamedTuple):
     """A row as it was read.
 
@@ -122,5 +125,7 @@ class CallPage:
 def _seen(words: npt.NDArray[np.int64]) -> Seen:
     words = words.copy()
     since = float(words[_SINCE : _SINCE + 1].view(np.float64)[0])
-    owner = words.tobytes()[_OWNER].rstrip(b"\0").decode()
-    return Seen(owner, Call(int(words[_CALL])), since, int(words[_FRAME]))
+    owner = words.tobytes()[_OWNER].rstrip(b"\0").decode(errors="replace")
+    call = int(words[_CALL])
+    # Whatever stands there: a worker whose memory was spoilt may have written anything.
+    return Seen(owner, Call(call) if call in _CALLS else Call.NONE, since, int(words[_FRAME]))

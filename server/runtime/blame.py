@@ -66,6 +66,11 @@ def strikes(death: Death, seen: Sequence[Seen]) -> dict[str, Strike]:
     return {row.owner: Strike(row.frame, _error(death, row)) for row in _suspects(death, seen) if row.owner}
 
 
+def had_work(seen: Sequence[Seen]) -> bool:
+    """Whether a worker had a video or a picture in hand."""
+    return any(row.owner or row.call is not Call.NONE for row in seen)
+
+
 def _suspects(death: Death, seen: Sequence[Seen]) -> Sequence[Seen]:
     inside = [row for row in seen if row.call is not Call.NONE]
     if not inside or death is MEMORY:

@@ -64,7 +64,7 @@ class Child:
         module: that it runs as its main one.
         config: makes the configuration of an incarnation.
         send: sends a message to it; False if it does not listen.
-        lost: called when it has died or was killed, before the next one starts.
+        lost: called when it has died or was killed, before the next one starts; whether somebody's work explains it.
         back: called when one is ready.
         look: called with its process id a few times a second: why to kill it, or None.
         slow: whether it is at something that may keep it silent for long.
@@ -77,7 +77,7 @@ class Child:
         config: Callable[[int], msgspec.Struct],
         *,
         send: Callable[[Message], Awaitable[bool]],
-        lost: Callable[[Death], None],
+        lost: Callable[[Death], bool],
         back: Callable[[], None],
         look: Callable[[int], Death | None] = lambda _: None,
         slow: Callable[[], bool] = lambda: False,
@@ -187,26 +187,32 @@ class Child:
                 death = SPAWN_FAILED
             if self._stopping:
                 return
-            pause_s = self._pause_s(death)
-            self._again_at = time.monotonic() + pause_s
-            self._ready.clear()
+            pause_s = self._bury(death)
             _log.error("%s ended (%s) and is started again in %.1f s", self.name, death.reason, pause_s)
-            self._lost(death)
             await asyncio.sleep(pause_s)
 
-    def _pause_s(self, death: Death) -> float:
-        """What others did to a child says little of the next one; if it was up, nothing."""
+    def _bury(self, death: Death) -> float:
+        """Tell of a death; seconds before the next start.
+
+        What others did to a child that was up says nothing of the next one, nor does what it had in hand; all else
+        counts.
+        """
+        was_ready = self.ready
+        self._ready.clear()
+        excused = self._lost(death) or not death.by_itself
         now = time.monotonic()
         self._last = death
         while self._crashes and now - self._crashes[0] > self._patience.crashes_s:
             self._crashes.popleft()
-        if self.ready and not death.by_itself:
-            return self._patience.pause_s
-        self._crashes.append(now)
+        pause_s = self._patience.pause_s
+        if not (was_ready and excused):
+            self._crashes.append(now)
+            longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
+            pause_s = min(longest_s, pause_s * 2.0 ** (len(self._crashes) - 1))
         if self.exhausted:
             _log.critical("%s ended %d times within a minute", self.name, len(self._crashes))
-        longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
-        return min(longest_s, self._patience.pause_s * 2.0 ** (len(self._crashes) - 1))
+        self._again_at = now + pause_s
+        return pause_s
 
     async def _live(self) -> Death:
         """Start one and wait for its end; how it ended."""

@@ -38,7 +38,7 @@ class Children:
         module: str,
         config: Config,
         *,
-        lost: Callable[[Death], None],
+        lost: Callable[[Death], bool],
         back: Callable[[], None],
         look: Callable[[int], Death | None] = lambda _: None,
         slow: Callable[[], bool] = lambda: False,
@@ -49,11 +49,11 @@ class Children:
             self._hub.expect(name, incarnation)
             return config(incarnation)
 
-        def dead(death: Death) -> None:
+        def dead(death: Death) -> bool:
             # What is still under way from it comes too late: its work is given to others now.
             self._hub.expect(name, child.incarnation + 1)
             self._metrics.restarts.labels(name.split("-")[0], death.reason).inc()
-            lost(death)
+            return lost(death)
 
         child = self._children[name] = Child(
             name,

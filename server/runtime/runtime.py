@@ -25,6 +25,7 @@ from server.core.metrics_page import Page
 from server.core.settings import Settings
 from server.domain.health import Health, Part
 from server.engine.config import EngineConfig
+from server.runtime.blame import had_work
 from server.runtime.children import Children
 from server.runtime.death import HUNG, Death
 from server.runtime.dispatcher import Dispatcher, Terms
@@ -257,9 +258,11 @@ class Runtime:
             memory_bytes=share if settings.memory_mb is None else settings.memory_mb * 2**20,
         )
 
-        def lost(death: Death) -> None:
+        def lost(death: Death) -> bool:
+            seen = watch.last_seen()
             self._pictures.worker_lost(name)
-            self._dispatcher.worker_lost(name, death, watch.last_seen())
+            self._dispatcher.worker_lost(name, death, seen)
+            return had_work(seen)
 
         self._children.add(
             name,
@@ -292,10 +295,11 @@ class Runtime:
             except VidserveError as error:
                 _log.error("%s", error)
 
-    def _engine_lost(self, death: Death) -> None:
+    def _engine_lost(self, death: Death) -> bool:
         self._loading.engine_lost(death)
         self._pictures.engine_lost()
         self._spawn(self._dispatcher.engine_lost(death))
+        return False
 
     def _next_worker(self) -> str:
         """The worker for a picture: in turn, of those that are up."""

@@ -25,6 +25,7 @@ from server.domain.outcome import OUTCOMES, Outcome
 from server.wire.messages import JobEnded, JobProgress, StartJob
 from server.wire.slots import Slots
 from server.worker.checkpoint import Checkpoint
+from server.worker.errors import CheckpointUnreadable
 from server.worker.every_frame import EveryFrame
 from server.worker.frames import Feed, Frames
 from server.worker.gated import GatedFrames
@@ -37,12 +38,6 @@ from server.worker.source import OpenSource, Watched
 _log = logging.getLogger(__name__)
 
 _NOTHING = JobProgress(frames=(0,) * len(OUTCOMES), pts_s=0.0, progress=None, width=0, height=0)
-
-
-class CheckpointUnreadable(VidserveError):
-    """Another version of the server wrote it, or it is damaged; the job can begin again without it."""
-
-    code = "checkpoint_unreadable"
 
 
 @dataclass(frozen=True)

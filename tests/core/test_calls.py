@@ -48,3 +48,9 @@ def test_a_row_is_the_next_jobs_from_the_beginning():
         row.begin("b")
     assert pages.seen(0)[0][:2] == ("b", Call.NONE)
     assert pages.seen(0)[0].frame == -1
+
+
+def test_a_page_that_was_spoilt_is_read_all_the_same():
+    buffer = mmap.mmap(-1, CallPage.bytes_for(1))
+    buffer.write(bytes(range(256)) * (len(buffer) // 256))
+    assert all(seen.call in Call for seen in CallPage(buffer, 1).seen(0))

@@ -74,7 +74,7 @@ class FakeModels:
     async def acquire(self, reference: str):
         await self.loaded.wait()
         self.users += 1
-        return SimpleNamespace(folder=Path("bundle"))
+        return SimpleNamespace(folder=Path("bundle"), manifest=SimpleNamespace(id=reference))
 
     def release(self, model: str) -> None:
         self.users -= 1
@@ -161,7 +161,7 @@ class Stage:
     def called_off(self) -> list[tuple[str, str, int]]:
         return [(peer, message.job, message.attempt) for peer, message in self.hub.of(CancelJob)]
 
-    async def until(self, what, seconds: float = 60.0):
+    async def until(self, what, seconds: float = 30.0):
         end = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < end, (what, self.started())
@@ -174,7 +174,7 @@ class Stage:
             await self.until(lambda job=job: [j for _, j in self.started()].count(job) >= tries)
 
     async def ended(self, job: str) -> Job:
-        await self.ledger.ended(job, 60)
+        await self.ledger.ended(job, 30)
         found = await self.ledger.get(job)
         assert found.state.ended, found
         return found

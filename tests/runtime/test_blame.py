@@ -4,7 +4,7 @@ import pytest
 from dispatcher_builders import inside
 
 from server.core.calls import Call
-from server.runtime.blame import Record, Strike, strikes
+from server.runtime.blame import Record, Strike, had_work, strikes
 from server.runtime.death import HUNG, MEMORY, SILENT, STOPPED, death_of
 
 SEGV = death_of(-signal.SIGSEGV, out_of_memory=False)
@@ -56,6 +56,13 @@ NONE, GRAB, RETRIEVE = Call.NONE, Call.GRAB, Call.RETRIEVE
 )
 def test_who_is_suspected_of_a_death(death, calls, suspects):
     assert set(strikes(death, [inside(job, call) for job, call in calls.items()])) == suspects
+
+
+@pytest.mark.parametrize(
+    ("calls", "had"), [({"a": NONE}, True), ({"": Call.PICTURE}, True), ({"": NONE}, False), ({}, False)]
+)
+def test_whether_a_worker_had_work(calls, had):
+    assert had_work([inside(job, call) for job, call in calls.items()]) is had
 
 
 def test_of_calls_that_hang_the_longest_is_suspected():

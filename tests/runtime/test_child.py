@@ -19,7 +19,7 @@ QUICK = Patience(ready_s=5, silence_s=0.6, stop_s=1, crashes=3, crashes_s=60, pa
 class Nursery:
     """A hub and one child that does as told."""
 
-    def __init__(self, folder, does, **watching):
+    def __init__(self, folder, does, *, excused=False, **watching):
         self.context = zmq.asyncio.Context()
         self.stale = 0
         self.hub = Hub(self.context, f"ipc://{folder}/api", 1, self._count)
@@ -29,7 +29,7 @@ class Nursery:
             "child_that",
             lambda incarnation: Orders(self.hub.address, incarnation, does),
             send=lambda message: self.hub.send("child", message),
-            lost=lambda death: self.lost.append(death.reason),
+            lost=lambda death: self.lost.append(death.reason) or excused,
             back=self._back,
             patience=QUICK,
             **watching,
@@ -141,15 +141,19 @@ def test_one_that_crashes_again_and_again_says_so_and_is_started_again_after_lon
     journey(tmp_path, "crashes", body)
 
 
-def test_what_others_do_to_it_is_no_crash_of_its_own(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "excused", "exhausted"),
+    [(signal.SIGKILL, False, False), (signal.SIGSEGV, True, False), (signal.SIGSEGV, False, True)],
+)
+def test_a_death_by_another_hand_or_by_its_work_is_no_crash_of_its_own(tmp_path, number, excused, exhausted):
     async def body(nursery):
         for life in range(1, QUICK.crashes + 3):
             await until(lambda life=life: nursery.back == life)
-            os.kill(nursery.child.pid, signal.SIGKILL)
+            os.kill(nursery.child.pid, number)
         await until(lambda: nursery.child.ready and len(nursery.lost) == QUICK.crashes + 2)
-        assert not nursery.child.exhausted
+        assert nursery.child.exhausted is exhausted
 
-    journey(tmp_path, "lives", body)
+    journey(tmp_path, "lives", body, excused=excused)
 
 
 def test_one_that_was_stopped_can_be_started_again(tmp_path):

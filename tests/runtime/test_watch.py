@@ -20,7 +20,8 @@ def page():
 def a_row(page, worker, call, *, for_s, clock):
     row = page.rows(worker)[0]
     row.begin("job")
-    clock.setattr(time, "monotonic", lambda now=time.monotonic() - for_s: now)
+    then = time.monotonic() - for_s
+    clock.setattr(time, "monotonic", lambda: then)
     row.enter(call)
     clock.undo()
 
