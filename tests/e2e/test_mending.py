@@ -8,7 +8,6 @@ import os
 import signal
 import time
 
-import pytest
 from serving import eventually
 from siege import siege
 
@@ -19,35 +18,31 @@ SHORT_S = 2.0
 """Well below the silence that counts as death."""
 
 
-@pytest.mark.parametrize("victim", ["worker", "engine"])
-def test_a_child_may_be_killed_at_any_time(tmp_path, victim):
+def test_children_may_be_killed_and_stopped_at_any_time(tmp_path):
     with siege(tmp_path, SEED) as besieged:
-        struck = 0
-        while struck < KILLS:
+        blows = [
+            (victim, blow) for victim in ("worker", "engine") for blow in ["kill"] * KILLS + ["stop", "pause"] * STOPS
+        ]
+        besieged.random.shuffle(blows)
+        while blows:
+            victim, blow = blows[-1]
             besieged.wait(1.5)
-            struck += besieged.strike(f"server.{victim}", signal.SIGKILL) is not None
-        besieged.check_results()
-        deaths = besieged.deaths()
-        # One that was struck twice, before its end was noticed, died once.
-        assert 1 <= deaths.pop((victim, "sigkill")) <= KILLS
-        assert deaths == {}
-
-
-@pytest.mark.parametrize("victim", ["worker", "engine"])
-def test_a_child_may_be_stopped_at_any_time(tmp_path, victim):
-    with siege(tmp_path, SEED) as besieged:
-        for _ in range(STOPS):
-            besieged.wait(1.5)
-            pid = besieged.strike(f"server.{victim}", signal.SIGSTOP)
-            if pid is not None:
+            pid = besieged.strike(f"server.{victim}", signal.SIGKILL if blow == "kill" else signal.SIGSTOP)
+            if pid is None:
+                continue  # it is just being started
+            blows.pop()
+            if blow == "stop":
                 eventually(lambda pid=pid: pid not in besieged.server.children("server."))
-            besieged.wait(1.5)
-            pid = besieged.strike(f"server.{victim}", signal.SIGSTOP)
-            if pid is not None:
+            elif blow == "pause":
                 time.sleep(besieged.random.uniform(0, SHORT_S))
                 os.kill(pid, signal.SIGCONT)
         besieged.check_results()
-        assert set(besieged.deaths()) == {(victim, "stopped")}
+        # One that is struck again before its end is noticed dies once.
+        deaths = besieged.deaths()
+        for victim in ("worker", "engine"):
+            assert 1 <= deaths.pop((victim, "sigkill")) <= KILLS
+            assert 1 <= deaths.pop((victim, "stopped")) <= STOPS
+        assert deaths == {}
 
 
 def test_the_server_may_be_killed_at_any_time(tmp_path):

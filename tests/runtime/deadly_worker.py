@@ -53,7 +53,7 @@ class Deadly:
         self.pts_s = self.index / _FPS
         return True
 
-    def retrieve(self):
+    def retrieve(self, out=None):
         frame = np.zeros((90, 160, 3), np.uint8)
         x, y = self.index % 120, 20 + self.index % 40
         frame[y : y + 20, x : x + 20] = 200
