@@ -173,7 +173,9 @@ class RunningJob:
     def _requests(self, identity: str, stream: str, manifest: Manifest, confidence: float | None = None) -> Requests:
         around, order = self._around, self._order
         # To the engine a job's attempts are its incarnations, wherever they run.
-        return Requests(around.context, order.engine, identity, order.attempt, stream, manifest, around.slots, confidence)
+        return Requests(
+            around.context, order.engine, identity, order.attempt, stream, manifest, around.slots, confidence
+        )
 
     def _done(self, pipeline: Pipeline) -> JobEnded:
         state = JobState.CANCELLED if self._cancelled.is_set() else JobState.DONE
