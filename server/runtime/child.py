@@ -2,7 +2,7 @@
 
 It is told its configuration on standard input, whose end tells it that this process is gone. A child that says nothing
 for a while counts as dead, whatever the operating system says of it. A death is followed by a new start after a pause,
-which grows with every crash within a minute and shrinks again when they have become rare.
+which doubles with every crash that comes soon after the one before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -37,11 +36,12 @@ class ChildDown(VidserveError):
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds, and how many crashes in how many of them are too many.
+    """Seconds, and how many crashes in a row are too many.
 
     Attributes:
         ready_s: from the start to the first word; and how long one may be silent while it does slow work.
         silence_s: between two words.
+        soon_s: who lived for longer did not crash in a row.
         pause_s, longest_s: before the next start, after one crash and after many.
         longest_outside_s: the same after many deaths by another hand.
     """
@@ -50,7 +50,7 @@ class Patience:
     silence_s: float = 5.0
     stop_s: float = 2.0
     crashes: int = 5
-    crashes_s: float = 60.0
+    soon_s: float = 12.0
     pause_s: float = 0.2
     longest_s: float = 60.0
     longest_outside_s: float = 2.0
@@ -97,7 +97,8 @@ class Child:
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._heard_at = 0.0
-        self._crashes: deque[float] = deque()
+        self._born_at = 0.0
+        self._crashes = 0
         self._last: Death | None = None
         self._again_at = 0.0
         self._stopping = False
@@ -115,7 +116,7 @@ class Child:
     @property
     def exhausted(self) -> bool:
         """Whether it has crashed more often than is borne; the pauses are long now."""
-        return len(self._crashes) > self._patience.crashes
+        return self._crashes > self._patience.crashes
 
     @property
     def pid(self) -> int | None:
@@ -130,7 +131,7 @@ class Child:
             return "starting" if self.kept else "not needed"
         wait_s = self._again_at - time.monotonic()
         then = f"the next start is in {wait_s:.0f} s" if wait_s > 0 else "starting again"
-        return f"it ended {len(self._crashes)} times within a minute, at last by {self._last.reason}; {then}"
+        return f"it ended {self._crashes} times in a row, at last by {self._last.reason}; {then}"
 
     def start(self) -> None:
         """Have one from now on. Nothing happens if that is so."""
@@ -185,6 +186,11 @@ class Child:
             except OSError as error:  # no descriptors, no memory, no processes left
                 _log.error("%s cannot be started: %s", self.name, error)
                 death = SPAWN_FAILED
+            except Exception:  # the edge of a task: a child that nobody follows would never be started again
+                _log.exception("following %s failed", self.name)
+                death = SPAWN_FAILED
+            if self._process is not None and self._process.returncode is None:
+                await _kill(self._process)
             if self._stopping:
                 return
             pause_s = self._bury(death)
@@ -199,24 +205,25 @@ class Child:
         """
         was_ready = self.ready
         self._ready.clear()
+        self._last = death
         excused = self._lost(death) or not death.by_itself
         now = time.monotonic()
-        self._last = death
-        while self._crashes and now - self._crashes[0] > self._patience.crashes_s:
-            self._crashes.popleft()
+        if now - self._born_at > self._patience.soon_s:
+            self._crashes = 0
         pause_s = self._patience.pause_s
         if not (was_ready and excused):
-            self._crashes.append(now)
+            self._crashes += 1
             longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
-            pause_s = min(longest_s, pause_s * 2.0 ** (len(self._crashes) - 1))
-        if self.exhausted:
-            _log.critical("%s ended %d times within a minute", self.name, len(self._crashes))
+            pause_s = min(longest_s, pause_s * 2.0 ** min(self._crashes - 1, 20))
+            if self.exhausted:
+                _log.critical("%s ended %d times in a row", self.name, self._crashes)
         self._again_at = now + pause_s
         return pause_s
 
     async def _live(self) -> Death:
         """Start one and wait for its end; how it ended."""
         self.incarnation += 1
+        self._born_at = time.monotonic()
         out_of_memory = oom_kills()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -234,10 +241,7 @@ class Child:
         with contextlib.suppress(ConnectionError):  # it died at once; its exit code says more
             await process.stdin.drain()
         death = await self._watch(process)
-        if death is not None:
-            await _kill(process)
-            return death
-        return death_of(await process.wait(), out_of_memory=oom_kills() > out_of_memory)
+        return death or death_of(await process.wait(), out_of_memory=oom_kills() > out_of_memory)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> Death | None:
         """Return when it has died, or with the reason to kill it."""

@@ -268,7 +268,9 @@ class Dispatcher:
                 raise end.strike.error
         _log.warning("job %s goes back to its checkpoint: %s", case.job, end.reason)
         await self._ledger.update(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
-        return True
+        if case.unwanted.is_set():  # meanwhile
+            await self._end(case, {"state": JobState.CANCELLED})
+        return not case.unwanted.is_set()
 
     async def _finish(self, case: Case, ended: JobEnded, attempt: Attempt) -> None:
         state = JobState(ended.state)
