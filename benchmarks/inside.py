@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from statistics import median
 from threading import Thread
 
@@ -27,9 +28,10 @@ from benchmarks.stage import Stage
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.table import Row, spread, told
 from model_export.bundle import Bundle
-from model_export.video import Video
+from model_export.video import Video, open_video
 from server.analytics.scene import Scene
 from server.analytics.tracker import Tracker
+from server.core.calls import CallPage, CallRow
 from server.domain.analysis import Analysis
 from server.domain.job import JobState
 from server.engine import process
@@ -93,7 +95,12 @@ def _job(engine: Engine, bundle: Bundle, video: Path, attempt: int) -> None:
     Raises:
         NotMeasured: it failed.
     """
-    around = Surroundings(engine.context, engine.api_address, "worker", 1, engine.slots, engine.recorder)
+    rows: SimpleQueue[CallRow] = SimpleQueue()
+    for row in CallPage(bytearray(CallPage.bytes_for(1)), 1).rows(0):
+        rows.put(row)
+    around = Surroundings(
+        engine.context, engine.api_address, "worker", 1, engine.slots, engine.recorder, rows, open_video
+    )
     order = StartJob(
         "job", attempt, str(video), Analysis().model_dump_json().encode(), str(bundle.folder), engine.address
     )

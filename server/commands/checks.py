@@ -24,6 +24,7 @@ from server.core.settings import Settings
 from server.engine.session import choose_provider
 from server.runtime.runtime import SHIPPED
 from server.wire.memory import folder as memory_folder
+from server.wire.slots import few_of, size_classes, slots_bytes
 
 _MIB = 2**20
 _LITTLE_MEMORY = 2 * 2**30
@@ -84,9 +85,10 @@ def memory(_: Settings) -> Finding:
 
 
 def shared_memory(settings: Settings) -> Finding:
-    """Slots of all workers lie there, reserved at start."""
+    """Slots of all workers lie there, reserved at start, and a few for the quarantine worker."""
     folder = memory_folder()
-    needed = settings.workers.count * settings.workers.shm_mb * _MIB
+    classes = size_classes(settings.workers.shm_mb * _MIB)
+    needed = settings.workers.count * slots_bytes(classes) + slots_bytes(few_of(classes))
     free = shutil.disk_usage(folder).free
     enough = free > needed
     return Finding(

@@ -1,22 +1,25 @@
 """The life of a child process, seen from inside: its configuration on the first line of standard input, and the end
 of standard input as the sign that the parent has died.
 
-Children are started as `python -m MODULE`, not forked: nothing of the parent's threads, locks or sockets comes along.
+Children are started by `server.core.launch`, not forked: nothing of the parent's threads, locks or sockets comes along.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 Config = TypeVar("Config", bound=msgspec.Struct)
 
-_GRACE_S = 4.0
+_GRACE_S = 2.5
+_FIRST_TO_GO = 500
 
 
 def read_config(kind: type[Config]) -> Config:
@@ -26,6 +29,12 @@ def read_config(kind: type[Config]) -> Config:
         msgspec.ValidationError: it is not of that kind.
     """
     return msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
+
+
+def sacrifice() -> None:
+    """When the machine's memory is used up, let this process be ended rather than its parent or the engine."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_GO))
 
 
 class Life:

@@ -265,7 +265,17 @@ STATUS: dict[str, int] = {
     "predict_failed": 500,
     "results_refused": 500,
     "decoder_crashed": 500,
+    "decoder_hung": 500,
+    "decoder_memory": 500,
+    "checkpoint_unreadable": 500,
+    "job_timeout": 500,
 }
+
+
+def relayed(code: str, message: str) -> VidserveError:
+    """An error that another process reported, with its code."""
+    kind: type[VidserveError] = type("Relayed", (VidserveError,), {"code": code})
+    return kind(message)
 
 
 def status_of(error: VidserveError) -> int:

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: in a container that is less than the machine has."""
+"""What this process may use of the machine, in a container less than the machine has; and what another one uses."""
 
 from __future__ import annotations
 
@@ -62,6 +62,15 @@ def _fields(cpuinfo: str) -> list[tuple[str, str]]:
     """Keys and values of the first core."""
     first = cpuinfo.partition("\n\n")[0]
     return [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in first.splitlines())]
+
+
+def own_memory_bytes(pid: int) -> int | None:
+    """Memory that a process has for itself, without files and shared memory; None where that cannot be known."""
+    text = _read(Path(f"/proc/{pid}/statm"))
+    if not text:
+        return None
+    resident, shared = text.split()[1:3]
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -11,7 +11,8 @@
     vidserve_jobs{state}                                     jobs known
     vidserve_job_seconds                                     from accepted to ended
     vidserve_events_total{type}
-    vidserve_process_restarts_total{process,reason}
+    vidserve_process_restarts_total{process,reason}          by why the last one ended
+    vidserve_stale_messages_total                            dropped: their sender had been given up
     vidserve_http_request_duration_seconds{route,method,status}
     vidserve_storage_bytes{kind}  vidserve_storage_free_bytes
     vidserve_build_info{version}
@@ -118,6 +119,9 @@ class _PageCollector(Collector):
         for kind, count in self._page.events().items():
             events.add_metric([kind], count)
         yield events
+        stale = CounterMetricFamily("vidserve_stale_messages", "Messages dropped: their sender had been given up.")
+        stale.add_metric([], self._page.stale())
+        yield stale
         stages = HistogramMetricFamily(
             "vidserve_stage_seconds", "What each stage of a frame's way took.", labels=["stage"]
         )

@@ -36,7 +36,8 @@ def _histogram(buckets: Sequence[float]) -> int:
 _FRAMES = 0
 _EVENTS = _FRAMES + STREAM_ROWS * len(OUTCOMES)
 _STAGES = _EVENTS + len(EVENT_TYPES)
-_MODELS = _STAGES + len(STAGES) * _histogram(SECONDS)
+_STALE = _STAGES + len(STAGES) * _histogram(SECONDS)
+_MODELS = _STALE + 1
 _BATCH = 0
 _CLOSED = _BATCH + _histogram(BATCH)
 _INFERENCE = _CLOSED + len(CLOSED)
@@ -83,6 +84,10 @@ class Page:
 
     def stage(self, stage: str) -> Histogram:
         return Histogram(SECONDS, self._sum(_STAGE_AT[stage], _histogram(SECONDS)))
+
+    def stale(self) -> float:
+        """Messages dropped because their sender had been given up."""
+        return self._sum(_STALE, 1)[0]
 
     def batch_size(self, row: int) -> Histogram:
         return Histogram(BATCH, self._sum(self._model(row, _BATCH), _histogram(BATCH)))
@@ -141,6 +146,10 @@ class Recorder:
     def stage(self, stage: str, seconds: float) -> None:
         """One of `STAGES` took so long for a frame."""
         self._observe(_STAGE_AT[stage], SECONDS, seconds)
+
+    def stale(self) -> None:
+        """A message was dropped because its sender has been given up."""
+        self._words[_STALE] += 1
 
     def batch(self, row: int, size: int, closed: str) -> None:
         """A batch of `size` frames ran; `closed` is one of `CLOSED`."""

@@ -96,6 +96,20 @@ class WorkersSettings(_Section):
         le=16384,
         description="shared memory of each worker for frames, in MiB, reserved at start; a container gives 64 in all",
     )
+    memory_mb: int | None = Field(
+        default=None,
+        ge=256,
+        le=2**20,
+        description="memory that each worker may have for itself, in MiB; one that takes more is ended and its jobs go "
+        "on elsewhere; if absent an equal share of the machine's for each, and one for the rest, but at least 512",
+    )
+    call_s: float = Field(
+        default=20.0,
+        ge=1,
+        le=3600,
+        description="how long a decoder may take for a frame, in seconds (half as long again for opening a file), "
+        "before its worker is ended",
+    )
 
 
 class JobsSettings(_Section):
@@ -115,6 +129,9 @@ class JobsSettings(_Section):
     )
     checkpoint_s: float = Field(
         default=5.0, ge=0.1, le=3600, description="seconds between checkpoints; a crash costs at most that much work"
+    )
+    max_run_s: float | None = Field(
+        default=None, gt=0, le=31536000, description="how long a job may run, in seconds; if absent as long as it takes"
     )
 
 

@@ -187,8 +187,12 @@ class Engine:
                 handle(received)
 
     def _hear(self, received: Received) -> None:
-        """What workers say."""
+        """What workers say; a frame or state is dropped that comes of a try at a job which has been given up."""
         match received.message:
+            case Infer() | PutState() as said if not self._streams.own(
+                (received.peer, said.stream), received.header.incarnation
+            ):
+                self._recorder.stale()
             case Infer() as ask:
                 self._infer(Request(received.peer, ask, time.monotonic()))
             case Cancel(stream=stream, forget=forget):
@@ -203,7 +207,6 @@ class Engine:
                 _log.error("the engine cannot answer %s", type(other).__name__)
 
     def _put_state(self, key: Key, name: str, rows: Sequence[bytes]) -> None:
-        self._streams.own(key)
         model = self._models.get(name)
         try:
             if model is None:

@@ -22,8 +22,8 @@ class _Cancel(NamedTuple):
 class Streams:
     """What is under way for each stream.
 
-    A stream's name is one peer's at a time: when another asks under it, the one before has died, and what it left is
-    dropped.
+    A stream's name is one peer's at a time: when a later one asks under it, the one before has been given up, and what
+    it left is dropped.
 
     Args:
         models: those that are up; others change it.
@@ -32,23 +32,26 @@ class Streams:
     def __init__(self, router: Router, models: dict[str, Model]) -> None:
         self._router = router
         self._models = models
-        self._owners: dict[str, bytes] = {}
+        self._owners: dict[str, tuple[int, bytes]] = {}
         self._order: InOrder[Answered] = InOrder()
         self._cancels: list[_Cancel] = []
         self._refused: dict[Key, str] = {}
 
-    def own(self, key: Key) -> None:
-        """A peer speaks of a stream."""
+    def own(self, key: Key, incarnation: int) -> bool:
+        """A peer speaks of a stream; False if a later one has done so."""
         peer, stream = key
-        owner = self._owners.setdefault(stream, peer)
-        if owner != peer:
-            self._drop((owner, stream))
-            self._forget((owner, stream))
-            self._owners[stream] = peer
+        newest, owner = self._owners.setdefault(stream, (incarnation, peer))
+        if owner == peer:
+            return True
+        if incarnation < newest:
+            return False
+        self._drop((owner, stream))
+        self._forget((owner, stream))
+        self._owners[stream] = incarnation, peer
+        return True
 
     def expect(self, request: Request) -> None:
-        """A request has come, and its answer is due after those of the stream before it."""
-        self.own(request.key)
+        """A request has come from the stream's owner; its answer is due after those of the stream before it."""
         self._order.expect(request.key, request.ask.seq)
 
     def leave(self, answered: Answered) -> None:
@@ -93,7 +96,7 @@ class Streams:
         """Requests have run: what those left whose streams are another's by now goes."""
         for request in requests:
             model.batcher.finish(request)
-            if self._owners.get(request.ask.stream) != request.peer:
+            if not self._owned(request.key):
                 model.states.reset(request.key)
 
     def _send(self, answered: Answered) -> None:
@@ -116,8 +119,11 @@ class Streams:
 
     def _let_go(self, key: Key) -> None:
         """Keep nothing of a stream that has nothing here."""
-        peer, stream = key
         if self._order.due(key) or key in self._refused or any(key in model.states for model in self._models.values()):
             return
-        if self._owners.get(stream) == peer:
-            del self._owners[stream]
+        if self._owned(key):
+            del self._owners[key[1]]
+
+    def _owned(self, key: Key) -> bool:
+        peer, stream = key
+        return stream in self._owners and self._owners[stream][1] == peer

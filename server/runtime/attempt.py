@@ -6,9 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from model_export.errors import VidserveError
+from server.domain.job import Job
+from server.domain.outcome import OUTCOMES
+from server.runtime.blame import Strike
+from server.storage.jobs import JobChanges
 from server.storage.media import Media
 from server.wire.messages import JobCheckpoint, JobEnded, JobProgress, JobRows, RowsTaken
 from server.wire.sockets import Received
@@ -16,11 +22,35 @@ from server.wire.sockets import Received
 
 @dataclass(frozen=True)
 class Lost:
-    """The process that ran the job, or the engine, is gone. `reason` is a metric's label."""
+    """The try is over without a last word: the process that ran the job, or the engine, is gone, or the job was moved.
+
+    Attributes:
+        strike: what the job itself is suspected of, if anything.
+    """
 
     reason: str
-    guilty: bool = field(default=True)
-    """Whether the job itself may have done it: its own worker died."""
+    strike: Strike | None = None
+
+
+class Overdue:
+    """The job has run for as long as it may."""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What is kept of a checkpoint: how far the job was for those who look, and what its worker needs to go on."""
+
+    progress: JobProgress | None
+    checkpoint: bytes
+
+    @classmethod
+    def of(cls, kept: bytes | None) -> Self:
+        """What `Media.resume` gave; nothing, if that is of another version of the server: the worker says so, too."""
+        if kept is None:
+            return cls(None, b"")
+        try:
+            return msgspec.msgpack.decode(kept, type=cls)
+        except msgspec.MsgspecError:
+            return cls(None, kept)
 
 
 @dataclass
@@ -29,7 +59,8 @@ class Attempt:
 
     Attributes:
         number: from 1; messages of another one are not for this.
-        progress: the newest that the worker said.
+        covered: called with the first frame that a new checkpoint does not cover.
+        progress: the newest that is known.
     """
 
     job: str
@@ -37,29 +68,41 @@ class Attempt:
     worker: str
     media: Media
     send: Callable[[bytes, RowsTaken], Awaitable[bool]]
+    covered: Callable[[int], None]
     progress: JobProgress | None = None
-    began: float = field(default_factory=time.monotonic)
-    frames_before: int = 0
     lost: bool = False
-    _inbox: asyncio.Queue[Received | Lost] = field(default_factory=asyncio.Queue)
+    _began: float = field(default_factory=time.monotonic)
+    _frames_before: int = 0
+    _inbox: asyncio.Queue[Received | Lost | Overdue] = field(default_factory=asyncio.Queue)
 
-    def put(self, received: Received) -> None:
-        """A message about the job; dropped if it is about another attempt."""
+    def resume(self, saved: Saved) -> None:
+        """Begin where a checkpoint was taken."""
+        self.progress = saved.progress
+        self._frames_before = sum(saved.progress.frames) if saved.progress else 0
+
+    def put(self, received: Received) -> bool:
+        """A message about the job; False, and dropped, if it is about another attempt."""
         message: Any = received.message
-        if message.attempt == self.number:
-            self._inbox.put_nowait(received)
+        if message.attempt != self.number:
+            return False
+        self._inbox.put_nowait(received)
+        return True
 
     def lose(self, lost: Lost) -> None:
         """Its process is gone; what it has said before still counts."""
         self.lost = True
         self._inbox.put_nowait(lost)
 
-    def fps(self, frames: int) -> float | None:
-        """Frames finished per second of this attempt; those of earlier ones took time of their own."""
-        seconds = time.monotonic() - self.began
-        return round((frames - self.frames_before) / seconds, 1) if seconds > 0 else None
+    def expire(self) -> None:
+        """It has run for as long as it may."""
+        self._inbox.put_nowait(Overdue())
 
-    async def follow(self) -> JobEnded | Lost:
+    @property
+    def ran_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
+    async def follow(self) -> JobEnded | Lost | Overdue:
         """Keep what the worker sends, until the end.
 
         Raises:
@@ -67,20 +110,51 @@ class Attempt:
         """
         while True:
             item = await self._inbox.get()
-            if isinstance(item, Lost):
+            if isinstance(item, Lost | Overdue):
                 return item
             match item.message:
                 case JobRows(progress=progress):
                     rows, events = item.payload
                     await asyncio.to_thread(self.media.append_rows, self.job, rows, events)
-                    if self.progress is None and self.number > 1:
-                        self.frames_before = sum(progress.frames)
-                    self.progress = progress
+                    self._advance(progress)
                     await self.send(item.peer, RowsTaken(self.job))
-                case JobCheckpoint():
-                    await asyncio.to_thread(self.media.commit_checkpoint, self.job, item.payload[0])
+                case JobCheckpoint(next_frame=next_frame):
+                    saved = msgspec.msgpack.encode(Saved(self.progress, item.payload[0]))
+                    await asyncio.to_thread(self.media.commit_checkpoint, self.job, saved)
+                    self.covered(next_frame)
                 case JobEnded() as ended:
-                    self.progress = ended.progress
+                    self._advance(ended.progress)
                     return ended
                 case other:
                     raise VidserveError(f"{type(other).__name__} is not about a job.")
+
+    def numbers(self, *, whole: bool = False) -> JobChanges:
+        """How far the job is, as its fields say it; `whole`: its video was read to the end."""
+        progress = self.progress
+        if progress is None:
+            return {}
+        share = 1.0 if whole else progress.progress
+        return {
+            "frames": {outcome: count for outcome, count in zip(OUTCOMES, progress.frames, strict=True) if count},
+            "width": progress.width or None,
+            "height": progress.height or None,
+            "duration_s": round(progress.pts_s, 3),
+            "progress": None if share is None else round(share, 4),
+            "fps": self._fps(sum(progress.frames)),
+        }
+
+    def live(self, job: Job) -> Job:
+        """A running job with the numbers of this moment."""
+        return job.model_copy(update=self.numbers())
+
+    def _advance(self, progress: JobProgress) -> None:
+        before = self.progress
+        if before is not None and not progress.width:
+            # No frame was analysed since the checkpoint: where the job was then still holds.
+            progress = msgspec.structs.replace(before, frames=progress.frames)
+        self.progress = progress
+
+    def _fps(self, frames: int) -> float | None:
+        """Frames finished per second of this attempt; those of earlier ones took time of their own."""
+        seconds = self.ran_s
+        return round((frames - self._frames_before) / seconds, 1) if seconds > 0 else None

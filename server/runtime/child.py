@@ -1,8 +1,8 @@
 """A child process and its successors: started with a configuration, heard from, ended in order, started again.
 
 It is told its configuration on standard input, whose end tells it that this process is gone. A child that says nothing
-for a while counts as dead, whatever the operating system says of it. A crash is followed by a new start after a pause;
-too many of them in a short time, and it stays down.
+for a while counts as dead, whatever the operating system says of it. A death is followed by a new start after a pause,
+which doubles with every crash that comes soon after the one before.
 """
 
 from __future__ import annotations
@@ -11,37 +11,49 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from model_export.errors import VidserveError
+from server.runtime.death import SILENT, SPAWN_FAILED, STOPPED, Death, death_of, is_stopped, oom_kills
 from server.wire.messages import Message, Stop
 
 _log = logging.getLogger(__name__)
 
+_LOOK_S = 0.25
+_LATE_S = 1.0
+
 
 class ChildDown(VidserveError):
-    """A process crashed too often and is not started again."""
+    """A process crashes again and again."""
 
     code = "process_down"
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds, and how many crashes in how many of them are too many."""
+    """Seconds, and how many crashes in a row are too many.
+
+    Attributes:
+        ready_s: from the start to the first word; and how long one may be silent while it does slow work.
+        silence_s: between two words.
+        soon_s: who lived for longer did not crash in a row.
+        pause_s, longest_s: before the next start, after one crash and after many.
+        longest_outside_s: the same after many deaths by another hand.
+    """
 
     ready_s: float = 60.0
-    silence_s: float = 15.0
+    silence_s: float = 5.0
     stop_s: float = 2.0
     crashes: int = 5
-    crashes_s: float = 60.0
+    soon_s: float = 12.0
     pause_s: float = 0.2
+    longest_s: float = 60.0
+    longest_outside_s: float = 2.0
 
 
 class Child:
@@ -49,11 +61,13 @@ class Child:
 
     Args:
         name: what it is called, on the wire and in the log.
-        module: what `python -m` runs.
+        module: that it runs as its main one.
         config: makes the configuration of an incarnation.
-        send: sends a message to it.
-        lost: called when it has died or was killed for its silence, with the reason, before the next one starts.
+        send: sends a message to it; False if it does not listen.
+        lost: called when it has died or was killed, before the next one starts; whether somebody's work explains it.
         back: called when one is ready.
+        look: called with its process id a few times a second: why to kill it, or None.
+        slow: whether it is at something that may keep it silent for long.
     """
 
     def __init__(
@@ -63,25 +77,31 @@ class Child:
         config: Callable[[int], msgspec.Struct],
         *,
         send: Callable[[Message], Awaitable[bool]],
-        lost: Callable[[str], None],
+        lost: Callable[[Death], bool],
         back: Callable[[], None],
+        look: Callable[[int], Death | None] = lambda _: None,
+        slow: Callable[[], bool] = lambda: False,
         patience: Patience | None = None,
     ) -> None:
         self.name = name
+        self.incarnation = 0
         self._module = module
         self._config = config
         self._send = send
         self._lost = lost
         self._back = back
+        self._look = look
+        self._slow = slow
         self._patience = patience or Patience()
         self._process: asyncio.subprocess.Process | None = None
-        self._crashes: deque[float] = deque()
-        self._ready = asyncio.Event()
-        self._stopping = False
         self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
         self._heard_at = 0.0
-        self.incarnation = 0
-        self.given_up = False
+        self._born_at = 0.0
+        self._crashes = 0
+        self._last: Death | None = None
+        self._again_at = 0.0
+        self._stopping = False
 
     @property
     def ready(self) -> bool:
@@ -89,105 +109,170 @@ class Child:
         return self._ready.is_set()
 
     @property
+    def kept(self) -> bool:
+        """Whether there is one, or will be after the pause."""
+        return self._task is not None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it has crashed more often than is borne; the pauses are long now."""
+        return self._crashes > self._patience.crashes
+
+    @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def detail(self) -> str:
+        """What it is doing, or what is wrong with it."""
+        if self.ready:
+            return f"running (pid {self.pid})"
+        if not self.exhausted or self._last is None:
+            return "starting" if self.kept else "not needed"
+        wait_s = self._again_at - time.monotonic()
+        then = f"the next start is in {wait_s:.0f} s" if wait_s > 0 else "starting again"
+        return f"it ended {self._crashes} times in a row, at last by {self._last.reason}; {then}"
+
     def start(self) -> None:
-        self._task = asyncio.create_task(self._keep(), name=self.name)
+        """Have one from now on. Nothing happens if that is so."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name=self.name)
 
     async def wait_ready(self) -> None:
         """Return when one is up.
 
         Raises:
-            ChildDown: none will be.
+            ChildDown: it crashes again and again.
         """
         while not self._ready.is_set():
-            if self.given_up:
+            if self.exhausted:
                 raise ChildDown(f"{self.name} crashes as soon as it is started.", hint="The log says why.")
             await asyncio.sleep(0.01)
 
-    def heard(self, incarnation: int) -> bool:
-        """Note a sign of life; False if it comes from an incarnation that is gone."""
-        if incarnation != self.incarnation:
-            return False
+    def heard(self) -> None:
+        """Note a sign of life."""
         self._heard_at = time.monotonic()
-        return True
 
     def said_ready(self) -> None:
         """It has said that it listens."""
+        self.heard()
         self._ready.set()
         self._back()
 
     async def stop(self) -> None:
-        """Ask it to end, wait, and kill it if it does not."""
+        """Ask it to end, wait, and kill it if it does not. It may be started again afterwards."""
         self._stopping = True
         process = self._process
         if process is not None and process.returncode is None:
-            await self._send(Stop())
+            with contextlib.suppress(ProcessLookupError):
+                if not await self._send(Stop()):
+                    process.terminate()
             try:
                 await asyncio.wait_for(process.wait(), self._patience.stop_s)
             except TimeoutError:
                 _log.warning("%s did not end within %.0f s and was killed", self.name, self._patience.stop_s)
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                await _kill(process)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        self._ready.clear()
+        self._stopping = False
 
     async def _keep(self) -> None:
         while True:
             try:
-                reason = await self._live()
+                death = await self._live()
             except OSError as error:  # no descriptors, no memory, no processes left
                 _log.error("%s cannot be started: %s", self.name, error)
-                reason = "spawn_failed"
+                death = SPAWN_FAILED
+            except Exception:  # the edge of a task: a child that nobody follows would never be started again
+                _log.exception("following %s failed", self.name)
+                death = SPAWN_FAILED
+            if self._process is not None and self._process.returncode is None:
+                await _kill(self._process)
             if self._stopping:
                 return
-            self._ready.clear()
-            _log.error("%s ended: %s", self.name, reason)
-            self._lost(reason)
-            now = time.monotonic()
-            self._crashes.append(now)
-            while self._crashes and now - self._crashes[0] > self._patience.crashes_s:
-                self._crashes.popleft()
-            if len(self._crashes) > self._patience.crashes:
-                self.given_up = True
-                _log.critical("%s crashed %d times within a minute and stays down", self.name, len(self._crashes))
-                return
-            await asyncio.sleep(self._patience.pause_s * 2 ** (len(self._crashes) - 1))
+            pause_s = self._bury(death)
+            _log.error("%s ended (%s) and is started again in %.1f s", self.name, death.reason, pause_s)
+            await asyncio.sleep(pause_s)
 
-    async def _live(self) -> str:
-        """Start one and wait for its end; why it ended."""
+    def _bury(self, death: Death) -> float:
+        """Tell of a death; seconds before the next start.
+
+        What others did to a child that was up says nothing of the next one, nor does what it had in hand; all else
+        counts.
+        """
+        was_ready = self.ready
+        self._ready.clear()
+        self._last = death
+        excused = self._lost(death) or not death.by_itself
+        now = time.monotonic()
+        if now - self._born_at > self._patience.soon_s:
+            self._crashes = 0
+        pause_s = self._patience.pause_s
+        if not (was_ready and excused):
+            self._crashes += 1
+            longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
+            pause_s = min(longest_s, pause_s * 2.0 ** min(self._crashes - 1, 20))
+            if self.exhausted:
+                _log.critical("%s ended %d times in a row", self.name, self._crashes)
+        self._again_at = now + pause_s
+        return pause_s
+
+    async def _live(self) -> Death:
+        """Start one and wait for its end; how it ended."""
         self.incarnation += 1
+        self._born_at = time.monotonic()
+        out_of_memory = oom_kills()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
+            "server.core.launch",
+            str(os.getpid()),
             self._module,
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         self._process = process
-        self._heard_at = time.monotonic()
+        self.heard()
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(self._config(self.incarnation)) + b"\n")
         with contextlib.suppress(ConnectionError):  # it died at once; its exit code says more
             await process.stdin.drain()
+        death = await self._watch(process)
+        return death or death_of(await process.wait(), out_of_memory=oom_kills() > out_of_memory)
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> Death | None:
+        """Return when it has died, or with the reason to kill it."""
+        looked_at = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
-                code = await asyncio.wait_for(process.wait(), 1.0)
-                return _reason(code)
-            silent_s = time.monotonic() - self._heard_at
-            limit_s = self._patience.silence_s if self.ready else self._patience.ready_s
-            if silent_s > limit_s:
-                process.kill()
-                await process.wait()
-                return "silent"
+                await asyncio.wait_for(process.wait(), _LOOK_S)
+                return None
+            now = time.monotonic()
+            late_s = now - looked_at - _LOOK_S
+            looked_at = now
+            if late_s > _LATE_S:
+                # This process was stopped or starved itself, perhaps the whole machine: nobody is blamed for that time.
+                self._heard_at = now
+                await asyncio.sleep(_LATE_S)
+                looked_at = time.monotonic()
+                continue
+            death = self._silent(process.pid, now - self._heard_at) or self._look(process.pid)
+            if death is not None:
+                return death
+
+    def _silent(self, pid: int, silent_s: float) -> Death | None:
+        if silent_s <= self._patience.silence_s:
+            return None
+        if is_stopped(pid):
+            return STOPPED
+        limit_s = self._patience.silence_s if self.ready and not self._slow() else self._patience.ready_s
+        return SILENT if silent_s > limit_s else None
 
 
-def _reason(code: int) -> str:
-    """A bounded set, since it is a metric's label: a signal's name, or `exit`."""
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-code).name.lower()
-    return "exit"
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
+from model_export.bundle import Bundle
 from model_export.errors import VidserveError
-from server.core.errors import StorageError
+from server.core.calls import Seen
+from server.core.errors import StorageError, relayed
 from server.domain.analysis import GATE_MODEL
 from server.domain.job import Job, JobError, JobState, LabelSummary
-from server.domain.outcome import OUTCOMES
-from server.runtime.attempt import Attempt, Lost
+from server.runtime.attempt import Attempt, Lost, Overdue, Saved
+from server.runtime.blame import Strike, strikes
+from server.runtime.case import Case
+from server.runtime.death import Death
 from server.runtime.hub import Hub
 from server.runtime.ledger import Ledger
+from server.runtime.line import QUARANTINE, Line, Workers
 from server.runtime.models import Models
 from server.runtime.place import place
 from server.storage.jobs import JobChanges
@@ -29,43 +34,51 @@ from server.wire.sockets import Received
 _log = logging.getLogger(__name__)
 
 _STORAGE_S = 5.0
-_KILLS = 3
-"""A job whose worker died so often while it ran is set aside."""
+_NOT_ITS_FAULT = frozenset({"engine_silent", "model_not_loaded", "results_refused"})
+"""What a worker says of the rest of the server; the job goes back to its checkpoint, as if a process had died."""
 
 
-class WorkerDied(VidserveError):
-    """The process that read the video died, more than once."""
+class JobTimeout(VidserveError):
+    """A job ran for longer than jobs may."""
 
-    code = "decoder_crashed"
+    code = "job_timeout"
 
 
 @dataclass(frozen=True)
-class Workers:
-    """The workers that are up, and how many jobs each may have at once."""
+class Terms:
+    """Seconds between checkpoints, and for how many a job may run."""
 
-    ready: Callable[[], list[str]]
-    jobs_each: int
-    jobs_in_all: int
+    checkpoint_s: float
+    max_run_s: float | None
 
 
 class Dispatcher:
-    """Runs queued jobs, oldest first."""
+    """Runs queued jobs, oldest first; those that are suspected of a death alone in the quarantine worker.
+
+    Args:
+        stale: called for each message that is dropped because its attempt has been given up.
+    """
 
     def __init__(
-        self, hub: Hub, models: Models, ledger: Ledger, media: Media, workers: Workers, *, checkpoint_s: float
+        self,
+        hub: Hub,
+        models: Models,
+        ledger: Ledger,
+        media: Media,
+        workers: Workers,
+        terms: Terms,
+        *,
+        stale: Callable[[], None] = lambda: None,
     ) -> None:
         self._hub = hub
         self._models = models
         self._ledger = ledger
         self._media = media
         self._workers = workers
-        self._checkpoint_s = checkpoint_s
-        self._queue: deque[str] = deque()
-        self._running: dict[str, Attempt] = {}
-        self._starting: dict[str, str] = {}
-        self._unwanted: set[str] = set()
-        self._tries: dict[str, int] = {}
-        self._kills: dict[str, int] = {}
+        self._line = Line(workers)
+        self._terms = terms
+        self._stale = stale
+        self._cases: dict[str, Case] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         for kind in (JobRows, JobCheckpoint, JobEnded):
@@ -75,48 +88,51 @@ class Dispatcher:
 
     def put(self, job_id: str) -> None:
         """Queue a job whose video is here."""
-        self._queue.append(job_id)
+        case = self._cases[job_id] = Case(job_id)
+        self._line.join(case)
         self.wake()
 
     def wake(self) -> None:
         """Start what can be started: a worker has come up, or has room."""
-        while self._queue and not self._closed:
-            worker = self._free_worker()
-            if worker is None:
-                return
-            job_id = self._queue.popleft()
-            self._starting[job_id] = worker
-            task = asyncio.create_task(self._run(job_id, worker), name=f"job {job_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        while not self._closed and (found := self._line.next(self._busy())) is not None:
+            case, worker = found
+            case.worker = worker
+            self._spawn(self._run(case, worker))
+        if not self._closed:
+            self._line.settle(self._busy())
 
     def attempt(self, job_id: str) -> Attempt | None:
         """The running attempt at a job."""
-        return self._running.get(job_id)
+        case = self._cases.get(job_id)
+        return case.attempt if case is not None else None
 
     async def cancel(self, job_id: str) -> None:
         """Take a job from the queue, or ask its worker to stop; the ledger tells when it has ended."""
-        if job_id in self._queue:
-            self._queue.remove(job_id)
-            await self._end(job_id, {"state": JobState.CANCELLED})
+        case = self._cases.get(job_id)
+        if case is None:
             return
-        if job_id in self._starting:
-            self._unwanted.add(job_id)
-        attempt = self._running.get(job_id)
-        if attempt is not None:
-            await self._hub.send(attempt.worker, CancelJob(job_id))
+        case.unwanted.set()
+        if case.worker is None:
+            self._line.leave(case)
+            await self._end(case, {"state": JobState.CANCELLED})
+        elif case.attempt is not None:
+            await self._call_off(case.attempt)
 
-    def worker_lost(self, worker: str, reason: str) -> None:
-        """Its jobs go back to their checkpoints."""
-        for attempt in list(self._running.values()):
+    def worker_lost(self, worker: str, death: Death, seen: Sequence[Seen]) -> None:
+        """Its jobs go back to their checkpoints, and those that are suspected of its death into quarantine.
+
+        Args:
+            seen: what its rows of the page of calls said when it died.
+        """
+        suspected = strikes(death, seen)
+        for attempt in self._attempts():
             if attempt.worker == worker:
-                attempt.lose(Lost(reason))
+                attempt.lose(Lost(death.reason, suspected.get(attempt.job)))
 
-    async def engine_lost(self, reason: str) -> None:
+    async def engine_lost(self, death: Death) -> None:
         """Every job goes back to its checkpoint: what the engine held of it is gone."""
-        for attempt in list(self._running.values()):
-            await self._hub.send(attempt.worker, CancelJob(attempt.job))
-            attempt.lose(Lost(reason, guilty=False))
+        for attempt in self._attempts():
+            await self._move(attempt, f"the engine is gone ({death.reason})")
 
     async def close(self) -> None:
         """Stop following; what runs stays `running` in the ledger and goes on at the next start."""
@@ -127,52 +143,73 @@ class Dispatcher:
 
     # ── one job ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _run(self, job_id: str, worker: str) -> None:
+    async def _run(self, case: Case, worker: str) -> None:
         """One attempt at a job, from the queue to its end or back into the queue."""
         held: list[str] = []
         attempt: Attempt | None = None
         again = False
         try:
-            job = await self._ledger.get(job_id)
+            job = await self._ledger.get(case.job)
             if job.state.ended:
+                self._cases.pop(case.job, None)
                 return
             assert job.model is not None
             bundles = []
             for model in (job.model, GATE_MODEL) if job.analysis.gate else (job.model,):
-                bundles.append(await self._models.acquire(model))
-                held.append(bundles[-1].manifest.id)
-            if job_id in self._unwanted:
-                await self._end(job_id, {"state": JobState.CANCELLED})
-                return
-            attempt = self._running[job_id] = self._attempt(job_id, worker)
+                bundle = await self._acquire(case, model)
+                if bundle is None:
+                    await self._end(case, {"state": JobState.CANCELLED})
+                    return
+                bundles.append(bundle)
+                held.append(bundle.manifest.id)
+            attempt = case.attempt = self._attempt(case, worker)
             await self._start(job, attempt, *(str(bundle.folder) for bundle in bundles))
-            if job_id in self._unwanted:  # while it was being sent
-                await self._hub.send(worker, CancelJob(job_id))
-            again = await self._settle(job_id, await attempt.follow(), attempt)
+            if case.unwanted.is_set():  # meanwhile
+                await self._call_off(attempt)
+            again = await self._settle(case, await self._follow(case, attempt), attempt)
         except VidserveError as error:
             if attempt is not None:
-                await self._hub.send(worker, CancelJob(job_id))
-            await self._fail(job_id, error.code, str(error), attempt)
+                await self._call_off(attempt)
+            await self._fail(case, error, attempt)
         except Exception:  # the edge of a task: the job must not stay `running` for ever
-            _log.exception("job %s", job_id)
-            await self._fail(job_id, "internal_error", "The server made a mistake; its log says which.", attempt)
+            _log.exception("job %s", case.job)
+            await self._fail(case, VidserveError("The server made a mistake; its log says which."), attempt)
         finally:
-            self._starting.pop(job_id, None)
-            self._running.pop(job_id, None)
+            if attempt is not None:
+                case.ran_s += attempt.ran_s
+            case.worker = case.attempt = None
             for model in held:
                 self._models.release(model)
-            # Only now: what is forgotten here is this attempt, not the next one.
             if again:
-                self._queue.appendleft(job_id)
+                self._line.return_to(case)
             self.wake()
 
-    def _attempt(self, job_id: str, worker: str) -> Attempt:
-        number = self._tries[job_id] = self._tries.get(job_id, 0) + 1
-        return Attempt(job_id, number, worker, self._media, self._hub.send)
+    async def _acquire(self, case: Case, model: str) -> Bundle | None:
+        """Have the job's model, however long that takes; None if the job is cancelled meanwhile."""
+        loading = asyncio.ensure_future(self._models.acquire(model))
+        unwanted = asyncio.ensure_future(case.unwanted.wait())
+        try:
+            await asyncio.wait((loading, unwanted), return_when=asyncio.FIRST_COMPLETED)
+            return loading.result() if loading.done() else None
+        finally:
+            loading.cancel()
+            unwanted.cancel()
+
+    def _attempt(self, case: Case, worker: str) -> Attempt:
+        case.tries += 1
+        return Attempt(
+            case.job,
+            case.tries,
+            worker,
+            self._media,
+            self._hub.send,
+            covered=lambda frame: self._covered(case, frame),
+        )
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
-        checkpoint = await asyncio.to_thread(self._media.resume, job.id)
+        saved = Saved.of(await asyncio.to_thread(self._media.resume, job.id))
+        attempt.resume(saved)
         await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
             job=job.id,
@@ -182,109 +219,126 @@ class Dispatcher:
             bundle=bundle,
             gate=gate,
             engine=place(job.id, job.model or "", [self._models.engine_address]),
-            checkpoint=checkpoint or b"",
-            checkpoint_s=self._checkpoint_s,
+            checkpoint=saved.checkpoint,
+            checkpoint_s=self._terms.checkpoint_s,
         )
         if attempt.lost:
             return
         if attempt.worker not in self._workers.ready() or not await self._hub.send(attempt.worker, order):
-            attempt.lose(Lost("not there", guilty=False))
+            attempt.lose(Lost("its worker is not there"))
 
-    async def _settle(self, job_id: str, end: JobEnded | Lost, attempt: Attempt) -> bool:
-        """What an attempt's end means for the job; True: it shall be tried again."""
+    async def _follow(self, case: Case, attempt: Attempt) -> JobEnded | Lost | Overdue:
+        """An attempt to its end, but no longer than the job may run."""
+        if self._terms.max_run_s is None:
+            return await attempt.follow()
+        left_s = max(0.0, self._terms.max_run_s - case.ran_s)
+        alarm = asyncio.get_running_loop().call_later(left_s, attempt.expire)
+        try:
+            return await attempt.follow()
+        finally:
+            alarm.cancel()
+
+    async def _settle(self, case: Case, end: JobEnded | Lost | Overdue, attempt: Attempt) -> bool:
+        """What an attempt's end means for the job; True: it shall be tried again.
+
+        Raises:
+            VidserveError: it has failed.
+        """
+        if isinstance(end, Overdue):
+            raise JobTimeout(
+                f"The job ran for longer than {self._terms.max_run_s:g} s.",
+                hint="Send a shorter video, or set jobs.max_run_s higher.",
+            )
         if isinstance(end, JobEnded):
-            await self._finish(end, attempt)
+            if end.code == "checkpoint_unreadable":
+                _log.warning("job %s begins again: %s", case.job, end.message)
+                await asyncio.to_thread(self._media.forget_checkpoint, case.job)
+                end = Lost(end.code)
+            elif end.code in _NOT_ITS_FAULT:
+                end = Lost(end.code, Strike(sum(end.progress.frames), relayed(end.code, end.message), alone=False))
+            else:
+                await self._finish(case, end, attempt)
+                return False
+        if case.unwanted.is_set():
+            await self._end(case, {**attempt.numbers(), "state": JobState.CANCELLED})
             return False
-        if end.guilty:
-            self._kills[job_id] = self._kills.get(job_id, 0) + 1
-        if job_id in self._unwanted:
-            await self._end(job_id, {**_numbers(attempt), "state": JobState.CANCELLED})
-            return False
-        if self._kills.get(job_id, 0) >= _KILLS:
-            raise WorkerDied(f"The process that read this video died {_KILLS} times ({end.reason}).")
-        _log.warning("job %s goes back to its checkpoint: %s", job_id, end.reason)
-        await self._ledger.update(job_id, {"state": JobState.QUEUED})
-        return True
+        if end.strike is not None:
+            case.record.add(end.strike)
+            if case.record.condemned:
+                raise end.strike.error
+        _log.warning("job %s goes back to its checkpoint: %s", case.job, end.reason)
+        await self._ledger.update(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
+        if case.unwanted.is_set():  # meanwhile
+            await self._end(case, {"state": JobState.CANCELLED})
+        return not case.unwanted.is_set()
 
-    async def _finish(self, ended: JobEnded, attempt: Attempt) -> None:
+    async def _finish(self, case: Case, ended: JobEnded, attempt: Attempt) -> None:
         state = JobState(ended.state)
         error = JobError(code=ended.code, message=ended.message) if state is JobState.FAILED else None
         summary = msgspec.json.decode(ended.summary)
         changes: JobChanges = {
-            **_numbers(attempt, whole=state is JobState.DONE),
+            **attempt.numbers(whole=state is JobState.DONE),
             "state": state,
             "summary": {label: LabelSummary.model_validate(values) for label, values in summary.items()},
             "warnings": ended.warnings,
             "error": error,
         }
-        await self._end(ended.job, changes)
+        await self._end(case, changes)
 
-    async def _fail(self, job_id: str, code: str, message: str, attempt: Attempt | None) -> None:
-        numbers = _numbers(attempt) if attempt else JobChanges()
-        await self._end(job_id, {**numbers, "state": JobState.FAILED, "error": JobError(code=code, message=message)})
+    async def _fail(self, case: Case, error: VidserveError, attempt: Attempt | None) -> None:
+        numbers = attempt.numbers() if attempt else JobChanges()
+        why = JobError(code=error.code, message=str(error))
+        await self._end(case, {**numbers, "state": JobState.FAILED, "error": why})
 
-    async def _end(self, job_id: str, changes: JobChanges) -> None:
+    async def _end(self, case: Case, changes: JobChanges) -> None:
         """The last change of a job; its results are on the disk before it says so, its checkpoint goes after that.
 
         While the disk takes nothing, it is tried again: an end must not get lost.
         """
         while True:
             try:
-                await asyncio.to_thread(self._media.seal, job_id)
-                await self._ledger.update(job_id, {**changes, "ended_at": _now()})
-                await asyncio.to_thread(self._media.forget_checkpoint, job_id)
+                await asyncio.to_thread(self._media.seal, case.job)
+                await self._ledger.update(case.job, {**changes, "ended_at": _now()})
+                await asyncio.to_thread(self._media.forget_checkpoint, case.job)
                 break
             except StorageError as error:
-                _log.error("the end of job %s cannot be written: %s", job_id, error)
+                _log.error("the end of job %s cannot be written: %s", case.job, error)
                 await asyncio.sleep(_STORAGE_S)
-        self._forget(job_id)
+        self._cases.pop(case.job, None)
 
-    def _forget(self, job_id: str) -> None:
-        self._tries.pop(job_id, None)
-        self._kills.pop(job_id, None)
-        self._unwanted.discard(job_id)
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _free_worker(self) -> str | None:
-        """The worker with the fewest jobs, if any may take one more."""
-        load = dict.fromkeys(self._workers.ready(), 0)
-        for worker in self._starting.values():
-            if worker in load:
-                load[worker] += 1
-        if not load or len(self._starting) >= self._workers.jobs_in_all:
-            return None
-        worker = min(load, key=lambda name: load[name])
-        return worker if load[worker] < self._workers.jobs_each else None
+    def _covered(self, case: Case, frame: int) -> None:
+        """A checkpoint covers all frames before this one; who has come past the place of its death is cleared of it."""
+        case.record.pass_by(frame)
+        if case.worker == QUARANTINE and not case.record.suspect and self._line.suspects_wait and case.attempt:
+            self._spawn(self._move(case.attempt, "it is cleared, and others wait for the quarantine worker"))
+
+    async def _move(self, attempt: Attempt, why: str) -> None:
+        """Take a job away from its worker; it goes on elsewhere."""
+        attempt.lose(Lost(why))
+        await self._call_off(attempt)
+
+    async def _call_off(self, attempt: Attempt) -> None:
+        await self._hub.send(attempt.worker, CancelJob(attempt.job, attempt.number))
+
+    def _busy(self) -> list[str]:
+        return [case.worker for case in self._cases.values() if case.worker is not None]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _attempts(self) -> list[Attempt]:
+        return [case.attempt for case in self._cases.values() if case.attempt is not None]
 
     def _on_message(self, received: Received) -> None:
         message = received.message
         assert isinstance(message, JobRows | JobCheckpoint | JobEnded)
-        attempt = self._running.get(message.job)
-        if attempt is not None:
-            attempt.put(received)
-
-
-def live(job: Job, attempt: Attempt) -> Job:
-    """A running job with the numbers of this moment."""
-    return job.model_copy(update=_numbers(attempt))
-
-
-def _numbers(attempt: Attempt, *, whole: bool = False) -> JobChanges:
-    progress = attempt.progress
-    if progress is None:
-        return {}
-    frames = {outcome: count for outcome, count in zip(OUTCOMES, progress.frames, strict=True) if count}
-    return {
-        "frames": frames,
-        "width": progress.width or None,
-        "height": progress.height or None,
-        "duration_s": round(progress.pts_s, 3),
-        "progress": _share(1.0 if whole else progress.progress),
-        "fps": attempt.fps(sum(progress.frames)),
-    }
-
-
-def _share(progress: float | None) -> float | None:
-    return None if progress is None else round(progress, 4)
+        attempt = self.attempt(message.job)
+        if attempt is None or not attempt.put(received):
+            self._stale()
 
 
 def _now() -> datetime:

@@ -1,4 +1,7 @@
-"""The API process's end of the talk with its children: one router, and a handler for each kind of message."""
+"""The API process's end of the talk with its children: one router, and a handler for each kind of message.
+
+What an incarnation of a child says that has been given up is dropped and counted: a successor may be at its work.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,15 @@ class Hub:
 
     Args:
         address: to listen at.
+        stale: called for each message that is dropped because its sender has been given up.
     """
 
-    def __init__(self, context: zmq.asyncio.Context, address: str, incarnation: int) -> None:
+    def __init__(
+        self, context: zmq.asyncio.Context, address: str, incarnation: int, stale: Callable[[], None] = lambda: None
+    ) -> None:
         self.address = address
+        self._stale = stale
+        self._expected: dict[str, int] = {}
         self._router = AsyncRouter(context, address, NAME, incarnation)
         self._handlers: dict[type[Message], Handler] = {}
         self._task: asyncio.Task[None] | None = None
@@ -34,6 +42,10 @@ class Hub:
     def on(self, kind: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of that kind."""
         self._handlers[kind] = handler
+
+    def expect(self, process: str, incarnation: int) -> None:
+        """Believe nothing that an earlier incarnation of a process says."""
+        self._expected[process] = incarnation
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._receive(), name="hub")
@@ -54,6 +66,11 @@ class Hub:
                 received = await self._router.recv()
             except WireError:
                 _log.exception("a message was dropped")
+                continue
+            # The threads of a process add names of their own to its name.
+            process = received.header.sender.partition(".")[0]
+            if received.header.incarnation < self._expected.get(process, 0):
+                self._stale()
                 continue
             handler = self._handlers.get(type(received.message))
             if handler is None:

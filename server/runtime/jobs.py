@@ -15,7 +15,7 @@ from model_export.manifest import Manifest, Task
 from server.core.errors import FieldProblem, FieldsInvalid, Stopping
 from server.domain.analysis import GATE_MODEL, Analysis
 from server.domain.job import Job, JobError, JobState
-from server.runtime.dispatcher import Dispatcher, live
+from server.runtime.dispatcher import Dispatcher
 from server.runtime.ledger import Ledger
 from server.runtime.models import Models, check_labels
 from server.storage.fetch import check_url, shown
@@ -139,7 +139,7 @@ class Jobs:
         """
         job = await self._ledger.get(job_id)
         attempt = self._dispatcher.attempt(job_id)
-        return live(job, attempt) if attempt is not None and not job.state.ended else job
+        return attempt.live(job) if attempt is not None and not job.state.ended else job
 
     async def wait(self, job_id: str, seconds: float) -> Job:
         """A job once it has ended, or when the seconds have passed.
@@ -156,7 +156,7 @@ class Jobs:
         shown = []
         for job in jobs:
             attempt = self._dispatcher.attempt(job.id)
-            shown.append(live(job, attempt) if attempt is not None and not job.state.ended else job)
+            shown.append(attempt.live(job) if attempt is not None and not job.state.ended else job)
         return shown, more
 
     async def cancel(self, job_id: str) -> Job:

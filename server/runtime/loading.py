@@ -1,9 +1,15 @@
-"""The models at the engine: loaded when they are asked for, again when the engine was started again, let go by hand."""
+"""The models at the engine: loaded when they are asked for, again when the engine was started again, let go by hand.
+
+A model that the engine dies of while it loads it must not take the engine from all others: what was being loaded at the
+death of an engine that crashed or hung is loaded last and one by one from then on, so that the next death says which
+model it was, and after the third one it is given up. Only somebody who asks for it by hand has it tried again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +18,7 @@ from model_export.bundle import Bundle
 from server.core.errors import ModelUnavailable
 from server.core.metrics import Metrics, ModelRow
 from server.core.metrics_page import MODEL_ROWS, Page
+from server.runtime.death import Death
 from server.runtime.hub import Hub
 from server.wire.messages import LoadModel, ModelFailed, ModelLoaded, ModelUnloaded, UnloadModel
 from server.wire.sockets import Received
@@ -19,6 +26,7 @@ from server.wire.sockets import Received
 _log = logging.getLogger(__name__)
 
 ENGINE = "engine"
+_CRASHES = 3
 
 
 @dataclass(eq=False)
@@ -32,6 +40,8 @@ class Loaded:
         unloaded: set once it is gone, if it is to go.
         users: jobs that run on it.
         by_version: somebody asked for this very version, so it stays when another one takes over.
+        asked_at: when the engine that is up was asked to load it, by the monotonic clock.
+        crashes: engines that died by themselves while they loaded it.
     """
 
     bundle: Bundle
@@ -42,6 +52,8 @@ class Loaded:
     unloaded: asyncio.Event | None = None
     users: int = 0
     by_version: bool = False
+    asked_at: float | None = None
+    crashes: int = 0
     _pictures: int = 0
     _quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,6 +70,11 @@ class Loaded:
     def waits(self) -> bool:
         """Whether it is to be loaded and is not yet."""
         return self.said is None and self.failed is None and self.unloaded is None
+
+    @property
+    def deadly(self) -> bool:
+        """Whether engines have died of it often enough."""
+        return self.crashes >= _CRASHES
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -91,6 +108,7 @@ class Loading:
         self._hub = hub
         self._metrics = metrics
         self._page = page
+        self._tasks: set[asyncio.Task[None]] = set()
         hub.on(ModelLoaded, self._on_loaded)
         hub.on(ModelFailed, self._on_failed)
         hub.on(ModelUnloaded, self._on_unloaded)
@@ -99,20 +117,33 @@ class Loading:
         """Every version of a name."""
         return [model for model in self.models.values() if model.bundle.manifest.name == name]
 
-    async def begin(self, bundle: Bundle) -> Loaded:
-        """Have a model brought up, without waiting for it; one that failed is tried anew."""
+    @property
+    def longest_s(self) -> float:
+        """For how long the engine has been loading what it takes longest for; 0 if it loads nothing."""
+        asked = [model.asked_at for model in self.models.values() if model.waits and model.asked_at is not None]
+        return time.monotonic() - min(asked) if asked else 0.0
+
+    def begin(self, bundle: Bundle, *, by_hand: bool = False) -> Loaded:
+        """Have a model brought up, without waiting for it; one that failed is tried anew.
+
+        Args:
+            by_hand: even if engines have died of it.
+        """
         id = bundle.manifest.id
         model = self.models.get(id)
-        if model is None or model.failed is not None:
+        if model is None or (model.failed is not None and (by_hand or not model.deadly)):
             before, model = model, Loaded(bundle, self._row(bundle))
             if before is not None:
                 model.users, model.by_version = before.users, before.by_version
             self.models[id] = model
-            await self._send_load(model)
+            self._send_next()
         return model
 
-    async def ensure(self, bundle: Bundle) -> Loaded:
+    async def ensure(self, bundle: Bundle, *, by_hand: bool = False) -> Loaded:
         """Loaded and warm, or a reason why not. Several that ask at once share one loading; a failed one is tried anew.
+
+        Args:
+            by_hand: try one anew even if engines have died of it.
 
         Raises:
             ModelUnavailable: it does not load.
@@ -125,7 +156,7 @@ class Loading:
             if model is not None and model.bundle.manifest != bundle.manifest and not model.users:
                 await self.unload([model])  # its version was removed and brought in anew
                 continue
-            model = await self.begin(bundle)
+            model = self.begin(bundle, by_hand=by_hand)
             await asyncio.shield(model.up)
             if model.unloaded is None:
                 return model
@@ -144,24 +175,41 @@ class Loading:
             if model.unloaded is not None:
                 await model.unloaded.wait()
 
-    def engine_lost(self) -> None:
+    def engine_lost(self, death: Death) -> None:
         """The engine is gone and with it every model; they are loaded again when it is back."""
         for model in self.models.values():
-            model.said = None
+            if death.by_itself and model.waits and model.asked_at is not None:
+                model.crashes += 1
+            model.said = model.asked_at = None
             if model.up.done() and model.failed is None:
                 model.up = asyncio.get_running_loop().create_future()
             self._label(model)
+            if model.deadly and model.failed is None:
+                why = f"The engine died {_CRASHES} times while it loaded the model, at last by {death.reason}."
+                self._fail(model, ModelFailed(model.id, "model_crashed", why))
         for model in [model for model in self.models.values() if model.unloaded is not None]:
             self._gone(model)
 
     async def engine_back(self) -> None:
         """Load what was loaded, in the engine that has just come up."""
-        for model in [model for model in self.models.values() if model.waits]:
-            await self._send_load(model)
+        await self._send()
 
-    async def _send_load(self, model: Loaded) -> None:
-        # If the engine is not there yet, `engine_back` sends it.
-        await self._hub.send(ENGINE, LoadModel(model.id, str(model.bundle.folder), model.row))
+    async def _send(self) -> None:
+        """Have loaded what waits; those that an engine may have died of last, and one by one."""
+        waiting = [model for model in self.models.values() if model.waits]
+        due = [model for model in waiting if not model.crashes]
+        if not due and all(model.asked_at is None for model in waiting):
+            due = sorted(waiting, key=lambda model: model.crashes)[:1]
+        for model in due:
+            if model.asked_at is None:
+                model.asked_at = time.monotonic()
+                if not await self._hub.send(ENGINE, LoadModel(model.id, str(model.bundle.folder), model.row)):
+                    model.asked_at = None  # the engine is not there yet; `engine_back` sends it
+
+    def _send_next(self) -> None:
+        task = asyncio.create_task(self._send())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _row(self, bundle: Bundle) -> int:
         """The model's row of the metrics page: the one it had, a new one, or that of a model that is not loaded."""
@@ -193,12 +241,13 @@ class Loading:
         model = self.models.get(message.model)
         if model is None:
             return
-        model.said, model.failed = message, None
+        model.said, model.failed, model.crashes = message, None, 0
         self._label(model)
         if not model.up.done():
             model.up.set_result(message)
         if message.why:
             _log.warning("%s runs on %s, not on %s: %s", message.model, message.provider, message.asked, message.why)
+        self._send_next()
 
     def _on_failed(self, received: Received) -> None:
         message = received.message
@@ -206,6 +255,7 @@ class Loading:
         model = self.models.get(message.model)
         if model is not None:
             self._fail(model, message)
+            self._send_next()
 
     def _fail(self, model: Loaded, why: ModelFailed) -> None:
         model.failed, model.said = why, None
@@ -228,6 +278,7 @@ class Loading:
         _refuse(model, f"{model.id} was unloaded before it was up.")
         if model.unloaded is not None:
             model.unloaded.set()
+        self._send_next()
 
 
 def _refuse(model: Loaded, why: str) -> None:

@@ -99,7 +99,7 @@ class Models:
         """
         bundle, _ = await asyncio.to_thread(self._resolve, reference)
         if self.loading.of(bundle.manifest.name):
-            await self._ensure(bundle)
+            await self._ensure(bundle, by_hand=True)
         await asyncio.to_thread(self.repository.set_default, bundle.manifest.name, bundle.manifest.version)
         await self.resolve(bundle.manifest.name)
 
@@ -116,7 +116,7 @@ class Models:
                 f"The settings say that {self._default_model} serves where no model is named.",
                 hint="Change or remove `[engine] default_model` there, and start the server again.",
             )
-        await self._ensure(await self.resolve(name))
+        await self._ensure(await self.resolve(name), by_hand=True)
         await asyncio.to_thread(self.repository.set_default_model, name)
 
     async def remove(self, reference: str) -> None:
@@ -143,15 +143,18 @@ class Models:
 
     # ── which run ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def load(self, reference: str) -> None:
+    async def load(self, reference: str, *, by_hand: bool = True) -> None:
         """Have a model loaded and warm; of a bare name, the version that is to serve.
+
+        Args:
+            by_hand: even if engines have died of it.
 
         Raises:
             ModelNotFound: there is none.
             ModelUnavailable: it does not load.
         """
         bundle, by_version = await asyncio.to_thread(self._resolve, reference)
-        model = await self._ensure(bundle)
+        model = await self._ensure(bundle, by_hand=by_hand)
         model.by_version |= by_version
         if not by_version:
             await self.succession.serving(bundle)
@@ -209,14 +212,6 @@ class Models:
                 found.append(f"Model {reference} does not serve: {model.failed.message}")
         return found
 
-    def engine_lost(self) -> None:
-        """The engine is gone and with it every model; they are loaded again when it is back."""
-        self.loading.engine_lost()
-
-    async def engine_back(self) -> None:
-        """Load what was loaded, in the engine that has just come up."""
-        await self.loading.engine_back()
-
     async def predict(
         self,
         reference: str | None,
@@ -248,9 +243,9 @@ class Models:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _ensure(self, bundle: Bundle) -> Loaded:
+    async def _ensure(self, bundle: Bundle, *, by_hand: bool = False) -> Loaded:
         self._put_away.discard(bundle.manifest.id)
-        return await self.loading.ensure(bundle)
+        return await self.loading.ensure(bundle, by_hand=by_hand)
 
     def _resolve(self, reference: str | None) -> tuple[Bundle, bool]:
         """The bundle that is to serve for a reference, and whether that names its version."""

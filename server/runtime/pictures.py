@@ -6,8 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
-from model_export.errors import VidserveError
-from server.core.errors import ModelUnavailable
+from server.core.errors import ModelUnavailable, relayed
 from server.runtime.hub import Hub
 from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Received
@@ -74,12 +73,6 @@ class Pictures:
         if future is None or future.done():
             return
         if message.code:
-            future.set_exception(_relayed(message.code, message.message))
+            future.set_exception(relayed(message.code, message.message))
         else:
             future.set_result(received.payload[0])
-
-
-def _relayed(code: str, message: str) -> VidserveError:
-    """An error that another process reported, with its code."""
-    kind: type[VidserveError] = type("Relayed", (VidserveError,), {"code": code})
-    return kind(message)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -20,7 +17,9 @@ import zmq.asyncio
 
 from model_export.errors import VidserveError
 from model_export.repository import Repository
+from server.core.calls import CallPage
 from server.core.log import LogConfig
+from server.core.machine import memory_bytes
 from server.core.metrics import Metrics
 from server.core.metrics_page import Page
 from server.core.settings import Settings
@@ -28,37 +27,37 @@ from server.domain.health import Health, Part
 from server.engine.config import EngineConfig
 from server.engine.running import CHOICES, Running
 from server.engine.tuning.order import Tuning
-from server.runtime.child import Child
-from server.runtime.dispatcher import Dispatcher, Workers
+from server.runtime.blame import had_work
+from server.runtime.children import Children
+from server.runtime.death import HUNG, Death
+from server.runtime.dispatcher import Dispatcher, Terms
+from server.runtime.folders import locked, sockets_folder
 from server.runtime.hub import Hub
 from server.runtime.import_attempt import ImportLimits
 from server.runtime.imports import Imports
 from server.runtime.jobs import Jobs
 from server.runtime.ledger import Ledger
+from server.runtime.line import QUARANTINE, Workers
 from server.runtime.loading import ENGINE, Loading
 from server.runtime.models import Models
 from server.runtime.pictures import Pictures
+from server.runtime.watch import WorkerWatch
 from server.storage.database import Database
 from server.storage.fetch import fetch
 from server.storage.imports import ImportStore
 from server.storage.jobs import JobStore
 from server.storage.media import Media
 from server.wire.memory import PREFIX, SharedFile, sweep
-from server.wire.messages import EngineReady, Heartbeat, WorkerReady
-from server.wire.slots import Segment, size_classes
-from server.wire.sockets import Received
+from server.wire.slots import Segment, few_of, size_classes
 from server.worker.config import WorkerConfig
 
 _log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent.parent / "models"
 _STORAGE_S = 15.0
-
-
-class DataFolderInUse(VidserveError):
-    """Another server works on the data folder."""
-
-    code = "data_folder_in_use"
+_LOAD_S = 600.0
+"""An engine that has not loaded a model by then hangs."""
+_LEAST_MEMORY = 512 * 2**20
 
 
 class Runtime:
@@ -73,16 +72,20 @@ class Runtime:
     imports: Imports
     metrics: Metrics
 
-    def __init__(self, settings: Settings, *, models: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, models: Path | None = None, worker: str = "server.worker.process"
+    ) -> None:
         """
         Args:
             models: the model repository, if it is not in the data folder.
+            worker: the module that a worker runs.
         """
         self.settings = settings
         self._data = settings.data.resolve()
         self._repository = (models or self._data / "models").resolve()
+        self._worker_module = worker
+        self._workers = [f"worker-{number}" for number in range(settings.workers.count)]
         self._stack = AsyncExitStack()
-        self._children: dict[str, Child] = {}
         self._storage: tuple[Mapping[str, int], int] = ({}, 0)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turns = itertools.count()
@@ -102,15 +105,15 @@ class Runtime:
 
     async def wait_ready(self) -> None:
         """Return when `health().ready`; raises what is in the way of it for good."""
-        for child in self._children.values():
-            await child.wait_ready()
+        await self._children.wait_ready([ENGINE, *self._workers])
         for reference in self._wanted():
-            await self.models.load(reference)
+            await self.models.load(reference, by_hand=False)
 
     def health(self) -> Health:
-        """Whether the server can do its work, and what is in the way."""
-        parts = {name: Part(ok=child.ready, detail=_detail(child)) for name, child in sorted(self._children.items())}
-        problems = [f"{name}: {part.detail}" for name, part in parts.items() if not part.ok]
+        """Whether the server can do its work, and what is in the way. As long as one worker is up, it can."""
+        parts = self._children.parts()
+        needed = [ENGINE] if self._children.ready(self._workers) else [ENGINE, *self._workers]
+        problems = [f"{name}: {parts[name].detail}" for name in needed if name in parts and not parts[name].ok]
         missing = self.models.problems(self._wanted())
         parts["models"] = Part(ok=not missing, detail=" ".join(missing) or "loaded")
         problems += missing
@@ -123,25 +126,14 @@ class Runtime:
     # ── start ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _start(self) -> None:
+        """Every part, from the ground up."""
         settings = self.settings
-        self._lock(self._data)
+        self._stack.enter_context(locked(self._data))
         swept = sweep()
         if swept:
             _log.info("removed shared memory that an earlier run left: %s", ", ".join(swept))
-        # Names of sockets are short: an ipc path has at most 107 bytes.
-        sockets = Path(tempfile.mkdtemp(prefix="vidserve-"))
-        self._stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-
-        workers = [f"worker-{number}" for number in range(settings.workers.count)]
-        writers = 1 + len(workers)
-        run = f"{PREFIX}{os.getpid()}.{os.urandom(3).hex()}"
-        page_file = SharedFile.create(f"{run}.metrics", Page.bytes_for(writers))
-        self._stack.callback(page_file.close)
-        page = Page(page_file.buffer, writers)
-        segments = {}
-        for name in workers:
-            segments[name] = Segment.create(f"{run}.{name}", size_classes(settings.workers.shm_mb * 2**20))
-            self._stack.callback(segments[name].close)
+        sockets = self._stack.enter_context(sockets_folder())
+        self._share_memory()
 
         database = await asyncio.to_thread(Database.open, self._data / "vidserve.db")
         self._stack.callback(database.close)
@@ -151,18 +143,20 @@ class Runtime:
 
         context = zmq.asyncio.Context()
         self._stack.callback(context.term)
-        hub = Hub(context, f"ipc://{sockets}/api", incarnation=os.getpid())
+        stale = self._page.recorder(self._writers - 1).stale
+        hub = Hub(context, f"ipc://{sockets}/api", incarnation=os.getpid(), stale=stale)
         self._stack.push_async_callback(hub.close)
         engine_address = f"ipc://{sockets}/engine"
 
         self.metrics = Metrics(
-            page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
+            self._page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
         )
         ledger = Ledger(store, self.metrics)
         self._pictures = Pictures(hub, engine_address=engine_address, worker=self._next_worker)
+        self._loading = Loading(hub, self.metrics, self._page)
         self.models = Models(
             Repository(self._repository, shipped=SHIPPED),
-            Loading(hub, self.metrics, page),
+            self._loading,
             default_model=settings.engine.default_model,
             engine_address=engine_address,
             pictures=self._pictures,
@@ -174,23 +168,26 @@ class Runtime:
             ImportLimits.of(settings.imports),
             waiting=settings.imports.waiting,
         )
-        dispatcher = Dispatcher(
+        self._children = Children(hub, self.metrics)
+        self._dispatcher = Dispatcher(
             hub,
             self.models,
             ledger,
             media,
             Workers(
-                ready=lambda: [name for name in workers if self._children[name].ready],
+                ready=lambda: self._children.ready([*self._workers, QUARANTINE]),
+                quarantine=lambda needed: self._children.want(QUARANTINE, needed),
                 jobs_each=settings.workers.jobs_each,
                 jobs_in_all=settings.jobs.running,
             ),
-            checkpoint_s=settings.jobs.checkpoint_s,
+            Terms(checkpoint_s=settings.jobs.checkpoint_s, max_run_s=settings.jobs.max_run_s),
+            stale=stale,
         )
         self.jobs = Jobs(
             ledger,
             media,
             self.models,
-            dispatcher,
+            self._dispatcher,
             lambda url: fetch(
                 url,
                 media.uploads,
@@ -200,132 +197,130 @@ class Runtime:
             ),
             allow_private_urls=settings.jobs.allow_private_urls,
         )
-        self._dispatcher = dispatcher
 
-        hub.on(Heartbeat, self._on_heartbeat)
-        hub.on(WorkerReady, self._on_ready)
-        hub.on(EngineReady, self._on_ready)
+        self._add_engine(hub.address, engine_address)
+        for number, name in enumerate([*self._workers, QUARANTINE]):
+            self._add_worker(hub.address, name, number)
         hub.start()
-
-        log = LogConfig.of(settings.log)
-        self._child(
-            hub,
-            ENGINE,
-            "server.engine.process",
-            lambda incarnation: EngineConfig(
-                address=engine_address,
-                api=hub.address,
-                incarnation=incarnation,
-                # Beside the models: `analyze` has a data folder of its own, and theirs says how they run.
-                running=Running.of(settings.engine, self._repository.parent / CHOICES),
-                tuning=Tuning() if settings.engine.tune else Tuning(after_s=None),
-                page=page_file.name,
-                page_writers=writers,
-                writer=0,
-                log=log.named(ENGINE),
-            ),
-        )
-        for number, name in enumerate(workers):
-            self._child(
-                hub,
-                name,
-                "server.worker.process",
-                lambda incarnation, name=name, number=number: WorkerConfig(
-                    name=name,
-                    incarnation=incarnation,
-                    api=hub.address,
-                    segment=segments[name].name,
-                    page=page_file.name,
-                    page_writers=writers,
-                    writer=1 + number,
-                    max_pixels=settings.limits.pixels,
-                    max_s=settings.limits.video_s,
-                    log=log.named(name),
-                ),
-            )
-        # Stopped in reverse: first nothing new is accepted, then nothing is followed, then the children end.
-        self._stack.push_async_callback(self._stop_children)
-        self._stack.push_async_callback(dispatcher.close)
+        # Stopped in reverse: first nothing new is accepted, then nothing is followed, then the children end, workers
+        # before the engine, since they take their leave of it.
+        self._stack.push_async_callback(self._children.stop, [ENGINE])
+        self._stack.push_async_callback(self._children.stop, [*self._workers, QUARANTINE])
+        self._stack.push_async_callback(self._dispatcher.close)
         self._stack.push_async_callback(self.jobs.close)
         self._stack.push_async_callback(self.models.close)
         self._stack.push_async_callback(self.imports.close)
-        for child in self._children.values():
-            child.start()
+        for name in (ENGINE, *self._workers):
+            self._children.want(name, True)
         self._spawn(self._watch_storage(media))
         self._stack.callback(self._cancel_tasks)
         self.models.watch()
         await self.jobs.restart()
         await self.imports.restart()
 
-    def _lock(self, data: Path) -> None:
-        """One server a data folder."""
-        data.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise DataFolderInUse(
-                f"Another server works on {data}.", hint="Stop it, or name another folder with --data."
-            ) from error
-        self._stack.callback(os.close, descriptor)
+    def _share_memory(self) -> None:
+        """Reserve what the processes share: two pages that outlive whoever writes them, and slots for frames."""
+        run = f"{PREFIX}{os.getpid()}.{os.urandom(3).hex()}"
+        workers = [*self._workers, QUARANTINE]
+        # The engine's region is the first, this process's the last.
+        self._writers = 1 + len(workers) + 1
+        self._page_file = SharedFile.create(f"{run}.metrics", Page.bytes_for(self._writers))
+        self._stack.callback(self._page_file.close)
+        self._page = Page(self._page_file.buffer, self._writers)
+        self._calls_file = SharedFile.create(f"{run}.calls", CallPage.bytes_for(len(workers)))
+        self._stack.callback(self._calls_file.close)
+        self._calls = CallPage(self._calls_file.buffer, len(workers))
+        classes = size_classes(self.settings.workers.shm_mb * 2**20)
+        self._segments: dict[str, Segment] = {}
+        for name in workers:
+            self._segments[name] = Segment.create(f"{run}.{name}", classes if name != QUARANTINE else few_of(classes))
+            self._stack.callback(self._segments[name].close)
 
-    def _child(self, hub: Hub, name: str, module: str, config: Any) -> None:
-        self._children[name] = Child(
-            name,
-            module,
-            config,
-            send=lambda message: hub.send(name, message),
-            lost=lambda reason: self._lost(name, reason),
-            back=lambda: self._back(name),
+    def _add_engine(self, api: str, address: str) -> None:
+        settings = self.settings.engine
+        log = LogConfig.of(self.settings.log).named(ENGINE)
+        self._children.add(
+            ENGINE,
+            "server.engine.process",
+            lambda incarnation: EngineConfig(
+                address=address,
+                api=api,
+                incarnation=incarnation,
+                # Beside the models: `analyze` has a data folder of its own, and theirs says how they run.
+                running=Running.of(settings, self._repository.parent / CHOICES),
+                tuning=Tuning() if settings.tune else Tuning(after_s=None),
+                page=self._page_file.name,
+                page_writers=self._writers,
+                writer=0,
+                log=log,
+            ),
+            lost=self._engine_lost,
+            back=lambda: self._spawn(self._engine_back()),
+            look=lambda _: HUNG if self._loading.longest_s > _LOAD_S else None,
+            # Libraries of a GPU are loaded with it, and hold up every thread.
+            slow=lambda: self._loading.longest_s > 0,
         )
 
-    async def _stop_children(self) -> None:
-        # Workers first: they take their leave of the engine.
-        await asyncio.gather(*(child.stop() for name, child in self._children.items() if name != ENGINE))
-        await self._children[ENGINE].stop()
+    def _add_worker(self, api: str, name: str, number: int) -> None:
+        settings, limits = self.settings.workers, self.settings.limits
+        log = LogConfig.of(self.settings.log).named(name)
+        share = max(_LEAST_MEMORY, memory_bytes() // (settings.count + 1))
+        watch = WorkerWatch(
+            self._calls,
+            number,
+            call_s=settings.call_s,
+            memory_bytes=share if settings.memory_mb is None else settings.memory_mb * 2**20,
+        )
+
+        def lost(death: Death) -> bool:
+            seen = watch.last_seen()
+            self._pictures.worker_lost(name)
+            self._dispatcher.worker_lost(name, death, seen)
+            return had_work(seen)
+
+        self._children.add(
+            name,
+            self._worker_module,
+            lambda incarnation: WorkerConfig(
+                name=name,
+                incarnation=incarnation,
+                api=api,
+                segment=self._segments[name].name,
+                page=self._page_file.name,
+                page_writers=self._writers,
+                writer=1 + number,
+                calls=self._calls_file.name,
+                workers=len(self._segments),
+                worker=number,
+                max_pixels=limits.pixels,
+                max_s=limits.video_s,
+                log=log,
+            ),
+            lost=lost,
+            back=self._dispatcher.wake,
+            look=watch.look,
+        )
 
     # ── what children do ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _on_heartbeat(self, received: Received) -> None:
-        child = self._children.get(received.header.sender)
-        if child is not None:
-            child.heard(received.header.incarnation)
-
-    def _on_ready(self, received: Received) -> None:
-        child = self._children.get(received.header.sender)
-        if child is None or not child.heard(received.header.incarnation):
-            return
-        child.said_ready()
-
-    def _back(self, name: str) -> None:
-        if name == ENGINE:
-            self._spawn(self._engine_back())
-        else:
-            self._dispatcher.wake()
-
     async def _engine_back(self) -> None:
-        await self.models.engine_back()
+        await self._loading.engine_back()
         for reference in self._wanted():
             try:
-                await self.models.load(reference)
+                await self.models.load(reference, by_hand=False)
             except VidserveError as error:
                 _log.error("%s", error)
 
-    def _lost(self, name: str, reason: str) -> None:
-        self.metrics.restarts.labels(name.split("-")[0], reason).inc()
-        if name == ENGINE:
-            self.models.engine_lost()
-            self._pictures.engine_lost()
-            self._spawn(self._dispatcher.engine_lost(reason))
-        else:
-            self._pictures.worker_lost(name)
-            self._dispatcher.worker_lost(name, reason)
+    def _engine_lost(self, death: Death) -> bool:
+        self._loading.engine_lost(death)
+        self._pictures.engine_lost()
+        self._spawn(self._dispatcher.engine_lost(death))
+        return False
 
     def _next_worker(self) -> str:
         """The worker for a picture: in turn, of those that are up."""
-        ready = [name for name, child in self._children.items() if name != ENGINE and child.ready]
-        return ready[next(self._turns) % len(ready)] if ready else "worker-0"
+        ready = self._children.ready(self._workers)
+        return ready[next(self._turns) % len(ready)] if ready else self._workers[0]
 
     # ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -350,9 +345,3 @@ class Runtime:
     def _cancel_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
-
-
-def _detail(child: Child) -> str:
-    if child.ready:
-        return f"running (pid {child.pid})"
-    return "crashed too often and stays down" if child.given_up else "starting"

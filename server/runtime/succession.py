@@ -55,7 +55,7 @@ class Succession:
                 self.retire(name)
         elif model is None:
             _log.info("%s comes up, and will take over from %s", id, bundle.manifest.id)
-            await self._loading.begin(nominal)
+            self._loading.begin(nominal)
         return bundle
 
     def retire(self, name: str) -> None:

@@ -125,8 +125,10 @@ class Media:
     def forget_checkpoint(self, job_id: str) -> None:
         """Drop what it takes to go on: the job has ended."""
         folder = self._folder(job_id)
-        (folder / "checkpoint").unlink(missing_ok=True)
-        sync_folder(folder)
+        for name in ("checkpoint", "checkpoint.part"):  # a kill may have left the second
+            (folder / name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # an ended job may be deleted at any time
+            sync_folder(folder)
 
     def read_rows(self, job_id: str) -> Iterator[bytes]:
         """The rows finished when reading begins, in chunks of whole lines, while others may be appended."""

@@ -46,11 +46,10 @@ class SharedFile:
         Raises:
             SharedMemoryTooSmall: there is not that much left.
         """
-        # Named only once it is locked, so that another server's sweep never takes it for a stale one.
+        # It gets its name when all of it is reserved.
         path = folder() / f".{name}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = _create_locked(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             if hasattr(os, "posix_fallocate"):
                 # Without this, too little memory shows as a bus error at the first write, much later.
                 os.posix_fallocate(descriptor, 0, size)
@@ -95,7 +94,7 @@ class SharedFile:
 def sweep() -> list[str]:
     """Remove the files whose owner has ended without doing so; their names."""
     swept = []
-    for path in folder().glob(f"{PREFIX}*"):
+    for path in (*folder().glob(f"{PREFIX}*"), *folder().glob(f".{PREFIX}*")):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, PermissionError):  # gone meanwhile, or another user's
@@ -109,3 +108,14 @@ def sweep() -> list[str]:
         finally:
             os.close(descriptor)
     return swept
+
+
+def _create_locked(path: Path) -> int:
+    """A descriptor that holds the file's lock."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)  # before it was locked, the sweep of another server took it for one that was left

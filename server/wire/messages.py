@@ -254,9 +254,10 @@ class StartJob(Message, frozen=True, tag=True):
 
 
 class CancelJob(Message, frozen=True, tag=True):
-    """Stop a job; `JobEnded` follows."""
+    """Stop an attempt at a job; `JobEnded` follows."""
 
     job: str
+    attempt: int
 
 
 class RowsTaken(Message, frozen=True, tag=True):

@@ -55,6 +55,18 @@ def size_classes(total_bytes: int) -> tuple[SizeClass, ...]:
     return tuple(c for c in classes if c.slots)
 
 
+def few_of(classes: Sequence[SizeClass]) -> tuple[SizeClass, ...]:
+    """What a single job needs of a worker's classes: a few of each, and of the largest two where there were so many."""
+    *others, large, largest = sorted(classes)
+    few = [SizeClass(c.slot_bytes, min(4, c.slots)) for c in others]
+    return *few, *(SizeClass(c.slot_bytes, min(2, c.slots)) for c in (large, largest))
+
+
+def slots_bytes(classes: Sequence[SizeClass]) -> int:
+    """What all the slots take."""
+    return sum(c.slot_bytes * c.slots for c in classes)
+
+
 class _Layout:
     """Where each slot begins: a header page, the generations, then the slots in order of their size."""
 

@@ -18,6 +18,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
         page, page_writers, writer: the metrics page, and which region is this worker's.
         max_pixels: the most that a frame or picture may have.
         max_s: the longest that a video may last, in seconds; None: any.
+        calls, workers, worker: the page of calls, and which rows are this worker's.
     """
 
     name: str
@@ -29,4 +30,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     writer: int
     max_pixels: int
     max_s: float | None
+    calls: str
+    workers: int
+    worker: int
     log: LogConfig

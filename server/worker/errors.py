@@ -1,10 +1,11 @@
 """What ends a job in its worker.
 
 VidserveError
-├── InferenceFailed   the engine gave no answer to any frame
-├── ModelGone         it does not have the model (any more)
-├── EngineSilent      it does not answer at all
-└── ResultsRefused    the API process takes no results
+├── InferenceFailed       the engine gave no answer to any frame
+├── ModelGone             it does not have the model (any more)
+├── EngineSilent          it does not answer at all
+├── ResultsRefused        the API process takes no results
+└── CheckpointUnreadable  of another version of the server, or damaged
 """
 
 from __future__ import annotations
@@ -34,3 +35,9 @@ class ResultsRefused(VidserveError):
     """The API process takes no results."""
 
     code = "results_refused"
+
+
+class CheckpointUnreadable(VidserveError):
+    """Another version of the server wrote it, or it is damaged; the job can begin again without it."""
+
+    code = "checkpoint_unreadable"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 
@@ -15,8 +16,8 @@ import zmq
 
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest, Task
-from model_export.video import open_video
 from server.analytics.scene import Scene
+from server.core.calls import CallRow
 from server.core.metrics_page import Recorder
 from server.domain.analysis import Analysis
 from server.domain.job import JobState
@@ -24,6 +25,7 @@ from server.domain.outcome import OUTCOMES, Outcome
 from server.wire.messages import JobEnded, JobProgress, StartJob
 from server.wire.slots import Slots
 from server.worker.checkpoint import Checkpoint
+from server.worker.errors import CheckpointUnreadable
 from server.worker.every_frame import EveryFrame
 from server.worker.frames import Feed, Frames
 from server.worker.gated import GatedFrames
@@ -31,6 +33,7 @@ from server.worker.pipeline import Pipeline
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
 from server.worker.sampling import Sampler
+from server.worker.source import OpenSource, Watched
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +42,12 @@ _NOTHING = JobProgress(frames=(0,) * len(OUTCOMES), pts_s=0.0, progress=None, wi
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the jobs of a worker share."""
+    """What the jobs of a worker share.
+
+    Attributes:
+        rows: of the page of calls, those that are free.
+        open_source: makes the source of a job's video.
+    """
 
     context: zmq.Context[zmq.Socket[bytes]]
     api: str
@@ -47,8 +55,8 @@ class Surroundings:
     incarnation: int
     slots: Slots
     recorder: Recorder
-    max_pixels: int | None = None
-    max_s: float | None = None
+    rows: SimpleQueue[CallRow]
+    open_source: OpenSource
 
 
 class RunningJob:
@@ -94,20 +102,24 @@ class RunningJob:
             job=order.job,
             attempt=order.attempt,
         )
+        row = self._around.rows.get()
+        row.begin(order.job)
         try:
-            ended = self._run(publisher, identity)
+            ended = self._run(publisher, identity, row)
             if not self._silent:
                 publisher.end(ended)
         finally:
+            row.end()
+            self._around.rows.put(row)
             publisher.close()
             self._ended(order.job, order.attempt)
 
-    def _run(self, publisher: Publisher, identity: str) -> JobEnded:
+    def _run(self, publisher: Publisher, identity: str, row: CallRow) -> JobEnded:
         """The whole job; whatever goes wrong becomes its last word."""
         pipeline: Pipeline | None = None
         try:
             with ExitStack() as stack:
-                pipeline = self._build(publisher, identity, stack)
+                pipeline = self._build(publisher, identity, row, stack)
                 try:
                     pipeline.run()
                 except BaseException:
@@ -118,18 +130,19 @@ class RunningJob:
                 return self._done(pipeline)
         except VidserveError as error:
             return self._failed(pipeline, error.code, str(error))
+        except MemoryError:
+            return self._failed(pipeline, "decoder_memory", "A frame of the video takes more memory than there is.")
         except Exception:  # the edge of a thread: one job's bug must not take the others with it
             _log.exception("job failed", extra={"job": self._order.job})
             return self._failed(pipeline, "internal_error", "The server made a mistake; its log says which.")
 
-    def _build(self, publisher: Publisher, identity: str, stack: ExitStack) -> Pipeline:
+    def _build(self, publisher: Publisher, identity: str, row: CallRow, stack: ExitStack) -> Pipeline:
         order, around = self._order, self._around
         manifest = Manifest.read(Path(order.bundle) / "manifest.json")
         analysis = Analysis.model_validate_json(order.analysis)
         if manifest.input is None:
             raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
-        video = open_video(Path(order.source), max_pixels=around.max_pixels, max_s=around.max_s)
-        source = stack.enter_context(closing(video))
+        source = stack.enter_context(closing(Watched(around.open_source, Path(order.source), row)))
         frames = Frames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
         requests = stack.enter_context(closing(self._requests(identity, order.job, manifest, analysis.confidence)))
         feed: Feed = EveryFrame(frames, manifest.input, requests)
@@ -144,7 +157,10 @@ class RunningJob:
             checkpoint_s=order.checkpoint_s,
         )
         if order.checkpoint:
-            pipeline.resume(Checkpoint.decode(order.checkpoint))
+            try:
+                pipeline.resume(Checkpoint.decode(order.checkpoint))
+            except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+                raise CheckpointUnreadable(f"The checkpoint cannot be read: {error}") from error
         return pipeline
 
     def _gated(self, frames: Frames, requests: Requests, identity: str, manifest: Manifest) -> GatedFrames:
@@ -157,9 +173,10 @@ class RunningJob:
         )
 
     def _requests(self, identity: str, stream: str, manifest: Manifest, confidence: float | None = None) -> Requests:
-        around, engine = self._around, self._order.engine
+        around, order = self._around, self._order
+        # To the engine a job's attempts are its incarnations, wherever they run.
         return Requests(
-            around.context, engine, identity, around.incarnation, stream, manifest, around.slots, confidence
+            around.context, order.engine, identity, order.attempt, stream, manifest, around.slots, confidence
         )
 
     def _done(self, pipeline: Pipeline) -> JobEnded:

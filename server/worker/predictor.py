@@ -17,6 +17,7 @@ from model_export.errors import VidserveError
 from model_export.geometry import fit
 from model_export.manifest import FrameInput, Manifest
 from server.analytics.scene import Moment, Scene
+from server.core.calls import Call, CallRow
 from server.domain.analysis import Analysis
 from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Dealer
@@ -63,21 +64,24 @@ class Predictor:
 
     def _body(self, name: str) -> None:
         identity = f"{self._around.name}.{self._around.incarnation}.{name}"
+        row = self._around.rows.get()
+        row.begin("")
         with closing(Dealer(self._around.context, self._around.api, identity, self._around.incarnation)) as api:
             while (item := self._orders.get()) is not None:
                 order, picture = item
                 try:
-                    api.send(Predicted(order.request), [self._row(order, picture)])
+                    api.send(Predicted(order.request), [self._row(order, picture, row)])
                 except VidserveError as error:
                     api.send(Predicted(order.request, error.code, str(error)))
                 except Exception:  # the edge of a thread
                     _log.exception("predict failed")
                     api.send(Predicted(order.request, "internal_error", "The server made a mistake; see its log."))
 
-    def _row(self, order: Predict, picture: bytes) -> bytes:
+    def _row(self, order: Predict, picture: bytes, calls: CallRow) -> bytes:
         manifest, spec = _manifest_of(order.bundle)
         try:
-            decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+            with calls.inside(Call.PICTURE):
+                decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
         except cv2.error:  # it says to be larger than OpenCV reads
             decoded = None
         if decoded is None:

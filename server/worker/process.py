@@ -9,11 +9,15 @@ import logging
 import os
 import sys
 import time
+from functools import partial
+from queue import SimpleQueue
 
 import cv2
 import zmq
 
-from server.core.child import Life, read_config
+from model_export.video import open_video
+from server.core.calls import CallPage, CallRow
+from server.core.child import Life, read_config, sacrifice
 from server.core.log import configure
 from server.core.metrics_page import Page
 from server.wire.memory import SharedFile
@@ -23,6 +27,7 @@ from server.wire.sockets import Dealer, Received
 from server.worker.config import WorkerConfig
 from server.worker.job import RunningJob, Surroundings
 from server.worker.predictor import Predictor
+from server.worker.source import OpenLimited
 
 _log = logging.getLogger(__name__)
 
@@ -32,12 +37,20 @@ _STOP_S = 1.5
 
 
 class Worker:
-    """Jobs by id, until told to stop."""
+    """Jobs by id, until told to stop.
 
-    def __init__(self, config: WorkerConfig, life: Life) -> None:
+    Args:
+        open_source: makes the source of a job's video.
+    """
+
+    def __init__(self, config: WorkerConfig, life: Life, open_source: OpenLimited = open_video) -> None:
         self._life = life
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._page = SharedFile.attach(config.page)
+        self._calls = SharedFile.attach(config.calls)
+        rows: SimpleQueue[CallRow] = SimpleQueue()
+        for row in CallPage(self._calls.buffer, config.workers).rows(config.worker):
+            rows.put(row)
         self._segment = Segment.attach(config.segment)
         self._api = Dealer(self._context, config.api, config.name, config.incarnation)
         self._around = Surroundings(
@@ -47,8 +60,8 @@ class Worker:
             incarnation=config.incarnation,
             slots=Slots(self._segment),
             recorder=Page(self._page.buffer, config.page_writers).recorder(config.writer),
-            max_pixels=config.max_pixels,
-            max_s=config.max_s,
+            rows=rows,
+            open_source=partial(open_source, max_pixels=config.max_pixels, max_s=config.max_s),
         )
         self._jobs: dict[tuple[str, int], RunningJob] = {}
         self._predictor = Predictor(self._around)
@@ -80,6 +93,7 @@ class Worker:
             _log.warning("%d jobs did not stop in time", len(cut))
         self._api.close()
         self._segment.close()
+        self._calls.close()
         self._page.close()
 
     def _obey(self, received: Received) -> None:
@@ -88,10 +102,10 @@ class Worker:
                 job = RunningJob(order, self._around, self._forget)
                 self._jobs[order.job, order.attempt] = job
                 job.start()
-            case CancelJob(job=name):
-                for (owner, _), job in list(self._jobs.items()):
-                    if owner == name:
-                        job.cancel()
+            case CancelJob() as order:
+                running = self._jobs.get((order.job, order.attempt))
+                if running is not None:
+                    running.cancel()
             case Predict() as order:
                 self._predictor.put(order, received.payload[0])
             case other:
@@ -101,12 +115,13 @@ class Worker:
         self._jobs.pop((job, attempt), None)
 
 
-def main() -> None:
+def main(open_source: OpenLimited = open_video) -> None:
     config = read_config(WorkerConfig)
     configure(config.log)
+    sacrifice()
     # One decoding and resizing thread a job: the cores belong to the engine.
     cv2.setNumThreads(1)
-    worker = Worker(config, Life())
+    worker = Worker(config, Life(), open_source)
     try:
         worker.run()
     finally:

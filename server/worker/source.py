@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
 
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.errors import VideoError
+from server.core.calls import Call, CallRow
 
 Frame = npt.NDArray[np.uint8]
 
@@ -48,6 +51,63 @@ class Source(Protocol):
         ...
 
     def close(self) -> Any: ...
+
+
+OpenSource = Callable[[Path], Source]
+
+
+class OpenLimited(Protocol):
+    """Makes the source of a path, which raises a VideoError where it has more than so many pixels or seconds."""
+
+    def __call__(self, path: Path, *, max_pixels: int | None, max_s: float | None) -> Source: ...
+
+
+class Watched:
+    """A source that says on the page of calls which of its calls it is in: a decoder may hang, or end the process.
+
+    Args:
+        open_source: makes the source of `path`.
+        row: of the calling thread.
+    """
+
+    def __init__(self, open_source: OpenSource, path: Path, row: CallRow) -> None:
+        self._row = row
+        with row.inside(Call.OPEN):
+            self._source = open_source(path)
+        self.index = self._source.index
+        self.pts_s = self._source.pts_s
+        self.duration_s = self._source.duration_s
+
+    @property
+    def truncated(self) -> bool:
+        return self._source.truncated
+
+    @property
+    def exceeded(self) -> VideoError | None:
+        return self._source.exceeded
+
+    def grab(self) -> bool:
+        self._row.enter(Call.GRAB)
+        try:
+            more = self._source.grab()
+        finally:
+            self._row.leave()
+        if more:
+            self.index = self._source.index
+            self.pts_s = self._source.pts_s
+            self._row.reach(self.index)
+        return more
+
+    def retrieve(self, out: Frame | None = None) -> Frame | None:
+        self._row.enter(Call.RETRIEVE)
+        try:
+            return self._source.retrieve(out)
+        finally:
+            self._row.leave()
+
+    def close(self) -> None:
+        with self._row.inside(Call.CLOSE):
+            self._source.close()
 
 
 def skip(source: Source, frames: int, cancelled: Event) -> None:

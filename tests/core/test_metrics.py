@@ -40,6 +40,12 @@ def test_every_outcome_is_there_from_the_first_scrape(metrics):
     assert outcomes == {outcome.value for outcome in Outcome}
 
 
+def test_messages_that_were_dropped_are_counted_whoever_dropped_them(page, metrics):
+    page.recorder(0).stale()
+    page.recorder(2).stale()
+    assert samples(metrics)["vidserve_stale_messages_total", ()] == 2
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_a_histogram_whose_buckets_hold_their_bound(page, metrics, stage):
     recorder = page.recorder(0)

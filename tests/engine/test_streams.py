@@ -42,6 +42,7 @@ def streams(post, model):
 
 def asked(streams, model, seq, peer=OLD, stream="s", **options):
     one = request(stream, seq, peer=peer, **options)
+    assert streams.own(one.key, 1 if peer == OLD else 2)
     streams.expect(one)
     model.batcher.add(one)
     return one
@@ -78,7 +79,7 @@ def test_a_cancel_that_forgets_takes_the_state_too(streams, model, post):
 
 def test_a_stream_that_another_peer_asks_for_is_that_ones_alone(streams, model, post):
     model.states.put((OLD, "s"), [ROW])
-    streams.own((OLD, "s"))
+    streams.own((OLD, "s"), 1)
     asked(streams, model, 1)
     asked(streams, model, 1, peer=NEW)
     assert (OLD, "s") not in model.states
@@ -86,11 +87,17 @@ def test_a_stream_that_another_peer_asks_for_is_that_ones_alone(streams, model, 
     assert len(model.batcher) == 0
 
 
+def test_a_peer_that_was_given_up_is_not_heard_any_more(streams, model):
+    asked(streams, model, 1, peer=NEW)
+    assert not streams.own((OLD, "s"), 1)
+    assert [one.peer for one in model.batcher.take(0.0, 1).requests] == [NEW]
+
+
 def test_what_still_ran_for_the_peer_before_leaves_no_state(streams, model, post):
     asked(streams, model, 1)
     taken = model.batcher.take(0.0, 1).requests
     post.gone.add(OLD)
-    streams.own((NEW, "s"))
+    streams.own((NEW, "s"), 2)
     model.states.put((NEW, "s"), [ROW])
     run(streams, model, taken)
     assert (OLD, "s") not in model.states
@@ -109,7 +116,7 @@ def test_a_peer_that_is_gone_leaves_nothing(streams, model, post):
 
 
 def test_a_stream_whose_saved_state_was_refused_does_not_run_until_it_starts_over(streams):
-    streams.own((OLD, "s"))
+    streams.own((OLD, "s"), 1)
     streams.refuse((OLD, "s"), "not of this model")
     assert streams.refusal(request("s", 1, peer=OLD)) == "not of this model"
     assert streams.refusal(request("s", 2, peer=OLD, reset=True)) is None

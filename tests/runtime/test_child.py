@@ -8,34 +8,40 @@ import pytest
 import zmq.asyncio
 from child_that import Orders
 
-from server.runtime.child import Child, Patience
+from server.runtime.child import Child, ChildDown, Patience
+from server.runtime.death import HUNG
 from server.runtime.hub import Hub
 from server.wire.messages import Heartbeat, WorkerReady
 
-QUICK = Patience(ready_s=5, silence_s=0.6, stop_s=1, crashes=3, crashes_s=60, pause_s=0.01)
+QUICK = Patience(ready_s=5, silence_s=0.6, stop_s=1, crashes=3, soon_s=20, pause_s=0.01, longest_s=0.05)
 
 
 class Nursery:
     """A hub and one child that does as told."""
 
-    def __init__(self, folder, does):
+    def __init__(self, folder, does, *, excused=False, **watching):
         self.context = zmq.asyncio.Context()
-        self.hub = Hub(self.context, f"ipc://{folder}/api", 1)
+        self.stale = 0
+        self.hub = Hub(self.context, f"ipc://{folder}/api", 1, self._count)
         self.lost, self.back = [], 0
         self.child = Child(
             "child",
             "child_that",
             lambda incarnation: Orders(self.hub.address, incarnation, does),
             send=lambda message: self.hub.send("child", message),
-            lost=self.lost.append,
+            lost=lambda death: self.lost.append(death.reason) or excused,
             back=self._back,
             patience=QUICK,
+            **watching,
         )
-        self.hub.on(WorkerReady, lambda r: self.child.heard(r.header.incarnation) and self.child.said_ready())
-        self.hub.on(Heartbeat, lambda r: self.child.heard(r.header.incarnation))
+        self.hub.on(WorkerReady, lambda _: self.child.said_ready())
+        self.hub.on(Heartbeat, lambda _: self.child.heard())
 
     def _back(self):
         self.back += 1
+
+    def _count(self):
+        self.stale += 1
 
     async def __aenter__(self):
         self.hub.start()
@@ -60,9 +66,9 @@ def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
 
 
-def journey(folder, does, body):
+def journey(folder, does, body, **watching):
     async def run():
-        async with Nursery(folder, does) as nursery:
+        async with Nursery(folder, does, **watching) as nursery:
             await body(nursery)
 
     asyncio.run(run())
@@ -87,7 +93,7 @@ def test_a_stopped_child_counts_as_dead(tmp_path):
         await until(lambda: nursery.back == 1)
         os.kill(nursery.child.pid, signal.SIGSTOP)
         await until(lambda: nursery.back == 2)
-        assert nursery.lost == ["silent"]
+        assert nursery.lost == ["stopped"]
 
     journey(tmp_path, "lives", body)
 
@@ -99,13 +105,69 @@ def test_running_is_not_alive(tmp_path):
     journey(tmp_path, "falls silent", body)
 
 
-def test_one_that_crashes_again_and_again_stays_down(tmp_path):
+def test_what_looks_wrong_from_outside_is_killed_for_it(tmp_path):
+    looked = []
+
+    def look(pid):
+        looked.append(pid)
+        return HUNG if len(looked) == 2 else None
+
     async def body(nursery):
-        await until(lambda: nursery.child.given_up)
-        assert nursery.lost == ["exit"] * (QUICK.crashes + 1)
-        assert not nursery.child.ready
+        await until(lambda: nursery.back == 2)
+        assert nursery.lost == ["hung"]
+        assert looked[0] == looked[1] != nursery.child.pid
+
+    journey(tmp_path, "lives", body, look=look)
+
+
+def test_one_that_may_be_slow_may_be_silent_for_longer(tmp_path):
+    async def body(nursery):
+        await until(lambda: nursery.back == 1)
+        await asyncio.sleep(4 * QUICK.silence_s)
+        assert nursery.lost == []
+
+    journey(tmp_path, "falls silent", body, slow=lambda: True)
+
+
+def test_one_that_crashes_again_and_again_says_so_and_is_started_again_after_longer_pauses(tmp_path):
+    async def body(nursery):
+        await until(lambda: len(nursery.lost) > QUICK.crashes + 2)
+        assert set(nursery.lost) == {"exit"}
+        assert nursery.child.exhausted
+        assert "times in a row, at last by exit" in nursery.child.detail
+        with pytest.raises(ChildDown):
+            await nursery.child.wait_ready()
 
     journey(tmp_path, "crashes", body)
+
+
+@pytest.mark.parametrize(
+    ("number", "excused", "exhausted"),
+    [(signal.SIGKILL, False, False), (signal.SIGSEGV, True, False), (signal.SIGSEGV, False, True)],
+)
+def test_a_death_by_another_hand_or_by_its_work_is_no_crash_of_its_own(tmp_path, number, excused, exhausted):
+    async def body(nursery):
+        for life in range(1, QUICK.crashes + 3):
+            await until(lambda life=life: nursery.back == life)
+            os.kill(nursery.child.pid, number)
+        await until(lambda: nursery.child.ready and len(nursery.lost) == QUICK.crashes + 2)
+        assert nursery.child.exhausted is exhausted
+
+    journey(tmp_path, "lives", body, excused=excused)
+
+
+def test_one_that_was_stopped_can_be_started_again(tmp_path):
+    async def body(nursery):
+        await until(lambda: nursery.back == 1)
+        await nursery.child.stop()
+        assert not nursery.child.kept
+        assert nursery.child.detail == "not needed"
+        nursery.child.start()
+        await until(lambda: nursery.back == 2)
+        assert nursery.lost == []
+        assert nursery.child.incarnation == 2
+
+    journey(tmp_path, "lives", body)
 
 
 @pytest.mark.parametrize("does", ["lives", "will not stop"])
@@ -122,10 +184,11 @@ def test_stopping_ends_it_in_order_or_by_force(tmp_path, does):
     assert time.monotonic() - start < 10
 
 
-def test_what_a_dead_incarnation_still_says_is_not_believed(tmp_path):
+def test_what_a_given_up_incarnation_still_says_is_dropped_and_counted(tmp_path):
     async def body(nursery):
         await until(lambda: nursery.back == 1)
-        assert nursery.child.heard(1)
-        assert not nursery.child.heard(0)
+        nursery.hub.expect("child", nursery.child.incarnation + 1)
+        await until(lambda: nursery.stale > 1)
+        await until(lambda: nursery.lost == ["silent"])
 
     journey(tmp_path, "lives", body)

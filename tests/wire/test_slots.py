@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.core.calls import CallPage
+from server.core.metrics_page import Page
 from server.wire.errors import FrameTooLarge, SharedMemoryTooSmall, StaleFrame
 from server.wire.memory import folder, sweep
 from server.wire.messages import FrameRef
-from server.wire.slots import Segment, Segments, SizeClass, Slots, size_classes
+from server.wire.slots import Segment, Segments, SizeClass, Slots, few_of, size_classes, slots_bytes
 
 SMALL, LARGE = 4096, 16384
 
@@ -109,8 +111,11 @@ def test_what_a_killed_owner_left_is_swept_and_what_a_living_one_holds_is_not(se
     make = "from server.wire.memory import SharedFile; file = SharedFile.create('vidserve.test.orphan', 4096)"
     subprocess.run([sys.executable, "-c", f"{make}; import os; os._exit(9)"], check=False)
     assert (folder() / "vidserve.test.orphan").exists()
+    unfinished = folder() / ".vidserve.test.unfinished"  # killed while it was reserved
+    unfinished.touch()
     swept = sweep()
-    assert "vidserve.test.orphan" in swept
+    assert {"vidserve.test.orphan", unfinished.name} <= set(swept)
+    assert not unfinished.exists()
     assert segment.name not in swept
     assert (folder() / segment.name).exists()
 
@@ -122,3 +127,12 @@ def test_a_workers_share_holds_the_common_inputs():
     assert sizes[640 * 1024] >= 16
     assert sizes[1280 * 1024] >= 7
     assert sizes[4096 * 1024] >= 1
+
+
+def test_the_slots_of_two_workers_and_the_quarantine_worker_fit_into_what_a_container_has():
+    classes = size_classes(28 * 2**20)
+    few = {c.slot_bytes: c.slots for c in few_of(classes)}
+    assert max(few) == max(classes).slot_bytes
+    assert sum(few.values()) >= 8
+    pages = Page.bytes_for(4) + CallPage.bytes_for(3) + 16 * 4096
+    assert 2 * slots_bytes(classes) + slots_bytes(few_of(classes)) + pages < 64 * 2**20

@@ -1,0 +1,31 @@
+"""Runs a module in a process that dies with its parent, even while it is stopped or hangs.
+
+python -m server.core.launch PARENT_PID MODULE
+
+On Linux the system ends it. This comes before everything else, and so imports next to nothing; elsewhere the end of
+standard input tells it (`server.core.child`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    parent, module = sys.argv[1:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != int(parent):  # it died before that
+        return
+    sys.argv[:] = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""A worker watched from outside: a call that does not return, memory that grows without end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.core.calls import Call, CallPage, Seen
+from server.core.machine import own_memory_bytes
+from server.runtime.death import HUNG, MEMORY, Death
+
+_OPENING = 1.5
+"""A file is opened twice, and its first frame decoded."""
+
+
+@dataclass(frozen=True)
+class WorkerWatch:
+    """
+    Args:
+        worker: which rows of the page are its.
+        call_s: how long a call of a decoder may take; opening a file half as long again.
+        memory_bytes: how much it may have for itself.
+    """
+
+    page: CallPage
+    worker: int
+    call_s: float
+    memory_bytes: int
+
+    def look(self, pid: int) -> Death | None:
+        """Why it must be killed, if it must."""
+        if (own_memory_bytes(pid) or 0) > self.memory_bytes:
+            return MEMORY
+        now = time.monotonic()
+        return HUNG if any(now - row.since > self._limit_s(row.call) for row in self.page.seen(self.worker)) else None
+
+    def last_seen(self) -> Sequence[Seen]:
+        """What its jobs were at when it died; the next one finds an empty page."""
+        seen = self.page.seen(self.worker)
+        self.page.clear(self.worker)
+        return seen
+
+    def _limit_s(self, call: Call) -> float:
+        if call is Call.NONE:
+            return float("inf")
+        return self.call_s * (_OPENING if call is Call.OPEN else 1.0)

@@ -1,0 +1,55 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PARENT = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-m", "server.core.launch", str(os.getpid()), "sleeper"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+SLEEPER = """
+import sys, time
+print("asleep", sys.argv, __name__, flush=True)
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_stopped_child_dies_with_its_killed_parent(tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=env) as parent:
+        child = int(parent.stdout.readline())
+        assert parent.stdout.readline().split()[0::2] == ["asleep", "__main__"]
+        os.kill(child, signal.SIGSTOP)
+        parent.kill()
+        until = time.monotonic() + 10
+        while alive(child):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def test_a_child_whose_parent_is_gone_already_does_not_begin(tmp_path):
+    (tmp_path / "sleeper.py").write_text(SLEEPER)
+    ran = subprocess.run(
+        [sys.executable, "-m", "server.core.launch", "1", "sleeper"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])},
+    )
+    assert ran.stdout == ""
