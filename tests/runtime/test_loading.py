@@ -51,7 +51,7 @@ class Desk:
         return names
 
     def loaded(self, name):
-        self.hub.hear(ModelLoaded(f"{name}@1", "cpu", "cpu", "", "fp32", 1, 1, 1, 0.1))
+        self.hub.hear(ModelLoaded(f"{name}@1", "cpu", "cpu", "", "fp32", 1, 1, 1, 0.1, "cpu"))
 
     async def engine_dies(self, death):
         self.loading.engine_lost(death)

@@ -6,6 +6,7 @@ from fake_engine import Site, a_bundle, a_while, until
 
 from model_export.errors import ModelNotFound, ModelReadOnly
 from server.core.errors import ModelUnavailable
+from server.runtime.death import STOPPED
 from server.runtime.models import DefaultConfigured, ModelInUse
 
 
@@ -187,9 +188,9 @@ async def test_a_new_engine_gets_what_the_old_one_had(site):
     site.bundle(2)
     site.engine.at_once = False
     await site.predict()
-    site.models.engine_lost()
+    site.models.loading.engine_lost(STOPPED)
     site.engine.told.clear()
-    await site.models.engine_back()
+    await site.models.loading.engine_back()
     assert site.engine.told == ["load net@1", "load net@2"]
     await site.up("net@1")
     assert await site.predict() == "net@1"
