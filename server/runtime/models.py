@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from model_export.bundle import Bundle
@@ -16,6 +17,8 @@ from server.runtime.loading import Loaded, Loading
 from server.runtime.model_status import status_of
 from server.runtime.pictures import Pictures
 from server.runtime.succession import Succession
+
+_LET_GO_S = 1.0
 
 
 class ModelInUse(VidserveError):
@@ -130,10 +133,9 @@ class Models:
         name, version = parse_reference(reference)
         entries = await asyncio.to_thread(self.repository.entries, name)
         ids = {f"{name}@{entry.version}" for entry in entries if version in (None, entry.version) and not entry.shipped}
-        pinned = await self._pinned()
-        _refuse_in_use(
-            (ids & pinned) | {model.id for model in self.loading.of(name) if model.id in ids and model.users}
-        )
+        _refuse_in_use(ids & await self._pinned())
+        models = [model for model in self.loading.of(name) if model.id in ids]
+        await _see_unused(models)
         self._going |= ids
         try:
             await asyncio.to_thread(self.repository.remove, name, version)
@@ -169,7 +171,7 @@ class Models:
         await asyncio.to_thread(self._resolve, reference)
         name, version = parse_reference(reference)
         models = [one for one in self.loading.of(name) if version in (None, one.bundle.manifest.version)]
-        _refuse_in_use({one.id for one in models if one.users})
+        await _see_unused(models)
         self._put_away.update(one.id for one in models)
         await self.loading.unload(models)
 
@@ -283,6 +285,18 @@ class Models:
         entries = self.repository.entries(name)
         default = self._default_model or self.repository.default_model()
         return [(entry.bundle, entry.serves) for entry in entries if entry.bundle is not None], default
+
+
+async def _see_unused(models: Sequence[Loaded]) -> None:
+    """See that no job holds any of the models. One that has ended lets go of them a moment later.
+
+    Raises:
+        ModelInUse: one does.
+    """
+    until = time.monotonic() + _LET_GO_S
+    while any(model.users for model in models) and time.monotonic() < until:
+        await asyncio.sleep(0.02)
+    _refuse_in_use({model.id for model in models if model.users})
 
 
 def _refuse_in_use(ids: Collection[str]) -> None:
