@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from model_export.options import ImportOptions, name_of
 from server.api.deps import Intake
-from server.api.multipart import FORM, OVERHEAD, content_length, read_form
+from server.api.multipart import FORM, OVERHEAD, content_length, or_empty, read_form
 from server.api.validation import field_problems
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Upload
@@ -82,7 +82,9 @@ def _schema() -> dict[str, Any]:
         kinds = [one for one in schema.get("anyOf", [schema]) if one != {"type": "null"}]
         kind = made["$defs"][kinds[0]["$ref"].rpartition("/")[2]] if "$ref" in kinds[0] else kinds[0]
         said = {key: schema[key] for key in ("description", "examples") if key in schema}
-        properties[name] = {key: value for key, value in kind.items() if key not in ("title", "default")} | said
+        properties[name] = (
+            or_empty({key: value for key, value in kind.items() if key not in ("title", "default")}) | said
+        )
     return {"type": "object", "properties": properties, "required": ["file"], "additionalProperties": False}
 
 

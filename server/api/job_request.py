@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from server.api.deps import Intake
-from server.api.multipart import FORM, OVERHEAD, Form, content_length, read_form
+from server.api.multipart import FORM, OVERHEAD, Form, content_length, or_empty, read_form
 from server.api.validation import field_problems, parse_body, parse_field
 from server.core.errors import FieldProblem, FieldsInvalid, UploadTooLarge
 from server.domain.analysis import Analysis, ModelReference
@@ -120,7 +120,7 @@ FORM_SCHEMA: dict[str, Any] = {
             "examples": [{"model": "moving-objects", "track": True}],
         },
         "model": {
-            **TypeAdapter(ModelReference).json_schema(),
+            **or_empty(TypeAdapter(ModelReference).json_schema()),
             # The same as in `analysis`: the documentation page sends both unless told otherwise.
             "examples": ["moving-objects"],
             "description": "the model, where there is no `analysis` or it does not name one",
