@@ -59,6 +59,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        settings = {"engine.tune": "false", **settings}  # nothing shall be measured between measurements
         variables = {f"VIDSERVE_{key.upper().replace('.', '__')}": value for key, value in settings.items()}
         self._log = data / "server.log"
         start = time.perf_counter()
@@ -165,10 +166,24 @@ def serving(data: Path, **settings: str) -> Iterator[Server]:
         server.stop()
 
 
-def import_model(data: Path, model: Path, labels: Path, name: str) -> Path:
-    """`vidserve models import` of a YOLOX model, made the default; the folder of its bundle."""
-    vidserve = [sys.executable, "-m", "server.cli", "models"]
-    named = ["--family", "yolox", "--name", name, "--labels", str(labels), "--data", str(data)]
-    subprocess.run([*vidserve, "import", str(model), *named], check=True, capture_output=True)
-    subprocess.run([*vidserve, "default", name, "--data", str(data)], check=True, capture_output=True)
-    return data / "models" / name / "1"
+def import_model(data: Path, model: Path, labels: Path, name: str) -> None:
+    """`vidserve models import` of a YOLOX model, made the default."""
+    named = ("--family", "yolox", "--name", name, "--labels", str(labels))
+    _vidserve(data, "models", "import", str(model), *named)
+    _vidserve(data, "models", "default", name)
+
+
+def measure_model(data: Path, name: str) -> None:
+    """`vidserve bench`: servers on this data folder run the model as is fastest here, if the machine is quiet now."""
+    _vidserve(data, "bench", name)
+
+
+def _vidserve(data: Path, *command: str) -> None:
+    """Run a command, which speaks on standard error.
+
+    Raises:
+        NotMeasured: it failed.
+    """
+    done = subprocess.run([sys.executable, "-m", "server.cli", *command, "--data", str(data)], stdout=sys.stderr)
+    if done.returncode:
+        raise NotMeasured(f"vidserve {' '.join(command)} failed")
