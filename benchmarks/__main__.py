@@ -3,8 +3,8 @@
     python -m benchmarks --data ../shared/data [--only speed,memory] [--runs 5] [--json FILE]
     python -m benchmarks --video car.mp4 --model yolox_nano.onnx --labels coco.names
 
-Measures first how the models run fastest here, as `vidserve bench` does, then each part in a process of its own. Prints a
-table of what is wanted and what was got; ends with 1 if anything was missed.
+Measures first how the models run fastest here, as `vidserve bench` does, then each part in a process of its own. Prints
+a table of what is wanted and what was got; ends with 1 if anything was missed.
 """
 
 from __future__ import annotations
