@@ -28,14 +28,13 @@ def names(root: int) -> dict[str, int]:
     for pid in descendants(root):
         with contextlib.suppress(OSError):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            module = command[command.index("-m") + 1] if "-m" in command else command[0]
-            if module == "server.worker.process":
+            if "server.worker.process" in command:
                 found[f"worker-{workers}"] = pid
                 workers += 1
-            elif module == "server.engine.process":
+            elif "server.engine.process" in command:
                 found["engine"] = pid
             else:
-                found[f"{module} {pid}"] = pid
+                found[f"{' '.join(command[:3])} ({pid})"] = pid
     return found
 
 

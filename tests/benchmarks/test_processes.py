@@ -24,6 +24,20 @@ def test_a_process_is_found_below_its_parent_with_its_time_and_memory():
     assert child.pid not in descendants(os.getpid())
 
 
+def test_the_servers_processes_are_known_by_what_they_run():
+    what = {"server.engine.process": "engine", "server.worker.process": "worker-0"}
+    children = {
+        name: subprocess.Popen([sys.executable, "-c", "input()", module], stdin=subprocess.PIPE)
+        for module, name in what.items()
+    }
+    try:
+        found = names(os.getpid())
+        assert {name: found.get(name) for name in children} == {name: child.pid for name, child in children.items()}
+    finally:
+        for child in children.values():
+            child.communicate(b"\n")
+
+
 def test_processor_time_is_that_of_the_process():
     before, start = cpu_seconds(os.getpid()), time.process_time()
     sum(range(1_000_000))
