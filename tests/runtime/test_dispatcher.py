@@ -214,6 +214,19 @@ def test_a_job_whose_checkpoint_cannot_be_read_begins_again(tmp_path):
     play(tmp_path, body)
 
 
+def test_what_an_older_server_kept_is_given_to_the_worker_as_it_is(tmp_path):
+    async def body(stage):
+        (tmp_path / "jobs" / "a").mkdir(parents=True)
+        stage.media.append_rows("a", b'{"frame":0}\n')
+        stage.media.commit_checkpoint("a", b"from before")
+        await stage.put("a")
+        await stage.running("a")
+        assert stage.hub.sent[-1][1].checkpoint == b"from before"
+        assert stage.dispatcher.attempt("a").progress is None
+
+    play(tmp_path, body)
+
+
 def test_a_job_that_went_on_after_its_last_frame_still_knows_what_it_saw(tmp_path):
     async def body(stage):
         await stage.put("a")
