@@ -162,7 +162,10 @@ class Dispatcher:
                     return
                 bundles.append(bundle)
                 held.append(bundle.manifest.id)
-            attempt = case.attempt = self._attempt(case, worker)
+            computing = [self._models.computing(model) for model in held]
+            attempt = case.attempt = self._attempt(case, worker, tuple(filter(None, computing)))
+            if None in computing:
+                attempt.lose(Lost("the engine is gone"))
             await self._start(job, attempt, *(str(bundle.folder) for bundle in bundles))
             if case.unwanted.is_set():  # meanwhile
                 await self._call_off(attempt)
@@ -195,7 +198,7 @@ class Dispatcher:
             loading.cancel()
             unwanted.cancel()
 
-    def _attempt(self, case: Case, worker: str) -> Attempt:
+    def _attempt(self, case: Case, worker: str, computing: tuple[str, ...]) -> Attempt:
         case.tries += 1
         return Attempt(
             case.job,
@@ -204,11 +207,12 @@ class Dispatcher:
             self._media,
             self._hub.send,
             covered=lambda frame: self._covered(case, frame),
+            computing=computing,
         )
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
-        saved = Saved.of(await asyncio.to_thread(self._media.resume, job.id))
+        saved = await self._saved(attempt)
         attempt.resume(saved)
         await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
@@ -226,6 +230,15 @@ class Dispatcher:
             return
         if attempt.worker not in self._workers.ready() or not await self._hub.send(attempt.worker, order):
             attempt.lose(Lost("its worker is not there"))
+
+    async def _saved(self, attempt: Attempt) -> Saved:
+        """What it takes to go on, with the results cut back to it."""
+        saved = Saved.of(await asyncio.to_thread(self._media.resume, attempt.job))
+        if not saved.computing or saved.computing == attempt.computing:
+            return saved
+        _log.warning("job %s begins again: its model computes in another way now", attempt.job)
+        await asyncio.to_thread(self._media.forget_checkpoint, attempt.job)
+        return Saved.of(await asyncio.to_thread(self._media.resume, attempt.job))
 
     async def _follow(self, case: Case, attempt: Attempt) -> JobEnded | Lost | Overdue:
         """An attempt to its end, but no longer than the job may run."""

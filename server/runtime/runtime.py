@@ -139,7 +139,7 @@ class Runtime:
         self._stack.callback(database.close)
         store = JobStore(database, queued=settings.jobs.queued)
         media = Media(self._data, free_bytes=settings.limits.free_bytes)
-        await asyncio.to_thread(media.sweep, store.ids())
+        await asyncio.to_thread(media.sweep, store.ids(), {job.id for job in store.unfinished()})
 
         context = zmq.asyncio.Context()
         self._stack.callback(context.term)
