@@ -17,6 +17,11 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
+def command(module: str) -> list[str]:
+    """What starts a module as a child of this process."""
+    return [sys.executable, "-m", "server.core.launch", str(os.getpid()), module]
+
+
 def main() -> None:
     parent, module = sys.argv[1:]
     if sys.platform == "linux":

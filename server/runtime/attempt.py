@@ -37,14 +37,19 @@ class Overdue:
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """What is kept of a checkpoint: how far the job was for those who look, and what its worker needs to go on."""
+    """What is kept of a checkpoint: how far the job was for those who look, and what its worker needs to go on.
+
+    Attributes:
+        computing: how the models computed until then: other settings of the engine would go on with other bits.
+    """
 
     progress: JobProgress | None
     checkpoint: bytes
+    computing: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, kept: bytes | None) -> Self:
-        """What `Media.resume` gave; nothing, if that is of another version of the server: the worker says so, too."""
+        """What `Media.resume` gave; of another version of the server, all of it is for the worker to judge."""
         if kept is None:
             return cls(None, b"")
         try:
@@ -60,6 +65,7 @@ class Attempt:
     Attributes:
         number: from 1; messages of another one are not for this.
         covered: called with the first frame that a new checkpoint does not cover.
+        computing: how the models compute.
         progress: the newest that is known.
     """
 
@@ -69,6 +75,7 @@ class Attempt:
     media: Media
     send: Callable[[bytes, RowsTaken], Awaitable[bool]]
     covered: Callable[[int], None]
+    computing: tuple[str, ...] = ()
     progress: JobProgress | None = None
     lost: bool = False
     _began: float = field(default_factory=time.monotonic)
@@ -119,7 +126,7 @@ class Attempt:
                     self._advance(progress)
                     await self.send(item.peer, RowsTaken(self.job))
                 case JobCheckpoint(next_frame=next_frame):
-                    saved = msgspec.msgpack.encode(Saved(self.progress, item.payload[0]))
+                    saved = msgspec.msgpack.encode(Saved(self.progress, item.payload[0], self.computing))
                     await asyncio.to_thread(self.media.commit_checkpoint, self.job, saved)
                     self.covered(next_frame)
                 case JobEnded() as ended:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import msgspec
 
 from model_export.errors import VidserveError
+from server.core.launch import command
 from server.runtime.death import SILENT, SPAWN_FAILED, STOPPED, Death, death_of, is_stopped, oom_kills
 from server.wire.messages import Message, Stop
 
@@ -226,11 +226,7 @@ class Child:
         self._born_at = time.monotonic()
         out_of_memory = oom_kills()
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "server.core.launch",
-            str(os.getpid()),
-            self._module,
+            *command(self._module),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )

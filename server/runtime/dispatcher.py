@@ -9,31 +9,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
 from server.core.calls import Seen
-from server.core.errors import StorageError, relayed
+from server.core.errors import relayed
 from server.domain.analysis import GATE_MODEL
-from server.domain.job import Job, JobError, JobState, LabelSummary
+from server.domain.job import Job, JobState
 from server.runtime.attempt import Attempt, Lost, Overdue, Saved
 from server.runtime.blame import Strike, strikes
 from server.runtime.case import Case
 from server.runtime.death import Death
+from server.runtime.ending import Ending
 from server.runtime.hub import Hub
 from server.runtime.ledger import Ledger
 from server.runtime.line import QUARANTINE, Line, Workers
 from server.runtime.models import Models
 from server.runtime.place import place
-from server.storage.jobs import JobChanges
 from server.storage.media import Media
 from server.wire.messages import CancelJob, JobCheckpoint, JobEnded, JobRows, StartJob
 from server.wire.sockets import Received
 
 _log = logging.getLogger(__name__)
 
-_STORAGE_S = 5.0
 _NOT_ITS_FAULT = frozenset({"engine_silent", "model_not_loaded", "results_refused"})
 """What a worker says of the rest of the server; the job goes back to its checkpoint, as if a process had died."""
 
@@ -73,6 +70,7 @@ class Dispatcher:
         self._hub = hub
         self._models = models
         self._ledger = ledger
+        self._ending = Ending(ledger, media)
         self._media = media
         self._workers = workers
         self._line = Line(workers)
@@ -114,7 +112,8 @@ class Dispatcher:
         case.unwanted.set()
         if case.worker is None:
             self._line.leave(case)
-            await self._end(case, {"state": JobState.CANCELLED})
+            await self._ending.cancelled(job_id)
+            self._cases.pop(job_id, None)
         elif case.attempt is not None:
             await self._call_off(case.attempt)
 
@@ -151,18 +150,20 @@ class Dispatcher:
         try:
             job = await self._ledger.get(case.job)
             if job.state.ended:
-                self._cases.pop(case.job, None)
                 return
             assert job.model is not None
             bundles = []
             for model in (job.model, GATE_MODEL) if job.analysis.gate else (job.model,):
                 bundle = await self._acquire(case, model)
                 if bundle is None:
-                    await self._end(case, {"state": JobState.CANCELLED})
+                    await self._ending.cancelled(case.job)
                     return
                 bundles.append(bundle)
                 held.append(bundle.manifest.id)
-            attempt = case.attempt = self._attempt(case, worker)
+            computing = [self._models.computing(model) for model in held]
+            attempt = case.attempt = self._attempt(case, worker, tuple(filter(None, computing)))
+            if None in computing:
+                attempt.lose(Lost("the engine is gone"))
             await self._start(job, attempt, *(str(bundle.folder) for bundle in bundles))
             if case.unwanted.is_set():  # meanwhile
                 await self._call_off(attempt)
@@ -170,10 +171,11 @@ class Dispatcher:
         except VidserveError as error:
             if attempt is not None:
                 await self._call_off(attempt)
-            await self._fail(case, error, attempt)
+            await self._ending.failed(case.job, error, attempt)
         except Exception:  # the edge of a task: the job must not stay `running` for ever
             _log.exception("job %s", case.job)
-            await self._fail(case, VidserveError("The server made a mistake; its log says which."), attempt)
+            mistake = VidserveError("The server made a mistake; its log says which.")
+            await self._ending.failed(case.job, mistake, attempt)
         finally:
             if attempt is not None:
                 case.ran_s += attempt.ran_s
@@ -182,6 +184,8 @@ class Dispatcher:
                 self._models.release(model)
             if again:
                 self._line.return_to(case)
+            else:
+                self._cases.pop(case.job, None)
             self.wake()
 
     async def _acquire(self, case: Case, model: str) -> Bundle | None:
@@ -195,7 +199,7 @@ class Dispatcher:
             loading.cancel()
             unwanted.cancel()
 
-    def _attempt(self, case: Case, worker: str) -> Attempt:
+    def _attempt(self, case: Case, worker: str, computing: tuple[str, ...]) -> Attempt:
         case.tries += 1
         return Attempt(
             case.job,
@@ -204,11 +208,12 @@ class Dispatcher:
             self._media,
             self._hub.send,
             covered=lambda frame: self._covered(case, frame),
+            computing=computing,
         )
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
-        saved = Saved.of(await asyncio.to_thread(self._media.resume, job.id))
+        saved = await self._saved(attempt)
         attempt.resume(saved)
         await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
@@ -226,6 +231,15 @@ class Dispatcher:
             return
         if attempt.worker not in self._workers.ready() or not await self._hub.send(attempt.worker, order):
             attempt.lose(Lost("its worker is not there"))
+
+    async def _saved(self, attempt: Attempt) -> Saved:
+        """What it takes to go on, with the results cut back to it."""
+        saved = Saved.of(await asyncio.to_thread(self._media.resume, attempt.job))
+        if not saved.computing or saved.computing == attempt.computing:
+            return saved
+        _log.warning("job %s begins again: its model computes in another way now", attempt.job)
+        await asyncio.to_thread(self._media.forget_checkpoint, attempt.job)
+        return Saved.of(await asyncio.to_thread(self._media.resume, attempt.job))
 
     async def _follow(self, case: Case, attempt: Attempt) -> JobEnded | Lost | Overdue:
         """An attempt to its end, but no longer than the job may run."""
@@ -257,10 +271,10 @@ class Dispatcher:
             elif end.code in _NOT_ITS_FAULT:
                 end = Lost(end.code, Strike(sum(end.progress.frames), relayed(end.code, end.message), alone=False))
             else:
-                await self._finish(case, end, attempt)
+                await self._ending.finished(end, attempt)
                 return False
         if case.unwanted.is_set():
-            await self._end(case, {**attempt.numbers(), "state": JobState.CANCELLED})
+            await self._ending.cancelled(case.job, attempt)
             return False
         if end.strike is not None:
             case.record.add(end.strike)
@@ -269,42 +283,8 @@ class Dispatcher:
         _log.warning("job %s goes back to its checkpoint: %s", case.job, end.reason)
         await self._ledger.update(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
         if case.unwanted.is_set():  # meanwhile
-            await self._end(case, {"state": JobState.CANCELLED})
+            await self._ending.cancelled(case.job)
         return not case.unwanted.is_set()
-
-    async def _finish(self, case: Case, ended: JobEnded, attempt: Attempt) -> None:
-        state = JobState(ended.state)
-        error = JobError(code=ended.code, message=ended.message) if state is JobState.FAILED else None
-        summary = msgspec.json.decode(ended.summary)
-        changes: JobChanges = {
-            **attempt.numbers(whole=state is JobState.DONE),
-            "state": state,
-            "summary": {label: LabelSummary.model_validate(values) for label, values in summary.items()},
-            "warnings": ended.warnings,
-            "error": error,
-        }
-        await self._end(case, changes)
-
-    async def _fail(self, case: Case, error: VidserveError, attempt: Attempt | None) -> None:
-        numbers = attempt.numbers() if attempt else JobChanges()
-        why = JobError(code=error.code, message=str(error))
-        await self._end(case, {**numbers, "state": JobState.FAILED, "error": why})
-
-    async def _end(self, case: Case, changes: JobChanges) -> None:
-        """The last change of a job; its results are on the disk before it says so, its checkpoint goes after that.
-
-        While the disk takes nothing, it is tried again: an end must not get lost.
-        """
-        while True:
-            try:
-                await asyncio.to_thread(self._media.seal, case.job)
-                await self._ledger.update(case.job, {**changes, "ended_at": _now()})
-                await asyncio.to_thread(self._media.forget_checkpoint, case.job)
-                break
-            except StorageError as error:
-                _log.error("the end of job %s cannot be written: %s", case.job, error)
-                await asyncio.sleep(_STORAGE_S)
-        self._cases.pop(case.job, None)
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Callable
+
+from server.core.launch import command
 
 _LINE_BYTES = 1 << 20
 
@@ -16,7 +17,7 @@ class TookTooLong(Exception):
 
 
 async def run(module: str, order: bytes, *, timeout_s: float, hear: Callable[[bytes], None]) -> int:
-    """Run `python -m MODULE` to its end; its exit code, or minus the signal that ended it. Cancelled, it is killed.
+    """Run a module to its end; its exit code, or minus the signal that ended it. Cancelled, it is killed.
 
     Args:
         order: a line for its standard input, which stays open: its end tells the child that this process is gone.
@@ -27,9 +28,7 @@ async def run(module: str, order: bytes, *, timeout_s: float, hear: Callable[[by
         OSError: it cannot be started.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
+        *command(module),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},

@@ -195,6 +195,11 @@ class Models:
             loaded.users -= 1
             self.succession.retire(loaded.bundle.manifest.name)
 
+    def computing(self, model: str) -> str | None:
+        """All that decides over bits of a loaded model's answers; None if it is not loaded at this moment."""
+        loaded = self.loading.models.get(model)
+        return loaded.said.settings if loaded is not None and loaded.said is not None else None
+
     def problems(self, wanted: Sequence[str]) -> Sequence[str]:
         """A sentence for each of the wanted models that does not serve."""
         found = []

@@ -17,11 +17,9 @@ import zmq.asyncio
 
 from model_export.errors import VidserveError
 from model_export.repository import Repository
-from server.core.calls import CallPage
 from server.core.log import LogConfig
 from server.core.machine import memory_bytes
 from server.core.metrics import Metrics
-from server.core.metrics_page import Page
 from server.core.settings import Settings
 from server.domain.health import Health, Part
 from server.engine.config import EngineConfig
@@ -41,14 +39,14 @@ from server.runtime.line import QUARANTINE, Workers
 from server.runtime.loading import ENGINE, Loading
 from server.runtime.models import Models
 from server.runtime.pictures import Pictures
+from server.runtime.shared import reserved
 from server.runtime.watch import WorkerWatch
 from server.storage.database import Database
 from server.storage.fetch import fetch
 from server.storage.imports import ImportStore
 from server.storage.jobs import JobStore
 from server.storage.media import Media
-from server.wire.memory import PREFIX, SharedFile, sweep
-from server.wire.slots import Segment, few_of, size_classes
+from server.wire.memory import sweep
 from server.worker.config import WorkerConfig
 
 _log = logging.getLogger(__name__)
@@ -133,27 +131,26 @@ class Runtime:
         if swept:
             _log.info("removed shared memory that an earlier run left: %s", ", ".join(swept))
         sockets = self._stack.enter_context(sockets_folder())
-        self._share_memory()
+        shared = self._shared = self._stack.enter_context(reserved(self._workers, settings.workers.shm_mb))
 
         database = await asyncio.to_thread(Database.open, self._data / "vidserve.db")
         self._stack.callback(database.close)
         store = JobStore(database, queued=settings.jobs.queued)
         media = Media(self._data, free_bytes=settings.limits.free_bytes)
-        await asyncio.to_thread(media.sweep, store.ids())
+        await asyncio.to_thread(media.sweep, store.ids(), {job.id for job in store.unfinished()})
 
         context = zmq.asyncio.Context()
         self._stack.callback(context.term)
-        stale = self._page.recorder(self._writers - 1).stale
-        hub = Hub(context, f"ipc://{sockets}/api", incarnation=os.getpid(), stale=stale)
+        hub = Hub(context, f"ipc://{sockets}/api", incarnation=os.getpid(), stale=shared.stale)
         self._stack.push_async_callback(hub.close)
         engine_address = f"ipc://{sockets}/engine"
 
         self.metrics = Metrics(
-            self._page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
+            shared.page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
         )
         ledger = Ledger(store, self.metrics)
         self._pictures = Pictures(hub, engine_address=engine_address, worker=self._next_worker)
-        self._loading = Loading(hub, self.metrics, self._page)
+        self._loading = Loading(hub, self.metrics, shared.page)
         self.models = Models(
             Repository(self._repository, shipped=SHIPPED),
             self._loading,
@@ -181,7 +178,7 @@ class Runtime:
                 jobs_in_all=settings.jobs.running,
             ),
             Terms(checkpoint_s=settings.jobs.checkpoint_s, max_run_s=settings.jobs.max_run_s),
-            stale=stale,
+            stale=shared.stale,
         )
         self.jobs = Jobs(
             ledger,
@@ -199,7 +196,7 @@ class Runtime:
         )
 
         self._add_engine(hub.address, engine_address)
-        for number, name in enumerate([*self._workers, QUARANTINE]):
+        for number, name in enumerate(shared.segments):
             self._add_worker(hub.address, name, number)
         hub.start()
         # Stopped in reverse: first nothing new is accepted, then nothing is followed, then the children end, workers
@@ -218,24 +215,6 @@ class Runtime:
         await self.jobs.restart()
         await self.imports.restart()
 
-    def _share_memory(self) -> None:
-        """Reserve what the processes share: two pages that outlive whoever writes them, and slots for frames."""
-        run = f"{PREFIX}{os.getpid()}.{os.urandom(3).hex()}"
-        workers = [*self._workers, QUARANTINE]
-        # The engine's region is the first, this process's the last.
-        self._writers = 1 + len(workers) + 1
-        self._page_file = SharedFile.create(f"{run}.metrics", Page.bytes_for(self._writers))
-        self._stack.callback(self._page_file.close)
-        self._page = Page(self._page_file.buffer, self._writers)
-        self._calls_file = SharedFile.create(f"{run}.calls", CallPage.bytes_for(len(workers)))
-        self._stack.callback(self._calls_file.close)
-        self._calls = CallPage(self._calls_file.buffer, len(workers))
-        classes = size_classes(self.settings.workers.shm_mb * 2**20)
-        self._segments: dict[str, Segment] = {}
-        for name in workers:
-            self._segments[name] = Segment.create(f"{run}.{name}", classes if name != QUARANTINE else few_of(classes))
-            self._stack.callback(self._segments[name].close)
-
     def _add_engine(self, api: str, address: str) -> None:
         settings = self.settings.engine
         log = LogConfig.of(self.settings.log).named(ENGINE)
@@ -249,8 +228,8 @@ class Runtime:
                 # Beside the models: `analyze` has a data folder of its own, and theirs says how they run.
                 running=Running.of(settings, self._repository.parent / CHOICES),
                 tuning=Tuning() if settings.tune else Tuning(after_s=None),
-                page=self._page_file.name,
-                page_writers=self._writers,
+                page=self._shared.page_name,
+                page_writers=self._shared.writers,
                 writer=0,
                 log=log,
             ),
@@ -266,7 +245,7 @@ class Runtime:
         log = LogConfig.of(self.settings.log).named(name)
         share = max(_LEAST_MEMORY, memory_bytes() // (settings.count + 1))
         watch = WorkerWatch(
-            self._calls,
+            self._shared.calls,
             number,
             call_s=settings.call_s,
             memory_bytes=share if settings.memory_mb is None else settings.memory_mb * 2**20,
@@ -285,12 +264,12 @@ class Runtime:
                 name=name,
                 incarnation=incarnation,
                 api=api,
-                segment=self._segments[name].name,
-                page=self._page_file.name,
-                page_writers=self._writers,
+                segment=self._shared.segments[name],
+                page=self._shared.page_name,
+                page_writers=self._shared.writers,
                 writer=1 + number,
-                calls=self._calls_file.name,
-                workers=len(self._segments),
+                calls=self._shared.calls_name,
+                workers=len(self._shared.segments),
                 worker=number,
                 max_pixels=limits.pixels,
                 max_s=limits.video_s,

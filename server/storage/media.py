@@ -26,6 +26,8 @@ from server.storage.uploads import Upload, Uploads
 
 _ROWS = "rows.ndjson"
 _EVENTS = "events.ndjson"
+_TO_GO_ON = ("checkpoint", "checkpoint.part")
+"""The second is there while the first is written, or if a kill came between."""
 _CHUNK = 128 * 1024
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -125,7 +127,7 @@ class Media:
     def forget_checkpoint(self, job_id: str) -> None:
         """Drop what it takes to go on: the job has ended."""
         folder = self._folder(job_id)
-        for name in ("checkpoint", "checkpoint.part"):  # a kill may have left the second
+        for name in _TO_GO_ON:
             (folder / name).unlink(missing_ok=True)
         with suppress(FileNotFoundError):  # an ended job may be deleted at any time
             sync_folder(folder)
@@ -145,8 +147,9 @@ class Media:
             if folder.exists():
                 shutil.rmtree(folder)
 
-    def sweep(self, known: Collection[str]) -> int:
-        """Remove what a crash left behind: uploads that no job took, and folders of jobs that are not `known`.
+    def sweep(self, known: Collection[str], unfinished: Collection[str]) -> int:
+        """Remove what a crash left behind: uploads that no job took, folders of jobs that are not `known`, and what it
+        would have taken to go on with those that are not `unfinished`.
 
         Returns:
             How many files and folders were removed.
@@ -155,6 +158,9 @@ class Media:
         for folder in self._jobs.iterdir() if self._jobs.is_dir() else ():
             if folder.is_dir() and folder.name not in known:
                 shutil.rmtree(folder)
+                removed += 1
+            elif folder.name not in unfinished and any((folder / name).exists() for name in _TO_GO_ON):
+                self.forget_checkpoint(folder.name)
                 removed += 1
         return removed
 

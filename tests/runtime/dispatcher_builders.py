@@ -70,11 +70,15 @@ class FakeModels:
         self.loaded = asyncio.Event()
         self.loaded.set()
         self.users = 0
+        self.settings: str | None = "cpu, 1 thread"
 
     async def acquire(self, reference: str):
         await self.loaded.wait()
         self.users += 1
         return SimpleNamespace(folder=Path("bundle"), manifest=SimpleNamespace(id=reference))
+
+    def computing(self, model: str) -> str | None:
+        return self.settings
 
     def release(self, model: str) -> None:
         self.users -= 1

@@ -7,6 +7,7 @@ from test_blame import KILL, NONE, SEGV
 from server.core.errors import StorageFull
 from server.domain.job import JobState
 from server.runtime.death import MEMORY
+from server.wire.messages import StartJob
 
 
 def test_jobs_are_spread_over_the_workers_oldest_first_and_as_many_as_each_takes(tmp_path):
@@ -105,7 +106,6 @@ def test_a_job_that_kills_three_times_at_one_place_is_set_aside(tmp_path):
             assert stage.started()[-1][0] == worker
             stage.rows("a", 5)
             stage.dispatcher.worker_lost(worker, SEGV, [inside("a", frame=10)])
-            await stage.until(lambda: stage.dispatcher.attempt("a") is None)
         failed = await stage.ended("a")
         assert (failed.state, failed.error.code) == (JobState.FAILED, "decoder_crashed")
         assert failed.frames == {"analysed": 5}
@@ -210,6 +210,49 @@ def test_a_job_whose_checkpoint_cannot_be_read_begins_again(tmp_path):
         await stage.running("a", tries=2)
         assert stage.hub.sent[-1][1].checkpoint == b""
         assert b"".join(stage.media.read_rows("a")) == b""
+
+    play(tmp_path, body)
+
+
+@pytest.mark.parametrize("settings", ["cpu, 1 thread", "cpu, 2 threads"])
+def test_a_checkpoint_holds_as_long_as_the_model_computes_as_it_did(tmp_path, settings):
+    async def body(stage):
+        await stage.put("a")
+        await stage.running("a")
+        stage.rows("a", 5)
+        stage.checkpoint("a", 5, b"after five")
+        await stage.until((tmp_path / "jobs/a/checkpoint").exists)
+        stage.models.settings = settings
+        await stage.dispatcher.engine_lost(KILL)
+        await stage.running("a", tries=2)
+        same = settings == "cpu, 1 thread"
+        assert stage.hub.of(StartJob)[-1][1].checkpoint == (b"after five" if same else b"")
+        assert b"".join(stage.media.read_rows("a")).count(b"\n") == (5 if same else 0)
+
+    play(tmp_path, body)
+
+
+def test_a_model_that_goes_while_another_is_waited_for_is_waited_for_again(tmp_path):
+    async def body(stage):
+        stage.models.settings = None
+        await stage.put("a")
+        await stage.until(lambda: stage.dispatcher.attempt("a") and stage.dispatcher.attempt("a").number > 2)
+        assert stage.started() == []
+        stage.models.settings = "cpu, 1 thread"
+        await stage.running("a")
+
+    play(tmp_path, body)
+
+
+def test_what_an_older_server_kept_is_given_to_the_worker_as_it_is(tmp_path):
+    async def body(stage):
+        (tmp_path / "jobs" / "a").mkdir(parents=True)
+        stage.media.append_rows("a", b'{"frame":0}\n')
+        stage.media.commit_checkpoint("a", b"from before")
+        await stage.put("a")
+        await stage.running("a")
+        assert stage.hub.sent[-1][1].checkpoint == b"from before"
+        assert stage.dispatcher.attempt("a").progress is None
 
     play(tmp_path, body)
 

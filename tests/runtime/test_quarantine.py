@@ -50,6 +50,10 @@ async def rows(runtime, job):
     return [chunk async for chunk in runtime.jobs.rows(job.id)]
 
 
+def pid_of(runtime, name):
+    return int(runtime.health().parts[name].detail.split()[-1].rstrip(")"))
+
+
 def deaths(runtime):
     """Processes that ended, by kind and reason."""
     found = {}
@@ -131,14 +135,30 @@ def test_where_nobody_was_inside_a_decoder_all_are_tried_alone(tmp_path):
             for job in jobs:
                 while (await runtime.jobs.get(job.id)).progress is None:
                     await asyncio.sleep(0.02)
-            for name, part in runtime.health().parts.items():
-                if name.startswith("worker"):
-                    os.kill(int(part.detail.split()[-1].rstrip(")")), signal.SIGSEGV)
+            for name in ("worker-0", "worker-1"):
+                os.kill(pid_of(runtime, name), signal.SIGSEGV)
             for job in jobs:
                 assert (await ended(runtime, job)).state is JobState.DONE
             first = await rows(runtime, jobs[0])
             assert all([await rows(runtime, job) == first for job in jobs])
             assert deaths(runtime) == {("worker", "sigsegv"): 2}
+
+    asyncio.run(body())
+
+
+def test_as_long_as_one_worker_is_up_the_server_is_ready(tmp_path):
+    async def body():
+        async with running(settings(tmp_path / "data", count=2)) as runtime:
+            os.kill(pid_of(runtime, "worker-0"), signal.SIGKILL)
+            seen = []
+            until = time.monotonic() + 30
+            while (False not in seen or not seen[-1]) and time.monotonic() < until:
+                health = runtime.health()
+                assert health.ready, health
+                seen.append(health.parts["worker-0"].ok)
+                await asyncio.sleep(0.01)
+            assert False in seen
+            assert seen[-1]
 
     asyncio.run(body())
 

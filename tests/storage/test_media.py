@@ -254,12 +254,23 @@ def test_what_a_crash_left_behind_is_swept(media, tmp_path):
     with_job(media, "kept")
     with_job(media, "orphan")
     media.uploads.open(limit=10).finish("half.mp4")
-    assert media.sweep({"kept"}) == 2
+    assert media.sweep({"kept"}, {"kept"}) == 2
     assert files(tmp_path) == ["jobs/kept/source"]
 
 
 def test_the_first_start_has_nothing_to_sweep(media):
-    assert media.sweep(()) == 0
+    assert media.sweep((), ()) == 0
+
+
+def test_what_it_would_have_taken_to_go_on_with_an_ended_job_is_swept(media, tmp_path):
+    for job in ("ended", "unfinished"):
+        media.resume(job)
+        media.append_rows(job, b"{}\n")
+        media.commit_checkpoint(job, b"how to go on")
+    (tmp_path / "jobs" / "ended" / "checkpoint.part").touch()
+    assert media.sweep({"ended", "unfinished"}, {"unfinished"}) == 1
+    assert {path.name for path in (tmp_path / "jobs" / "ended").iterdir()} == {"rows.ndjson", "events.ndjson"}
+    assert media.resume("unfinished") == b"how to go on"
 
 
 def test_what_is_used_is_counted_by_kind(media):

@@ -7,12 +7,12 @@ import logging
 import math
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
 
+from server.core.launch import command
 from server.engine.models import Model
 from server.engine.tuning.order import Ending, TuneOrder
 
@@ -38,7 +38,7 @@ class MeasuringProcess:
 
     def __init__(self, order: TuneOrder) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "server.engine.tuning.process"],
+            command("server.engine.tuning.process"),
             stdin=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )

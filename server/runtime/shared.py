@@ -1,0 +1,71 @@
+"""What the processes share: two pages that outlive whoever writes them, and slots for frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from server.core.calls import CallPage
+from server.core.metrics_page import Page
+from server.runtime.line import QUARANTINE
+from server.wire.memory import PREFIX, SharedFile
+from server.wire.slots import Segment, few_of, size_classes
+
+
+@dataclass(frozen=True)
+class Shared:
+    """
+    Attributes:
+        page, page_name: of metrics.
+        writers: regions of it: the engine's is the first, then come the workers', the API process's is the last.
+        calls, calls_name: the page of calls.
+        segments: names of the segments of frame slots, by worker; in the order of the workers' rows and regions.
+    """
+
+    page: Page
+    page_name: str
+    writers: int
+    calls: CallPage
+    calls_name: str
+    segments: Mapping[str, str]
+
+    @property
+    def stale(self) -> Callable[[], None]:
+        """Counts a message that this process drops."""
+        return self.page.recorder(self.writers - 1).stale
+
+
+@contextmanager
+def reserved(workers: Sequence[str], shm_mb: int) -> Iterator[Shared]:
+    """Reserve it all, for as long as the server runs.
+
+    Args:
+        workers: the ordinary ones; the quarantine worker has its share, too.
+
+    Raises:
+        SharedMemoryTooSmall: there is not that much.
+    """
+    run = f"{PREFIX}{os.getpid()}.{os.urandom(3).hex()}"
+    names = [*workers, QUARANTINE]
+    writers = 1 + len(names) + 1
+    classes = size_classes(shm_mb * 2**20)
+    segments = {}
+    with ExitStack() as stack:
+        page = SharedFile.create(f"{run}.metrics", Page.bytes_for(writers))
+        stack.callback(page.close)
+        calls = SharedFile.create(f"{run}.calls", CallPage.bytes_for(len(names)))
+        stack.callback(calls.close)
+        for name in names:
+            segment = Segment.create(f"{run}.{name}", few_of(classes) if name == QUARANTINE else classes)
+            stack.callback(segment.close)
+            segments[name] = segment.name
+        yield Shared(
+            page=Page(page.buffer, writers),
+            page_name=page.name,
+            writers=writers,
+            calls=CallPage(calls.buffer, len(names)),
+            calls_name=calls.name,
+            segments=segments,
+        )
