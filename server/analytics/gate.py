@@ -20,9 +20,13 @@ MOTION_FPS = 6.0
 anybody."""
 MARGIN_S = 0.2
 """Seconds of media time that are looked at before and after motion."""
+REST_S = 0.5
+"""Seconds after motion in which whole frames are looked at, after the margin: what has come to rest, or was hidden until
+then, is seen a few times before the model rests too."""
 EVERY = 12
 """Of so many frames at least one is looked at whole."""
-_REACH_S = MARGIN_S + 0.0005  # time stamps of many containers are rounded to a millisecond
+_ROUNDING_S = 0.0005  # time stamps of many containers are rounded to a millisecond
+_REACH_S = MARGIN_S + _ROUNDING_S
 _MOST_AREA = 0.6
 """Above this share of the frame, parts are not worth their seams."""
 _BUSY = 0.3
@@ -37,7 +41,7 @@ class GateMemory(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         since: frames since the last that was looked at whole.
         share: that moved of late, of the frame.
-        recent: pts in seconds and parts of the last samples in which something moved.
+        recent: pts in seconds and parts of the samples in which something moved a short while ago.
     """
 
     since: int = EVERY
@@ -116,12 +120,12 @@ class Gate:
         now = told.pts_s
         memory = self._memory
         share = memory.share
-        recent = tuple(one for one in memory.recent if now - one[0] <= _REACH_S)
+        recent = tuple(one for one in memory.recent if now - one[0] <= REST_S + _ROUNDING_S)
         if told.moving is not None:
             share += (min(1.0, area(told.moving) / area([told.whole])) - share) / _BUSY_SAMPLES
             if told.moving:
                 recent += ((now, told.moving),)
-        parts = [part for _, moved in recent for part in moved]
+        parts = [part for at, moved in recent if now - at <= _REACH_S for part in moved]
         for later in self._pending:
             if later.pts_s - now > _REACH_S:
                 break
@@ -129,7 +133,7 @@ class Gate:
                 parts += later.moving or ()
         regions = joined(parts)
         due = memory.since >= EVERY - 1
-        if due or (regions and not self._worthwhile(regions, told.whole, share)):
+        if due or (recent and not regions) or (regions and not self._worthwhile(regions, told.whole, share)):
             regions = (told.whole,)
         since = 0 if regions == (told.whole,) else memory.since + 1
         self._memory = GateMemory(since, share, recent)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from model_export.errors import ModelError, VidserveError
 from model_export.manifest import Manifest
-from server.engine.answers import Answered, Timing, answer, refusal
+from server.engine.answers import Answered, Timing, answer, name_of, refusal
 from server.engine.batcher import Batch, Batcher, Policy, Request
 from server.engine.session import Provider, Session, SessionFailed
 from server.engine.state import StateRows
@@ -145,7 +145,7 @@ class Model:
         if self._frame is None:
             raise FrameRefused(f"{self.manifest.id} takes more than a frame.", hint="Ask it over /v2.")
         shape, dtype = self._frame
-        if tuple(ref.shape) != shape or ref.dtype != dtype.name:
+        if tuple(ref.shape) != shape or ref.dtype != name_of(dtype):
             raise FrameRefused(
                 f"{self.manifest.id} takes frames of {list(shape)} {dtype}, not {list(ref.shape)} {ref.dtype}."
             )

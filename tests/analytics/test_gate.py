@@ -4,7 +4,7 @@ import pytest
 
 from model_export.geometry import Rectangle, place
 from model_export.manifest import FrameInput
-from server.analytics.gate import EVERY, MARGIN_S, Gate, GateMemory
+from server.analytics.gate import EVERY, MARGIN_S, REST_S, Gate, GateMemory
 from server.analytics.regions import CELL, area, around, joined, whole
 
 SPEC = FrameInput(width=416, height=416, align="top_left")
@@ -33,11 +33,13 @@ def test_where_nothing_moves_the_first_frame_and_one_in_twelve_are_looked_at_who
     assert looks(lambda frame: [], range(3 * EVERY)) == ([(WHOLE,)] + [()] * (EVERY - 1)) * 3
 
 
-def test_a_margin_before_and_after_motion_is_looked_at_there():
-    found = looks(lambda frame: [A_CAR] if frame == 6 else [], range(EVERY))
-    margin = round(MARGIN_S * FPS)
-    assert [bool(regions) for regions in found] == [n == 0 or abs(n - 6) <= margin for n in range(EVERY)]
-    assert len({found[n] for n in range(6 - margin, 7 + margin)}) == 1
+def test_a_margin_before_and_after_motion_is_looked_at_there_and_whole_frames_for_a_while_after_that():
+    found = looks(lambda frame: [A_CAR] if frame == 4 else [], range(EVERY))
+    margin, rest = round(MARGIN_S * FPS), round(REST_S * FPS)
+    parts, whole = range(4 - margin, 5 + margin), range(5 + margin, 5 + rest)
+    assert [bool(regions) for regions in found] == [n == 0 or n in parts or n in whole for n in range(EVERY)]
+    assert len({found[n] for n in parts} - {(WHOLE,)}) == 1
+    assert {found[n] for n in whole} == {(WHOLE,)}
 
 
 @pytest.mark.parametrize("sampled", [1, 2])
@@ -62,9 +64,9 @@ def test_where_much_moves_all_the_time_whole_frames_are_looked_at():
 
 
 def test_a_model_that_cannot_look_at_parts_looks_at_whole_frames_when_something_moves():
-    found = looks(lambda frame: [A_CAR] if frame == 6 else [], range(EVERY), parts=False)
+    found = looks(lambda frame: [A_CAR] if frame == 4 else [], range(EVERY), parts=False)
     assert {regions for regions in found if regions} == {(WHOLE,)}
-    assert found[9] == ()
+    assert found[1] == found[EVERY - 1] == ()
 
 
 def test_it_goes_on_from_its_memory_and_what_it_was_told_after_it():
