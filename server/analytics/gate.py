@@ -21,7 +21,7 @@ anybody."""
 MARGIN_S = 0.2
 """Seconds of media time that are looked at before and after motion."""
 REST_S = 0.5
-"""Seconds after motion in which whole frames are looked at, after the margin: what has come to rest, or was hidden until
+"""Seconds after motion in which, past the margin, whole frames are looked at: what has come to rest, or was hidden till
 then, is seen a few times before the model rests too."""
 EVERY = 12
 """Of so many frames at least one is looked at whole."""
