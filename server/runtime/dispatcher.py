@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from server.runtime.ledger import Ledger
 from server.runtime.line import QUARANTINE, Line, Workers
 from server.runtime.models import Models
 from server.runtime.place import place
+from server.runtime.space import when_there_is_space
 from server.storage.jobs import JobChanges
 from server.storage.media import Media
 from server.wire.messages import CancelJob, JobCheckpoint, JobEnded, JobRows, StartJob
@@ -114,7 +116,8 @@ class Dispatcher:
         case.unwanted.set()
         if case.worker is None:
             self._line.leave(case)
-            await self._end(case, {"state": JobState.CANCELLED})
+            # Beside this: it may take until the disk has space again.
+            self._spawn(self._end(case, {"state": JobState.CANCELLED}))
         elif case.attempt is not None:
             await self._call_off(case.attempt)
 
@@ -208,9 +211,10 @@ class Dispatcher:
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
-        saved = Saved.of(await asyncio.to_thread(self._media.resume, job.id))
+        resume = functools.partial(asyncio.to_thread, self._media.resume, job.id)
+        saved = Saved.of(await when_there_is_space(resume, job=job.id))
         attempt.resume(saved)
-        await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
+        await self._write(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
             job=job.id,
             attempt=attempt.number,
@@ -267,7 +271,7 @@ class Dispatcher:
             if case.record.condemned:
                 raise end.strike.error
         _log.warning("job %s goes back to its checkpoint: %s", case.job, end.reason)
-        await self._ledger.update(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
+        await self._write(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
         if case.unwanted.is_set():  # meanwhile
             await self._end(case, {"state": JobState.CANCELLED})
         return not case.unwanted.is_set()
@@ -289,6 +293,9 @@ class Dispatcher:
         numbers = attempt.numbers() if attempt else JobChanges()
         why = JobError(code=error.code, message=str(error))
         await self._end(case, {**numbers, "state": JobState.FAILED, "error": why})
+
+    async def _write(self, job_id: str, changes: JobChanges) -> None:
+        await when_there_is_space(lambda: self._ledger.update(job_id, changes), job=job_id)
 
     async def _end(self, case: Case, changes: JobChanges) -> None:
         """The last change of a job; its results are on the disk before it says so, its checkpoint goes after that.
