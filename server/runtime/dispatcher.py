@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -216,7 +215,7 @@ class Dispatcher:
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
-        saved = await self._saved(attempt)
+        saved = await when_there_is_space(lambda: self._saved(attempt), job=job.id)
         attempt.resume(saved)
         await self._write(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
@@ -237,8 +236,7 @@ class Dispatcher:
 
     async def _saved(self, attempt: Attempt) -> Saved:
         """What it takes to go on, with the results cut back to it."""
-        resume = functools.partial(asyncio.to_thread, self._media.resume, attempt.job)
-        saved = Saved.of(await when_there_is_space(resume, job=attempt.job))
+        saved = Saved.of(await asyncio.to_thread(self._media.resume, attempt.job))
         if not saved.computing or saved.computing == attempt.computing:
             return saved
         _log.warning("job %s begins again: its model computes in another way now", attempt.job)
