@@ -105,6 +105,13 @@ def _labels(value: Any) -> Any:
         raise PydanticCustomError("labels", "{why}", {"why": str(error)}) from error
 
 
+def _truth(value: Any) -> Any:
+    words = {"true": True, "false": False}
+    if isinstance(value, str) and value not in words:
+        raise PydanticCustomError("truth", "{text} is neither true nor false", {"text": repr(value)})
+    return words[value] if isinstance(value, str) else value
+
+
 def _std(value: Channels) -> Channels:
     if min(value) <= 0:
         raise PydanticCustomError("std", "it divides, so it must be above 0")
@@ -128,6 +135,7 @@ _Channels = Annotated[
     WithJsonSchema({"type": "string", "pattern": _NUMBERS}),
 ]
 _Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+_Truth = Annotated[bool, BeforeValidator(_truth)]
 _Labels = Annotated[tuple[_Label, ...], BeforeValidator(_labels), WithJsonSchema({"type": "string"})]
 
 
@@ -172,7 +180,7 @@ class Wishes(BaseModel):
     iou: float | None = Field(
         default=None, ge=0.01, le=1, description="boxes that overlap a better one by more are suppressed"
     )
-    multi_label: bool = Field(default=False, description="the classes of a classifier do not exclude each other")
+    multi_label: _Truth = Field(default=False, description="the classes of a classifier do not exclude each other")
 
 
 class ImportOptions(Wishes):

@@ -39,6 +39,8 @@ def build(intake: Intake, lifespan: Lifespan) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # A path that ends in a slash names something whose name is empty, and not a list.
+        redirect_slashes=False,
     )
     app.state.intake = intake
     errors.install(app, openapi.methods)

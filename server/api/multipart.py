@@ -176,7 +176,10 @@ async def read_form(
 
 def or_empty(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a text field as a form sends it: an untouched one is there and empty, and counts as absent."""
-    return {**schema, "pattern": rf"^\s*$|{schema['pattern']}"} if "pattern" in schema else schema
+    if "pattern" not in schema:
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "maxLength"}  # the pattern says it too
+    return {**rest, "pattern": rf"^\s*$|{schema['pattern']}"}
 
 
 def media_type(content_type: str) -> str:

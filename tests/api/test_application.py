@@ -91,7 +91,8 @@ def test_what_nobody_foresaw_is_a_problem_too_and_its_trace_is_logged(site, clie
 
 
 def test_a_path_or_method_that_is_not_there_is_a_problem(client):
-    assert_problem(client.get("/v1/streams"), 404, "not_found")
+    for path in ("/v1/streams", "/v1/jobs/", "/v1/models/"):
+        assert_problem(client.get(path), 404, "not_found")
     answer = client.delete("/v1/jobs")
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, POST"
