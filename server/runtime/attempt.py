@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,13 +13,17 @@ from typing import Any, Self
 import msgspec
 
 from model_export.errors import VidserveError
+from server.core.errors import StorageFull
 from server.domain.job import Job
 from server.domain.outcome import OUTCOMES
 from server.runtime.blame import Strike
+from server.runtime.space import when_there_is_space
 from server.storage.jobs import JobChanges
 from server.storage.media import Media
 from server.wire.messages import JobCheckpoint, JobEnded, JobProgress, JobRows, RowsTaken
 from server.wire.sockets import Received
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,10 @@ class Attempt:
         return time.monotonic() - self._began
 
     async def follow(self) -> JobEnded | Lost | Overdue:
-        """Keep what the worker sends, until the end.
+        """Keep what the worker sends, until the end; while the disk is full, wait. So does the worker then.
 
         Raises:
-            VidserveError: the results cannot be kept (`storage_full`).
+            StorageError: the results cannot be kept.
         """
         while True:
             item = await self._inbox.get()
@@ -122,13 +128,12 @@ class Attempt:
             match item.message:
                 case JobRows(progress=progress):
                     rows, events = item.payload
-                    await asyncio.to_thread(self.media.append_rows, self.job, rows, events)
+                    append = functools.partial(asyncio.to_thread, self.media.append_rows, self.job, rows, events)
+                    await when_there_is_space(append, job=self.job)
                     self._advance(progress)
                     await self.send(item.peer, RowsTaken(self.job))
                 case JobCheckpoint(next_frame=next_frame):
-                    saved = msgspec.msgpack.encode(Saved(self.progress, item.payload[0], self.computing))
-                    await asyncio.to_thread(self.media.commit_checkpoint, self.job, saved)
-                    self.covered(next_frame)
+                    await self._save(next_frame, Saved(self.progress, item.payload[0], self.computing))
                 case JobEnded() as ended:
                     self._advance(ended.progress)
                     return ended
@@ -153,6 +158,15 @@ class Attempt:
     def live(self, job: Job) -> Job:
         """A running job with the numbers of this moment."""
         return job.model_copy(update=self.numbers())
+
+    async def _save(self, next_frame: int, saved: Saved) -> None:
+        try:
+            await asyncio.to_thread(self.media.commit_checkpoint, self.job, msgspec.msgpack.encode(saved))
+        except StorageFull as error:
+            # The one before it holds, and another will follow.
+            _log.warning("a checkpoint of job %s was left out: %s", self.job, error)
+        else:
+            self.covered(next_frame)
 
     def _advance(self, progress: JobProgress) -> None:
         before = self.progress

@@ -25,6 +25,8 @@ from server.runtime.ledger import Ledger
 from server.runtime.line import QUARANTINE, Line, Workers
 from server.runtime.models import Models
 from server.runtime.place import place
+from server.runtime.space import when_there_is_space
+from server.storage.jobs import JobChanges
 from server.storage.media import Media
 from server.wire.messages import CancelJob, JobCheckpoint, JobEnded, JobRows, StartJob
 from server.wire.sockets import Received
@@ -112,8 +114,8 @@ class Dispatcher:
         case.unwanted.set()
         if case.worker is None:
             self._line.leave(case)
-            await self._ending.cancelled(job_id)
-            self._cases.pop(job_id, None)
+            # Beside this: it may take until the disk has space again.
+            self._spawn(self._cancelled(case))
         elif case.attempt is not None:
             await self._call_off(case.attempt)
 
@@ -213,9 +215,9 @@ class Dispatcher:
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
-        saved = await self._saved(attempt)
+        saved = await when_there_is_space(lambda: self._saved(attempt), job=job.id)
         attempt.resume(saved)
-        await self._ledger.update(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
+        await self._write(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
             job=job.id,
             attempt=attempt.number,
@@ -281,10 +283,17 @@ class Dispatcher:
             if case.record.condemned:
                 raise end.strike.error
         _log.warning("job %s goes back to its checkpoint: %s", case.job, end.reason)
-        await self._ledger.update(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
+        await self._write(case.job, {**attempt.numbers(), "state": JobState.QUEUED})
         if case.unwanted.is_set():  # meanwhile
             await self._ending.cancelled(case.job)
         return not case.unwanted.is_set()
+
+    async def _cancelled(self, case: Case) -> None:
+        await self._ending.cancelled(case.job)
+        self._cases.pop(case.job, None)
+
+    async def _write(self, job_id: str, changes: JobChanges) -> None:
+        await when_there_is_space(lambda: self._ledger.update(job_id, changes), job=job_id)
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -12,13 +13,15 @@ from pathlib import Path
 
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest, Task
-from server.core.errors import FieldProblem, FieldsInvalid, Stopping
+from server.core.errors import FieldProblem, FieldsInvalid, Stopping, StorageFull, TransitionRefused
 from server.domain.analysis import GATE_MODEL, Analysis
 from server.domain.job import Job, JobError, JobState
 from server.runtime.dispatcher import Dispatcher
 from server.runtime.ledger import Ledger
 from server.runtime.models import Models, check_labels
+from server.runtime.space import when_there_is_space
 from server.storage.fetch import check_url, shown
+from server.storage.jobs import JobChanges
 from server.storage.media import Media
 from server.storage.uploads import Upload
 
@@ -168,11 +171,14 @@ class Jobs:
         job = await self._ledger.get(job_id)
         if job.state.ended:
             return job
-        fetch = self._fetches.pop(job_id, None)
+        fetch = self._fetches.get(job_id)
         if fetch is not None:
+            # Written first: while the disk does not take it, the fetch goes on.
+            with contextlib.suppress(TransitionRefused):  # it failed meanwhile
+                await self._ledger.update(job_id, {"state": JobState.CANCELLED, "ended_at": datetime.now(UTC)})
             fetch.cancel()
             await asyncio.gather(fetch, return_exceptions=True)
-            return await self._ledger.update(job_id, {"state": JobState.CANCELLED, "ended_at": datetime.now(UTC)})
+            return await self._ledger.get(job_id)
         await self._dispatcher.cancel(job_id)
         return await self.wait(job_id, _CANCEL_S)
 
@@ -184,7 +190,12 @@ class Jobs:
         """
         while not (await self.cancel(job_id)).state.ended:
             await asyncio.sleep(0.1)
-        await self._ledger.delete(job_id)
+        try:
+            await self._ledger.delete(job_id)
+        except StorageFull:
+            # Then its files go first, and make the room to say so.
+            await asyncio.to_thread(self._media.delete, job_id)
+            await self._ledger.delete(job_id)
         await asyncio.to_thread(self._media.delete, job_id)
 
     async def rows(self, job_id: str) -> AsyncIterator[bytes]:
@@ -255,7 +266,9 @@ class Jobs:
 
     async def _fail(self, job_id: str, code: str, message: str) -> None:
         error = JobError(code=code, message=message)
-        await self._ledger.update(job_id, {"state": JobState.FAILED, "ended_at": datetime.now(UTC), "error": error})
+        end: JobChanges = {"state": JobState.FAILED, "ended_at": datetime.now(UTC), "error": error}
+        with contextlib.suppress(TransitionRefused):  # it was cancelled meanwhile
+            await when_there_is_space(lambda: self._ledger.update(job_id, end), job=job_id)
 
 
 def _check_gate(manifest: Manifest) -> None:

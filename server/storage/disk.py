@@ -76,9 +76,13 @@ def replace(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a start after a power cut, finds the old content or the new, never a part."""
     part = path.with_name(f"{path.name}.part")
     with writing(path):
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)

@@ -12,6 +12,7 @@ import numpy as np
 def footage(path: Path, *, frames: int = 20, size_wh: tuple[int, int] = (64, 48), **options: str) -> Path:
     """A grey video of ten frames a second with a white square that crosses it; `options` for the file's muxer."""
     width, height = size_wh
+    path.parent.mkdir(exist_ok=True)
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -302,6 +302,8 @@ def little_shared_memory():
     if total_mb < 16384:
         return [], max(8, total_mb + 1)
     private = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*private, "mount -t tmpfs tmpfs /dev/shm"], capture_output=True).returncode != 0:
+        pytest.xfail("there is much shared memory here, and no way to have less of it")
     return [*private, 'mount -t tmpfs -o size=16m tmpfs /dev/shm && exec "$@"', "sh"], 28
 
 

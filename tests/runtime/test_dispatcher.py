@@ -4,7 +4,7 @@ import pytest
 from dispatcher_builders import inside, play
 from test_blame import KILL, NONE, SEGV
 
-from server.core.errors import StorageFull
+from server.core.errors import StorageError, StorageFull
 from server.domain.job import JobState
 from server.runtime.death import MEMORY
 from server.wire.messages import StartJob
@@ -288,17 +288,49 @@ def test_a_job_may_run_for_so_long_in_all_its_attempts(tmp_path):
     play(tmp_path, body, max_run_s=0.4)
 
 
-def test_a_full_disk_fails_the_job_and_calls_its_worker_off(tmp_path):
-    async def body(stage):
-        def full(*_):
-            raise StorageFull("No space is left.")
+def refusing(write, error, *, times):
+    """`write`, after that many refusals."""
+    left = iter(range(times))
 
+    def refuse(*args, **options):
+        if next(left, None) is not None:
+            raise error
+        return write(*args, **options)
+
+    return refuse
+
+
+def test_a_full_disk_holds_a_job_up_wherever_it_writes_and_loses_nothing(tmp_path):
+    full = StorageFull("No space is left.")
+
+    async def body(stage):
+        for name in ("resume", "append_rows", "commit_checkpoint"):
+            setattr(stage.media, name, refusing(getattr(stage.media, name), full, times=3))
+        stage.ledger.update = refusing(stage.ledger.update, full, times=3)
         await stage.put("a")
         await stage.running("a")
-        stage.media.append_rows = full
+        stage.rows("a", 5)
+        stage.checkpoint("a", 5)  # left out; the next one is not missed
+        stage.ledger.update = refusing(stage.ledger.update, full, times=3)
+        stage.dispatcher.worker_lost("worker-0", KILL, [])
+        await stage.running("a", tries=2)
+        stage.rows("a", 5)
+        stage.end("a")
+        ended = await stage.ended("a")
+        assert (ended.state, ended.error) == (JobState.DONE, None)
+        assert len(b"".join(stage.media.read_rows("a")).splitlines()) == 5
+
+    play(tmp_path, body)
+
+
+def test_results_that_cannot_be_kept_fail_the_job_and_call_its_worker_off(tmp_path):
+    async def body(stage):
+        await stage.put("a")
+        await stage.running("a")
+        stage.media.append_rows = refusing(None, StorageError("Permission denied."), times=1000)
         stage.rows("a", 5)
         failed = await stage.ended("a")
-        assert (failed.state, failed.error.code) == (JobState.FAILED, "storage_full")
+        assert (failed.state, failed.error.code) == (JobState.FAILED, "storage_error")
         assert stage.called_off() == [("worker-0", "a", 1)]
 
     play(tmp_path, body)
