@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -68,6 +68,7 @@ class Child:
         back: called when one is ready.
         look: called with its process id a few times a second: why to kill it, or None.
         slow: whether it is at something that may keep it silent for long.
+        environ: variables for its libraries.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Child:
         back: Callable[[], None],
         look: Callable[[int], Death | None] = lambda _: None,
         slow: Callable[[], bool] = lambda: False,
+        environ: Mapping[str, str] | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.name = name
@@ -92,6 +94,7 @@ class Child:
         self._back = back
         self._look = look
         self._slow = slow
+        self._environ = environ or {}
         self._patience = patience or Patience()
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -228,7 +231,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             *command(self._module),
             stdin=asyncio.subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **self._environ},
         )
         self._process = process
         self.heard()

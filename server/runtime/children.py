@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Children:
         back: Callable[[], None],
         look: Callable[[int], Death | None] = lambda _: None,
         slow: Callable[[], bool] = lambda: False,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         """A process that runs `module`, as `Child` has it; nothing is started yet."""
 
@@ -64,6 +65,7 @@ class Children:
             back=back,
             look=look,
             slow=slow,
+            environ=environ,
         )
 
     def want(self, name: str, wanted: bool) -> None:

@@ -278,6 +278,8 @@ class Runtime:
             lost=lost,
             back=self._dispatcher.wake,
             look=watch.look,
+            # Read when the library is loaded: a picture that says to be larger is not unfolded.
+            environ={"OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.pixels)},
         )
 
     # ── what children do ─────────────────────────────────────────────────────────────────────────────────────────

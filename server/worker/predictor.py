@@ -36,6 +36,12 @@ class PictureUnreadable(VidserveError):
     code = "picture_unreadable"
 
 
+class PictureTooLarge(VidserveError):
+    """More pixels than the settings allow."""
+
+    code = "picture_too_large"
+
+
 class PredictFailed(VidserveError):
     """The engine gave no answer for the picture."""
 
@@ -82,7 +88,12 @@ class Predictor:
         try:
             with calls.inside(Call.PICTURE):
                 decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
-        except cv2.error:  # it says to be larger than OpenCV reads
+        except cv2.error as error:
+            if "MAX_IMAGE_PIXELS" in error.err:
+                raise PictureTooLarge(
+                    "The picture has more pixels than this server takes.",
+                    hint="Send a smaller one, or raise `[limits] pixels` in the settings.",
+                ) from error
             decoded = None
         if decoded is None:
             raise PictureUnreadable(

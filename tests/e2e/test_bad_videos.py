@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 from damage import mutations
 from footage import endless, footage
@@ -62,6 +64,25 @@ def test_what_was_seen_of_a_video_that_turns_out_to_be_too_long_can_be_read(stri
     assert strict.rows(jobs[0]) == strict.rows(jobs[1])
     assert jobs[0]["duration_s"] == SECONDS
     assert jobs[0]["summary"]
+
+
+@pytest.mark.parametrize("kind", [".jpg", ".png", ".webp", ".bmp"])
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_unfolded(strict, kind):
+    for size, status in (((48, 64), 200), ((64, 64), 422)):
+        picture = cv2.imencode(kind, np.zeros((*size, 3), np.uint8))[1].tobytes()
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = strict.client.post("/v1/models/moving-objects/predict", content=picture, headers=headers)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["code"] == "picture_too_large"
+    assert "[limits] pixels" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("picture", [b"no picture", bytes(1000), b"\x89PNG\r\n\x1a\n" + bytes(100)])
+def test_what_is_no_picture_is_refused(strict, picture):
+    answer = strict.client.post(
+        "/v1/models/moving-objects/predict", content=picture, headers={"Content-Type": "image/png"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "picture_unreadable")
 
 
 def test_the_command_line_has_the_same_limits(tmp_path):
