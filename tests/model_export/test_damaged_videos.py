@@ -71,7 +71,7 @@ class _Reader:
 @pytest.mark.data
 def test_damaged_files_are_read_as_far_as_they_go_or_refused(shared_data: Path, tmp_path: Path) -> None:
     outcomes: Counter[str] = Counter()
-    files = mutations(shared_data / "formats", usually=150)
+    files = mutations(shared_data / "formats", usually=500)
     more = True
     while more:
         more = False
