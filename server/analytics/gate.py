@@ -15,7 +15,7 @@ from server.analytics.regions import area, around, joined, whole
 
 F32 = npt.NDArray[np.float32]
 
-MOTION_FPS = 6.0
+MOTION_FPS = 5.0
 """Frames in which motion is looked for, per second of media time. What passes between two of them is not followed by
 anybody."""
 MARGIN_S = 0.2
@@ -23,7 +23,7 @@ MARGIN_S = 0.2
 REST_S = 0.5
 """Seconds after motion in which, past the margin, whole frames are looked at: what has come to rest, or was hidden till
 then, is seen a few times before the model rests too."""
-EVERY = 12
+EVERY = 16
 """Of so many frames at least one is looked at whole."""
 _ROUNDING_S = 0.0005  # time stamps of many containers are rounded to a millisecond
 _REACH_S = MARGIN_S + _ROUNDING_S

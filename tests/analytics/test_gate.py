@@ -29,7 +29,7 @@ def looks(moving, frames, *, gate=None, sampled=1, parts=True):
     return [look.regions for look in result + gate.decide(final=True)]
 
 
-def test_where_nothing_moves_the_first_frame_and_one_in_twelve_are_looked_at_whole():
+def test_where_nothing_moves_the_first_frame_and_one_in_sixteen_are_looked_at_whole():
     assert looks(lambda frame: [], range(3 * EVERY)) == ([(WHOLE,)] + [()] * (EVERY - 1)) * 3
 
 
