@@ -26,6 +26,7 @@ from model_export.families import FAMILIES, FamilyName
 from model_export.manifest import NAME_PATTERN, Resize
 from model_export.preprocessing import Channels, Colour, Layout
 
+_WXH = r"^\s*([1-9][0-9]{0,3})[xX×]([1-9][0-9]{0,3})\s*$"
 _NUMBERS = r"^\s*[0-9.eE+-]+(\s*,\s*[0-9.eE+-]+\s*,\s*[0-9.eE+-]+)?\s*$"
 
 
@@ -75,7 +76,7 @@ def _name(value: str) -> str:
 def _size(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*([1-9]\d{0,3})[xX×]([1-9]\d{0,3})\s*", value)
+    match = re.fullmatch(_WXH, value)
     if match is None:
         raise PydanticCustomError("size", "{text} is not WxH, for example 640x384", {"text": repr(value)})
     return int(match[1]), int(match[2])
@@ -84,7 +85,7 @@ def _size(value: Any) -> Any:
 def _channels(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    parts = value.split(",")
+    parts = value.split(",") if re.fullmatch(_NUMBERS, value) else []
     try:
         numbers = [float(part) for part in parts * (3 if len(parts) == 1 else 1)]
     except ValueError:
@@ -103,6 +104,12 @@ def _labels(value: Any) -> Any:
         return labels_of(value)
     except ValueError as error:
         raise PydanticCustomError("labels", "{why}", {"why": str(error)}) from error
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value.strip()):
+        raise PydanticCustomError("whole", "{text} is not a whole number", {"text": repr(value)})
+    return value
 
 
 def _truth(value: Any) -> Any:
@@ -127,7 +134,7 @@ _Name = Annotated[
 _Size = Annotated[
     tuple[int, int],
     BeforeValidator(_size),
-    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$"}),
+    WithJsonSchema({"type": "string", "pattern": _WXH}),
 ]
 _Channels = Annotated[
     Channels,
@@ -136,6 +143,8 @@ _Channels = Annotated[
 ]
 _Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _Truth = Annotated[bool, BeforeValidator(_truth)]
+_Grey = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
+_Version = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 _Labels = Annotated[tuple[_Label, ...], BeforeValidator(_labels), WithJsonSchema({"type": "string"})]
 
 
@@ -175,7 +184,7 @@ class Wishes(BaseModel):
     colour: Colour | None = Field(default=None, alias="color", description="the order of the model's channels")
     layout: Layout | None = Field(default=None, description="the order of the model's axes")
     resize: Resize | None = Field(default=None, description="how frames are brought to the input's size")
-    pad: int | None = Field(default=None, ge=0, le=255, description="grey level around a letterboxed frame")
+    pad: _Grey | None = Field(default=None, description="grey level around a letterboxed frame")
     confidence: float | None = Field(default=None, ge=0, le=1, description="what counts as found, unless a job says")
     iou: float | None = Field(
         default=None, ge=0.01, le=1, description="boxes that overlap a better one by more are suppressed"
@@ -193,7 +202,7 @@ class ImportOptions(Wishes):
     labels: _Labels = Field(
         default=(), description="labels of its classes, one a line, in their order", examples=["person\nbicycle\ncar"]
     )
-    version: int | None = Field(default=None, ge=1, le=10**9, description="the next free one if left out")
+    version: _Version | None = Field(default=None, description="the next free one if left out")
 
     @property
     def wishes(self) -> Wishes:
