@@ -54,15 +54,6 @@ def check_space(path: Path, wanted: int) -> None:
         raise no_space(path)
 
 
-def sync_file(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def sync_folder(path: Path) -> None:
     """Wait until a folder's entries (made, renamed, removed) are on the disk."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

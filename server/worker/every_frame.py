@@ -6,7 +6,6 @@ from collections import deque
 
 from model_export.geometry import fit
 from model_export.manifest import FrameInput
-from server.analytics.gate import GateMemory
 from server.worker.frames import Frames, Outcomes, Sheet, Turn
 from server.worker.requests import Requests
 
@@ -48,7 +47,10 @@ class EveryFrame:
         self.sheets.append(Sheet([turn], slot))
         return True
 
-    def state(self, done: GateMemory | None, next_frame: int, timeout_s: float) -> bytes:
+    def finished(self, turn: Turn) -> None:
+        pass
+
+    def state(self, timeout_s: float) -> bytes:
         return b""
 
     def restore(self, state: bytes) -> None:

@@ -73,12 +73,12 @@ class Feed(Protocol):
         """Move on by about a frame; False, and nothing done, at the end or while no slot is free."""
         ...
 
-    def state(self, done: GateMemory | None, next_frame: int, timeout_s: float) -> bytes | None:
-        """What it takes to go on at `next_frame`, beyond the frames themselves; None if the engine is silent.
+    def finished(self, turn: Turn) -> None:
+        """A frame is accounted for, and all before it."""
+        ...
 
-        Args:
-            done: what the gate remembered after the frame before it.
-        """
+    def state(self, timeout_s: float) -> bytes | None:
+        """What it takes to go on after the last finished frame, beyond the frames; None if the engine is silent."""
         ...
 
     def restore(self, state: bytes) -> None:

@@ -93,7 +93,7 @@ class GatedFrames:
         self._parts = parts
         self._patience_s = patience_s
         self._gate = Gate(spec, parts=parts)
-        self._initial = GateMemory()
+        self._memory = GateMemory()
         self._sampler = Sampler(MOTION_FPS)
         self._known: deque[Told] = deque()
         self._told: deque[Told] = deque()
@@ -126,15 +126,18 @@ class GatedFrames:
         self._take(*taken)
         return True
 
-    def state(self, done: GateMemory | None, next_frame: int, timeout_s: float) -> bytes | None:
+    def finished(self, turn: Turn) -> None:
+        self._memory = turn.gate or self._memory
+        while self._told and self._told[0].frame <= turn.moment.frame:
+            self._told.popleft()
+
+    def state(self, timeout_s: float) -> bytes | None:
         self._settle()
         rows = self._motion.states(timeout_s)
         if rows is None:
             return None
-        while self._told and self._told[0].frame < next_frame:
-            self._told.popleft()
         told = (*self._told, *self._known)
-        state = _State(self._motion.model, done or self._initial, told, self._sampler.state(), tuple(rows))
+        state = _State(self._motion.model, self._memory, told, self._sampler.state(), tuple(rows))
         return msgspec.msgpack.encode(state)
 
     def restore(self, state: bytes) -> None:
@@ -145,7 +148,7 @@ class GatedFrames:
         saved = msgspec.msgpack.decode(state, type=_State)
         if saved.model != self._motion.model:
             raise ValueError(f"the gate was {saved.model} and is {self._motion.model}")
-        self._initial = saved.memory
+        self._memory = saved.memory
         self._gate = Gate(self._spec, parts=self._parts, memory=saved.memory)
         self._known = deque(saved.told)
         self._sampler.restore(saved.sampler)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from model_export.predictions import Prediction
-from server.analytics.gate import GateMemory
 from server.analytics.scene import Moment, Scene
 from server.core.metrics_page import JOBS_ROW
 from server.domain.event import Event
@@ -58,7 +57,6 @@ class Pipeline:
     _ready: deque[Sheet] = field(default_factory=deque)
     _asked: deque[Sheet] = field(default_factory=deque)
     _next_frame: int = 0
-    _gate: GateMemory | None = None
     _last: Moment | None = None
     _error: str = ""
 
@@ -174,7 +172,7 @@ class Pipeline:
             self._count(turn.passed)
             self._next_frame = turn.moment.frame + 1
             self._sampler = turn.sampler
-            self._gate = turn.gate
+            self.feed.finished(turn)
             if failed and turn.looked_at:
                 self._count({Outcome.INFERENCE_ERROR: 1})
                 continue
@@ -225,7 +223,7 @@ class Pipeline:
     def _save(self) -> bool:
         """Send what there is, and how to go on after it; False if the engine did not say its part."""
         rows = self.requests.states(WITHDRAW_S)
-        feed = self.feed.state(self._gate, self._next_frame, WITHDRAW_S)
+        feed = self.feed.state(WITHDRAW_S)
         if rows is None or feed is None:
             return False
         self._flush()

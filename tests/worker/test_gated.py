@@ -1,8 +1,6 @@
-import json
-import time
-
 import pytest
 from gate_builders import FPS, GateBench, Spots
+from worker_builders import counted, eventually, rows_of
 
 from server.analytics.gate import EVERY
 from server.domain.outcome import Outcome
@@ -34,28 +32,9 @@ def passing(frame):
     return [(60, 60), *([(20 + 10 * moving, 140)] if 0 <= moving < 2 * FPS else [])]
 
 
-def rows_of(around):
-    """All rows, once no more come."""
-    before = -1
-    while len(around.api.rows) > before or not around.api.pieces:
-        before = len(around.api.rows)
-        time.sleep(0.1)
-    return [json.loads(line) for line in around.api.rows.splitlines()]
-
-
-def eventually(holds):
-    until = time.monotonic() + 5
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.01)
-
-
 def found(row):
     """Objects in an order of their own: of equal scores either may be first."""
     return sorted((one["track_id"], one["box"]) for one in row["objects"] if "track_id" in one)
-
-
-def counted(pipeline):
-    return {outcome: count for outcome, count in pipeline.outcomes.items() if count}
 
 
 def test_where_nothing_moves_one_frame_in_sixteen_is_looked_at_and_every_frame_has_a_row(bench):

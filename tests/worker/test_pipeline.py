@@ -1,33 +1,12 @@
-import json
 import threading
-import time
 
 import pytest
-from worker_builders import FPS, FakeSource
+from worker_builders import FPS, FakeSource, counted, eventually, rows_of
 
 from server.core.metrics_page import JOBS_ROW, STAGES
 from server.domain.outcome import Outcome
 from server.worker.checkpoint import Checkpoint
 from server.worker.errors import EngineSilent, InferenceFailed
-
-
-def rows_of(around):
-    """All rows, once no more come."""
-    before = -1
-    while len(around.api.rows) > before or not around.api.pieces:
-        before = len(around.api.rows)
-        time.sleep(0.1)
-    return [json.loads(line) for line in around.api.rows.splitlines()]
-
-
-def eventually(holds):
-    until = time.monotonic() + 5
-    while not holds() and time.monotonic() < until:
-        time.sleep(0.01)
-
-
-def counted(pipeline):
-    return {outcome: count for outcome, count in pipeline.outcomes.items() if count}
 
 
 def test_every_frame_becomes_a_row_in_order(bench):

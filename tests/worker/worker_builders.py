@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +237,22 @@ class Bench:
         self.api.close()
         self.context.destroy(linger=0)
         self.segment.close()
+
+
+def rows_of(around):
+    """All rows, once no more come."""
+    before = -1
+    while len(around.api.rows) > before or not around.api.pieces:
+        before = len(around.api.rows)
+        time.sleep(0.1)
+    return [json.loads(line) for line in around.api.rows.splitlines()]
+
+
+def eventually(holds):
+    until = time.monotonic() + 5
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def counted(pipeline):
+    return {outcome: count for outcome, count in pipeline.outcomes.items() if count}
