@@ -9,14 +9,16 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from model_export.options import ImportOptions, name_of
+from server.api.arrival import arriving, check_file
 from server.api.deps import Intake
-from server.api.multipart import FORM, OVERHEAD, content_length, or_empty, read_form
+from server.api.multipart import FORM, OVERHEAD, or_empty, read_form
 from server.api.validation import field_problems
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Upload
 
 _FIELDS = tuple(field.alias or name for name, field in ImportOptions.model_fields.items())
 _LABELS_BYTES = OVERHEAD // 2
+_TOO_LARGE = "Raise `[limits] model_bytes` in the settings, or use `vidserve models import` on the server's machine."
 
 
 async def read_model(request: Request, intake: Intake) -> tuple[Upload, ImportOptions | None]:
@@ -30,26 +32,13 @@ async def read_model(request: Request, intake: Intake) -> tuple[Upload, ImportOp
         BodyInvalid: it is not a multipart form.
         FieldsInvalid: fields are missing, unknown or out of range.
     """
-    length = content_length(request)
-    writer = await asyncio.to_thread(
-        intake.uploads.open,
-        limit=intake.model_bytes,
-        expected=None if length is None else max(0, length - OVERHEAD),
-        hint="Raise `[limits] model_bytes` in the settings, or use `vidserve models import` on the server's machine.",
-    )
-    try:
+    async with arriving(request, intake.uploads, limit=intake.model_bytes, hint=_TOO_LARGE) as writer:
         form = await read_form(request, writer, file="file", fields=_FIELDS, field_bytes=_LABELS_BYTES)
-        if form.file_name is None:
-            raise FieldsInvalid(FieldProblem("file", "it is missing."), hint="curl sends it with -F file=@model.onnx.")
-        if writer.size == 0:
-            raise FieldsInvalid(FieldProblem("file", "it is empty."), hint="Send the model's bytes.")
+        file_name = check_file(form, writer, what="model", example="model.onnx")
         # A form that somebody filled in on a page has its untouched fields too: empty is absent.
-        options = _options({name: text for name, text in form.fields.items() if text.strip()}, form.file_name)
-        name = form.file_name or ("model.onnx" if options else "bundle.zip")
+        options = _options({name: text for name, text in form.fields.items() if text.strip()}, file_name)
+        name = file_name or ("model.onnx" if options else "bundle.zip")
         return await asyncio.to_thread(writer.finish, name), options
-    except BaseException:
-        writer.abort()
-        raise
 
 
 def _options(said: dict[str, str], file_name: str) -> ImportOptions | None:

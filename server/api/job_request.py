@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from server.api.arrival import arriving, check_file
 from server.api.deps import Intake
-from server.api.multipart import FORM, OVERHEAD, Form, content_length, or_empty, read_form
+from server.api.multipart import FORM, Form, content_length, or_empty, read_form
 from server.api.validation import field_problems, parse_body, parse_field
 from server.core.errors import FieldProblem, FieldsInvalid, UploadTooLarge
 from server.domain.analysis import Analysis, ModelReference
@@ -56,23 +57,11 @@ async def read_upload(request: Request, intake: Intake) -> tuple[Upload, Analysi
         BodyInvalid: it is not a multipart form.
         FieldsInvalid: fields are missing, unknown or out of range.
     """
-    length = content_length(request)
-    writer = await asyncio.to_thread(
-        intake.uploads.open,
-        limit=intake.upload_bytes,
-        expected=None if length is None else max(0, length - OVERHEAD),
-    )
-    try:
+    async with arriving(request, intake.uploads, limit=intake.upload_bytes) as writer:
         form = await read_form(request, writer, file="file", fields=("analysis", "model"))
         analysis = _analysis(form)
-        if form.file_name is None:
-            raise FieldsInvalid(FieldProblem("file", "it is missing."), hint="curl sends it with -F file=@video.mp4.")
-        if writer.size == 0:
-            raise FieldsInvalid(FieldProblem("file", "it is empty."), hint="Send the video's bytes.")
-        return await asyncio.to_thread(writer.finish, form.file_name or _NAMELESS), analysis
-    except BaseException:
-        writer.abort()
-        raise
+        file_name = check_file(form, writer, what="video", example="video.mp4")
+        return await asyncio.to_thread(writer.finish, file_name or _NAMELESS), analysis
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:

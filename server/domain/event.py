@@ -11,6 +11,9 @@ from msgspec import UNSET, UnsetType
 class EventType(StrEnum):
     TRACK_STARTED = "track_started"
     TRACK_ENDED = "track_ended"
+    STREAM_STATE = "stream_state"
+    JOB_STATE = "job_state"
+    GAP = "gap"
 
 
 EVENT_TYPES: tuple[EventType, ...] = tuple(EventType)
@@ -24,14 +27,17 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         seq: from 1, in the order of raising.
         value: seconds the track lasted (`track_ended`).
         pts_s: media time of the moment, in seconds.
+        captured_at: RFC 3339 (UTC) of the moment in a live source.
     """
 
     id: str
     seq: int
     type: EventType
     job: str | UnsetType = UNSET
+    stream: str | UnsetType = UNSET
     track_id: int | UnsetType = UNSET
     label: str | UnsetType = UNSET
     confidence: float | UnsetType = UNSET
     value: float | UnsetType = UNSET
-    pts_s: float
+    pts_s: float | UnsetType = UNSET
+    captured_at: str | UnsetType = UNSET
