@@ -21,6 +21,7 @@ STAGES = ("decode", "fit", "queue", "infer", "analyse", "publish")
 CLOSED = ("full", "timeout", "idle")
 ERRORS = ("run_failed", "stale_frame", "output_too_large", "not_loaded")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+AGE = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
 BATCH = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 STREAM_ROWS = 257
@@ -34,7 +35,8 @@ def _histogram(buckets: Sequence[float]) -> int:
 
 
 _FRAMES = 0
-_EVENTS = _FRAMES + STREAM_ROWS * len(OUTCOMES)
+_AGES = _FRAMES + STREAM_ROWS * len(OUTCOMES)
+_EVENTS = _AGES + STREAM_ROWS * _histogram(AGE)
 _STAGES = _EVENTS + len(EVENT_TYPES)
 _STALE = _STAGES + len(STAGES) * _histogram(SECONDS)
 _MODELS = _STALE + 1
@@ -73,6 +75,16 @@ class Page:
         """Zero a model's row, before another one takes it."""
         start = _MODELS + row * _MODEL
         self._regions[:, start : start + _MODEL] = 0.0
+
+    def forget_stream(self, row: int) -> None:
+        """Zero a stream's row, before another one takes it."""
+        for start, words in ((_FRAMES, len(OUTCOMES)), (_AGES, _histogram(AGE))):
+            self._regions[:, start + row * words : start + (row + 1) * words] = 0.0
+
+    def result_age(self, row: int) -> Histogram:
+        """Seconds from capture to publishing, of a stream's row."""
+        size = _histogram(AGE)
+        return Histogram(AGE, self._sum(_AGES + row * size, size))
 
     def frames(self, row: int) -> dict[Outcome, float]:
         """Frames of a stream's row by outcome."""
@@ -139,6 +151,10 @@ class Recorder:
     def frames(self, row: int, outcome: Outcome, count: int = 1) -> None:
         """Count frames that ended in `outcome`."""
         self._words[_FRAMES + row * len(OUTCOMES) + _OUTCOME_AT[outcome]] += count
+
+    def result_age(self, row: int, seconds: float) -> None:
+        """A result of a stream was published so long after its frame was captured."""
+        self._observe(_AGES + row * _histogram(AGE), AGE, seconds)
 
     def event(self, kind: EventType) -> None:
         self._words[_EVENTS + _EVENT_AT[kind]] += 1

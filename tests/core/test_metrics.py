@@ -99,3 +99,15 @@ def test_events_jobs_storage_and_build_are_told(page, metrics):
     assert found["vidserve_storage_bytes", (("kind", "jobs"),)] == 10
     assert found["vidserve_storage_free_bytes", ()] == 99
     assert found["vidserve_build_info", (("version", "1.2.3"),)] == 1
+
+
+def test_a_streams_row_that_changes_hands_begins_at_zero_and_leaves_its_neighbours_alone(page):
+    for row in (1, 2):
+        page.recorder(0).frames(row, Outcome.ANALYSED, 5)
+        page.recorder(2).result_age(row, 0.04)
+    page.forget_stream(1)
+    assert page.frames(1)[Outcome.ANALYSED] == 0
+    assert page.result_age(1).cumulative[-1][1] == 0
+    assert page.frames(2)[Outcome.ANALYSED] == 5
+    assert dict(page.result_age(2).cumulative)[0.05] == 1
+    assert page.result_age(2).sum == pytest.approx(0.04)
