@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,6 +94,26 @@ class CallRow:
             yield
         finally:
             self.leave()
+
+
+class CallRows:
+    """A worker's rows, for its threads to borrow."""
+
+    def __init__(self, rows: Sequence[CallRow]) -> None:
+        self._free: SimpleQueue[CallRow] = SimpleQueue()
+        for row in rows:
+            self._free.put(row)
+
+    @contextmanager
+    def lent(self, owner: str) -> Iterator[CallRow]:
+        """A row that is this job's or stream's meanwhile; while all are lent it waits for one."""
+        row = self._free.get()
+        row.begin(owner)
+        try:
+            yield row
+        finally:
+            row.end()
+            self._free.put(row)
 
 
 class CallPage:

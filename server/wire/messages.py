@@ -385,8 +385,8 @@ class StreamStatus(Message, frozen=True, tag=True):
 
     Attributes:
         state: `starting`, `running` or `reconnecting`.
-        code, message: what is wrong: why it reconnects (`source_…`, `address_refused`), or why its frames get no results
-            meanwhile (`engine_silent`, `model_not_loaded`). Without credentials.
+        code, message: what is wrong, without credentials: why it reconnects (`source_…`, `address_refused`), or why the
+            frames that come get no results (`engine_silent`, `model_not_loaded`).
         retry_s: seconds until the next try, while it reconnects.
         reconnects: since it was started.
         codec, width, height, fps: of the source; `fps` as measured. Empty and 0 while unknown.
@@ -409,8 +409,8 @@ class StreamStatus(Message, frozen=True, tag=True):
 
 
 class StreamRows(Message, frozen=True, tag=True):
-    """Finished rows: payload 0 is NDJSON of rows, payload 1 of events. Answered by `RowsTaken`, and only so many are under
-    way; `lost` rows before these were dropped while the API process took none.
+    """Finished rows: payload 0 is NDJSON of rows, payload 1 of events. Answered by `RowsTaken`; no more than four are
+    ever unanswered. `lost` rows before these were dropped while the API process took none.
     """
 
     stream: str
@@ -419,8 +419,8 @@ class StreamRows(Message, frozen=True, tag=True):
 
 
 class StreamEnded(Message, frozen=True, tag=True):
-    """The worker is done with it: as told, or, with a `code`, because it cannot mend itself; `source_ended` says that its
-    file is over.
+    """The worker is done with it: as told, or, with a `code`, since it cannot mend itself (`source_ended`: its file is
+    over).
     """
 
     stream: str

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from server.core.addresses import AddressPolicy, checked_addresses, refusal
@@ -58,7 +60,9 @@ def test_a_name_is_no_address():
         refusal("example.com")
 
 
-@pytest.mark.parametrize("address", ["10.1.2.3", "172.16.0.1", "192.168.1.64", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize(
+    "address", ["10.1.2.3", "172.16.0.1", "192.168.1.64", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1"]
+)
 def test_a_camera_may_be_in_a_private_network_unless_the_settings_say_otherwise(address):
     assert AddressPolicy().refusal(address) is None
     assert AddressPolicy(private=False).refusal(address) == "private"
@@ -90,5 +94,5 @@ def test_every_address_of_a_name_is_checked():
 
 
 def test_an_unknown_name_is_an_error_of_the_system():
-    with pytest.raises(OSError):
+    with pytest.raises(socket.gaierror):
         checked_addresses("no-such-host.invalid", 80, AddressPolicy())
