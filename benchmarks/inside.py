@@ -12,8 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from statistics import median
 from threading import Thread
 
@@ -31,17 +31,19 @@ from model_export.bundle import Bundle
 from model_export.video import Video, open_video
 from server.analytics.scene import Scene
 from server.analytics.tracker import Tracker
-from server.core.calls import CallPage, CallRow
+from server.core.calls import CallPage, CallRows
 from server.domain.analysis import Analysis
 from server.domain.job import JobState
 from server.engine import process
 from server.engine.session import OnnxSession
 from server.wire.messages import JobEnded, JobRows, RowsTaken, StartJob
 from server.worker import every_frame
-from server.worker.job import RunningJob, Surroundings
-from server.worker.pipeline import Pipeline
+from server.worker.job import RunningJob
+from server.worker.live.sources import open_live
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
+from server.worker.surroundings import Surroundings
+from server.worker.walk import Walk
 
 DECODING = "decoding"
 _PATIENCE_S = 60.0
@@ -83,7 +85,7 @@ def _around_the_worker() -> Stopwatch:
         (Scene, "see", "row"),
         (Publisher, "add", "publish"),
         (Publisher, "flush", "publish"),
-        (Pipeline, "run", "rest"),
+        (Walk, "run", "rest"),
     ):
         watch.around(owner, name, part)
     return watch
@@ -95,11 +97,17 @@ def _job(engine: Engine, bundle: Bundle, video: Path, attempt: int) -> None:
     Raises:
         NotMeasured: it failed.
     """
-    rows: SimpleQueue[CallRow] = SimpleQueue()
-    for row in CallPage(bytearray(CallPage.bytes_for(1)), 1).rows(0):
-        rows.put(row)
+    rows = CallRows(CallPage(bytearray(CallPage.bytes_for(1)), 1).rows(0))
     around = Surroundings(
-        engine.context, engine.api_address, "worker", 1, engine.slots, engine.recorder, rows, open_video
+        engine.context,
+        engine.api_address,
+        "worker",
+        1,
+        engine.slots,
+        engine.recorder,
+        rows,
+        open_video,
+        partial(open_live, max_pixels=2**25),
     )
     order = StartJob(
         "job", attempt, str(video), Analysis().model_dump_json().encode(), str(bundle.folder), engine.address

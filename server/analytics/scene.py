@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -32,12 +33,15 @@ _TOP_CLASSES = 5
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Which frame: its index in the source, its media time in seconds, the source's size in pixels."""
+    """Which frame: its index in the source, its media time in seconds, the source's size in pixels; of a live source
+    also the Unix seconds at which it was captured.
+    """
 
     frame: int
     pts_s: float
     width: int
     height: int
+    captured_s: float | None = None
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -56,13 +60,16 @@ class Scene:
         manifest: of the model whose outputs come.
         analysis: what is asked for.
         owner: job or stream; events are named after it.
+        live: it is a stream.
     """
 
-    def __init__(self, manifest: Manifest, analysis: Analysis, *, owner: str) -> None:
+    def __init__(self, manifest: Manifest, analysis: Analysis, *, owner: str, live: bool = False) -> None:
         self._manifest = manifest
         self._confidence = analysis.confidence
         self._labels = frozenset(analysis.labels) if analysis.labels else None
         self._owner = owner
+        self._live = live
+        self._at: Moment | None = None
         tracked = analysis.track is not False and manifest.task in (Task.DETECT, Task.MOTION)
         self._tracker = Tracker() if tracked else None
         self._passing = Passing()
@@ -77,6 +84,7 @@ class Scene:
 
     def see(self, moment: Moment, prediction: Prediction) -> tuple[Row, list[Event]]:
         """One frame as its row, with the events that it raised."""
+        self._at = moment
         match prediction:
             case Detections() as detections:
                 return self._see_objects(moment, self._in_source(moment, detections))
@@ -108,6 +116,32 @@ class Scene:
     def end(self) -> list[Event]:
         """The source is over: what is still tracked ends where it was last seen."""
         return [self._event(change) for change in self._tracks.end()]
+
+    def break_off(self) -> list[Event]:
+        """From the next frame on the picture is another one, as after a change of its size: tracks end, and what stood
+        is forgotten.
+        """
+        if self._tracker is not None:
+            self._tracker.forget()
+        self._passing = Passing()
+        self._standing = Standing()
+        return self.end()
+
+    def succeed(self, before: Scene) -> list[Event]:
+        """Go on where the scene of another analysis of the same source was. Tracks live on unless the labels are other
+        ones, or nothing is tracked any more; ids and numbers of events go on in any case.
+        """
+        same = self._manifest.labels == before._manifest.labels and self._manifest.task is before._manifest.task
+        events: list[Event] = []
+        if before._tracker is not None and not (same and self._tracker is not None):
+            events = before.break_off()
+        elif same and self._manifest.id != before._manifest.id:
+            before._standing = Standing()
+        if self._tracker is not None and before._tracker is not None:
+            self._tracker.restore(before._tracker.state())
+        self._passing, self._standing, self._tracks = before._passing, before._standing, before._tracks
+        self._at, self._seq = before._at, before._seq
+        return events
 
     def summary(self) -> dict[str, dict[str, float | int]]:
         """What was seen so far, as `LabelSummary` says, by label."""
@@ -160,13 +194,22 @@ class Scene:
             id=f"{self._owner}-{self._seq}",
             seq=self._seq,
             type=change.type,
-            job=self._owner,
+            job=UNSET if self._live else self._owner,
+            stream=self._owner if self._live else UNSET,
             track_id=change.track_id,
             label=change.label,
             confidence=change.confidence,
             value=UNSET if change.value is None else change.value,
             pts_s=round(change.pts_s, 6),
+            captured_at=self._captured_at(change.pts_s) or UNSET,
         )
+
+    def _captured_at(self, pts_s: float) -> str | None:
+        """RFC 3339 of a media time near the frame at hand; None where there is none to go by."""
+        if self._at is None or self._at.captured_s is None:
+            return None
+        moment = datetime.fromtimestamp(self._at.captured_s + pts_s - self._at.pts_s, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _see_objects(self, moment: Moment, found: Detections) -> tuple[Row, list[Event]]:
         if self._labels is not None and len(found):
@@ -227,7 +270,7 @@ class Scene:
         return Row(
             frame=moment.frame,
             pts_s=round(moment.pts_s, 6),
-            captured_at=None,
+            captured_at=self._captured_at(moment.pts_s),
             width=moment.width,
             height=moment.height,
             model=self._manifest.id,

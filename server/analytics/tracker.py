@@ -98,6 +98,10 @@ class Tracker:
         self._begin(boxes[sure])
         return ids
 
+    def forget(self) -> None:
+        """Follow nothing of what was seen so far any more; ids are not given again."""
+        self._keep(np.zeros(len(self._ids), np.bool_))
+
     def expected(self, pts_s: float) -> tuple[list[int], npt.NDArray[np.float32]]:
         """Where tracks should be at a moment after the last update.
 

@@ -1,4 +1,5 @@
-"""Which call every job of every worker is in, and since when: rows in a page of shared memory, the API process's.
+"""Which call every job and stream of every worker is in, and since when: rows in a page of shared memory, the API
+process's.
 
 A worker's threads write, a row each; the API process reads, also after the worker's death: then the page says who was
 inside a decoder, and at which frame. Nothing is locked: a row has one writer, and each word is written at once.
@@ -8,16 +9,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-ROWS = 128
-"""Of each worker: twice the jobs it may have, since one that was given up may linger, and its pictures."""
+ROWS = 1024
+"""Of each worker: twice the jobs it may have, since one that was given up may linger; the same of two rows for each of
+some two hundred streams; its pictures and probes."""
 
 _WORDS = 16
 _CALL, _FRAME, _SINCE, _USED = range(4)
@@ -25,7 +28,7 @@ _OWNER = slice(32, 32 + 64)
 
 
 class Call(IntEnum):
-    """What a job's thread may hang in or die of."""
+    """What a job's or stream's thread may hang in or die of."""
 
     NONE = 0
     OPEN = 1
@@ -42,7 +45,7 @@ class Seen(NamedTuple):
     """A row as it was read.
 
     Attributes:
-        owner: the job, or "" for pictures.
+        owner: the job or stream, or "" for pictures and probes.
         since: CLOCK_MONOTONIC when the call began; of no meaning for `Call.NONE`.
         frame: index of the last frame that was reached, -1 before the first.
     """
@@ -62,7 +65,7 @@ class CallRow:
         self._bytes = words
 
     def begin(self, owner: str) -> None:
-        """From here on the row is of this job."""
+        """From here on the row is of this job or stream."""
         self._integers[_CALL] = Call.NONE
         self._integers[_FRAME] = -1
         self._bytes[_OWNER] = owner.encode()[:64].ljust(64, b"\0")
@@ -80,7 +83,7 @@ class CallRow:
         self._integers[_CALL] = 0
 
     def reach(self, frame: int) -> None:
-        """The job has come to this frame."""
+        """Its owner has come to this frame."""
         self._integers[_FRAME] = frame
 
     @contextmanager
@@ -91,6 +94,26 @@ class CallRow:
             yield
         finally:
             self.leave()
+
+
+class CallRows:
+    """A worker's rows, for its threads to borrow."""
+
+    def __init__(self, rows: Sequence[CallRow]) -> None:
+        self._free: SimpleQueue[CallRow] = SimpleQueue()
+        for row in rows:
+            self._free.put(row)
+
+    @contextmanager
+    def lent(self, owner: str) -> Iterator[CallRow]:
+        """A row that is this job's or stream's meanwhile; while all are lent it waits for one."""
+        row = self._free.get()
+        row.begin(owner)
+        try:
+            yield row
+        finally:
+            row.end()
+            self._free.put(row)
 
 
 class CallPage:

@@ -8,7 +8,8 @@
     │   ├── UploadTooLarge
     │   ├── NotAcceptable          no format that the server has
     │   ├── FormatNotPossible      a format that cannot say what these results say
-    │   └── UrlRefused             an address that the server must not fetch from
+    │   ├── UrlRefused             an address that the server must not fetch from
+    │   └── AddressRefused         an address that no camera may have
     ├── JobError
     │   ├── JobNotFound
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
@@ -96,6 +97,12 @@ class UrlRefused(RequestError):
     """An address that the server must not fetch from."""
 
     code = "url_refused"
+
+
+class AddressRefused(RequestError):
+    """An address that no camera may have; the settings say which may."""
+
+    code = "address_refused"
 
 
 class JobError(VidserveError):
@@ -221,6 +228,7 @@ STATUS: dict[str, int] = {
     "picture_unreadable": 422,
     "picture_too_large": 422,
     "url_refused": 422,
+    "address_refused": 422,
     "job_error": 500,
     "job_not_found": 404,
     "idempotency_key_conflict": 409,
@@ -269,6 +277,18 @@ STATUS: dict[str, int] = {
     "decoder_memory": 500,
     "checkpoint_unreadable": 500,
     "job_timeout": 500,
+    "source_error": 502,
+    "source_invalid": 422,
+    "source_unreachable": 502,
+    "source_refused": 502,
+    "source_unauthorized": 502,
+    "source_not_found": 502,
+    "source_silent": 504,
+    "source_not_video": 502,
+    "source_too_large": 502,
+    "source_lost": 502,
+    "source_late": 502,
+    "source_ended": 502,
 }
 
 

@@ -1,4 +1,4 @@
-"""What to do with a video: the analysis of a job."""
+"""What to do with a video: the analysis of a job or a stream."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 GATE_MODEL = "moving-objects"
 """What looks for motion before a model that has a gate."""
+
+DEFAULT_MAX_AGE_MS = 500.0
 
 
 class Analysis(BaseModel):
@@ -40,6 +42,13 @@ class Analysis(BaseModel):
     )
     track: bool | None = Field(
         default=None, description="give objects an id that lasts; default true for detection and motion"
+    )
+    max_age_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=3_600_000,
+        description=f"live sources only: a frame older than so many milliseconds is not analysed; "
+        f"{DEFAULT_MAX_AGE_MS:g} if absent",
     )
     gate: Literal["motion"] | None = Field(
         default=None,

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 import httpx
 
+from server.core.addresses import refusal
 from server.core.errors import FetchFailed, FetchTimeout, UrlRefused
-from server.storage.addresses import refusal
 from server.storage.uploads import Upload, Uploads, UploadWriter
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]

@@ -261,7 +261,9 @@ class CancelJob(Message, frozen=True, tag=True):
 
 
 class RowsTaken(Message, frozen=True, tag=True):
-    """The API process has this many of the job's `JobRows` in hand: the worker may send as many more."""
+    """The API process has this many of the job's `JobRows` or the stream's `StreamRows` in hand: the worker may send as
+    many more. `job` is the id of either.
+    """
 
     job: str
     count: int = 1
@@ -383,7 +385,8 @@ class StreamStatus(Message, frozen=True, tag=True):
 
     Attributes:
         state: `starting`, `running` or `reconnecting`.
-        code, message: why it reconnects, without credentials.
+        code, message: what is wrong, without credentials: why it reconnects (`source_…`, `address_refused`), or why the
+            frames that come get no results (`engine_silent`, `model_not_loaded`).
         retry_s: seconds until the next try, while it reconnects.
         reconnects: since it was started.
         codec, width, height, fps: of the source; `fps` as measured. Empty and 0 while unknown.
@@ -406,7 +409,9 @@ class StreamStatus(Message, frozen=True, tag=True):
 
 
 class StreamRows(Message, frozen=True, tag=True):
-    """Finished rows: payload 0 is NDJSON of rows, payload 1 of events. `lost` rows before them were dropped."""
+    """Finished rows: payload 0 is NDJSON of rows, payload 1 of events. Answered by `RowsTaken`; no more than four are
+    ever unanswered. `lost` rows before these were dropped while the API process took none.
+    """
 
     stream: str
     attempt: int
@@ -414,7 +419,9 @@ class StreamRows(Message, frozen=True, tag=True):
 
 
 class StreamEnded(Message, frozen=True, tag=True):
-    """The worker is done with it: as told, or, with a `code`, because it cannot mend itself (or its file is over)."""
+    """The worker is done with it: as told, or, with a `code`, since it cannot mend itself (`source_ended`: its file is
+    over).
+    """
 
     stream: str
     attempt: int

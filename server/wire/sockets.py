@@ -78,6 +78,15 @@ class Dealer:
         """Whether a message lies here."""
         return _has_mail(self.socket)
 
+    def wait(self, timeout_s: float, *descriptors: int) -> None:
+        """Until a message lies here, one of the descriptors is readable, or the time is over."""
+        if self.has_mail:
+            return
+        poller = zmq.Poller()
+        for source in (self.socket, *descriptors):
+            poller.register(source, zmq.POLLIN)
+        poller.poll(max(0, round(timeout_s * 1000)))
+
     def recv(self, timeout_s: float | None = None) -> Received | None:
         """The next message; None if none came in time. Without a timeout it waits for ever."""
         frames = _recv(self.socket, timeout_s)

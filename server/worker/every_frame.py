@@ -20,21 +20,23 @@ class EveryFrame:
 
     def __init__(self, frames: Frames, input: FrameInput, requests: Requests) -> None:
         self.sheets: deque[Sheet] = deque()
-        self.over = False
         self._frames = frames
         self._input = input
         self._requests = requests
         self._shape = (input.height, input.width, 3)
 
+    @property
+    def over(self) -> bool:
+        return self._frames.over
+
     def advance(self) -> bool:
-        place = None if self.over else self._requests.place(self._shape)
+        place = self._requests.place(self._shape) if self._frames.waiting else None
         if place is None:
             return False
         slot, array = place
         try:
             taken = self._frames.next()
             if taken is None:
-                self.over = True
                 self._requests.give(slot)
                 return False
             picture, turn = taken

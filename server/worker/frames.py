@@ -1,4 +1,4 @@
-"""From the source to a picture: the next wanted frame, and what ended before it."""
+"""From the source to a picture: the next wanted frame, and what ended before it; and what makes inputs of it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,18 @@ class Turn:
     Attributes:
         passed: frames that ended between the one before and this one, by outcome.
         sampler: its state after this frame.
+        captured, deadline: of a live frame, CLOCK_MONOTONIC seconds: when it was, and until when it is worth anything.
+        begins: the source begins anew here: what remembers the frames before must forget them.
         tiles: where on the model's input its parts lie; None: the input is this frame; none: nothing moved.
         gate: what the gate remembers after this frame, where there is one.
     """
 
     moment: Moment
     passed: Outcomes
-    sampler: float
+    sampler: float = 0.0
+    captured: float | None = None
+    deadline: float | None = None
+    begins: bool = False
     tiles: tuple[Tile, ...] | None = None
     gate: GateMemory | None = None
 
@@ -54,6 +59,49 @@ class Sheet:
 
     turns: list[Turn]
     frame: FrameRef | None
+
+    @property
+    def deadline(self) -> float | None:
+        """Until when the answer is worth anything."""
+        return self.turns[-1].deadline
+
+    @property
+    def begins(self) -> bool:
+        return any(turn.begins for turn in self.turns)
+
+
+class Frames(Protocol):
+    """The wanted frames of a source, in order.
+
+    Attributes:
+        recorder: where they are measured.
+        cancelled: set from outside to stop at the next frame.
+        clock: monotonic seconds, to measure how long things take.
+        over: no more come.
+        waiting: `next` would have one, as far as anybody knows.
+        descriptor: readable when one may have come; None where `next` itself waits for them.
+    """
+
+    @property
+    def recorder(self) -> Recorder: ...
+    @property
+    def cancelled(self) -> Flag: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def waiting(self) -> bool: ...
+    @property
+    def descriptor(self) -> int | None: ...
+
+    def next(self) -> tuple[Frame, Turn] | None:
+        """The next wanted frame; None where there is none (yet). The picture is valid until the next call."""
+        ...
+
+    def take_passed(self) -> Outcomes:
+        """The frames that ended since the last wanted one; they are the caller's to count."""
+        ...
 
 
 class Feed(Protocol):
@@ -93,24 +141,24 @@ class Feed(Protocol):
 
 
 @dataclass
-class Frames:
-    """The wanted frames of a source.
-
-    Args:
-        cancelled: set from outside to stop at the next frame.
-        clock: monotonic seconds, to measure how long things take.
-    """
+class FileFrames:
+    """The wanted frames of a file, which are decoded when they are asked for: none is lost."""
 
     source: Source
     sampler: Sampler
     recorder: Recorder
     cancelled: Flag
     clock: Callable[[], float] = time.perf_counter
+    over: bool = False
+    descriptor: None = None
     _passed: Outcomes = field(default_factory=dict)
     _picture: Frame | None = None
 
+    @property
+    def waiting(self) -> bool:
+        return not self.over
+
     def next(self) -> tuple[Frame, Turn] | None:
-        """Decode up to the next wanted frame; None at the end. The picture is valid until the next call."""
         while not self.cancelled.is_set():
             start = self.clock()
             if not self.source.grab():
@@ -127,10 +175,10 @@ class Frames:
             height, width = picture.shape[:2]
             moment = Moment(self.source.index, self.source.pts_s, width, height)
             return picture, Turn(moment, self.take_passed(), self.sampler.state())
+        self.over = True
         return None
 
     def take_passed(self) -> Outcomes:
-        """The frames that ended since the last wanted one; they are the caller's to count."""
         passed, self._passed = self._passed, {}
         return passed
 

@@ -71,6 +71,7 @@ class GatedFrames:
         motion_spec, motion: of the background model.
         parts: whether the costly model can look at parts of a frame.
         patience_s: seconds that the engine may be silent.
+        live: no frame waits for what comes after it: the gate decides at once, and a sheet holds what there is.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class GatedFrames:
         *,
         parts: bool,
         patience_s: float = 120.0,
+        live: bool = False,
     ) -> None:
         self.sheets: deque[Sheet] = deque()
         self._frames = frames
@@ -92,6 +94,7 @@ class GatedFrames:
         self._motion = motion
         self._parts = parts
         self._patience_s = patience_s
+        self._live = live
         self._gate = Gate(spec, parts=parts)
         self._memory = GateMemory()
         self._sampler = Sampler(MOTION_FPS)
@@ -113,12 +116,13 @@ class GatedFrames:
     def advance(self) -> bool:
         if self._looks:
             return self._lay()
-        if self._ended:
-            if self._turns:
-                self._close_sheet()
-            return False
-        taken = self._frames.next()
+        if self._turns and (self._ended or self._live):
+            self._close_sheet()
+            return not self._ended
+        taken = None if self._ended else self._frames.next()
         if taken is None:
+            if self._ended or not self._frames.over:
+                return False
             self._ended = True
             self._settle()
             self._looks.extend(self._gate.decide(final=True))
@@ -172,6 +176,9 @@ class GatedFrames:
 
     def _take(self, picture: Frame, turn: Turn) -> None:
         """A frame has come: it waits for its decision, and the background model may be asked about it."""
+        if turn.begins:
+            self._gate = Gate(self._spec, parts=self._parts)
+            self._motion.begin_anew()
         start = self._frames.clock()
         fitted = self._spare.pop() if self._spare else np.empty((self._spec.height, self._spec.width, 3), np.uint8)
         self._waiting.append(_Waiting(turn, fit(picture, self._spec, out=fitted)))
@@ -186,7 +193,9 @@ class GatedFrames:
             self._untold.append(turn)
             if not self._asked:
                 self._settle()
-        self._looks.extend(self._gate.decide())
+        if self._live:
+            self._settle()
+        self._looks.extend(self._gate.decide(final=self._live))
 
     def _ask(self, picture: Frame) -> None:
         """Ask the background model; the answer is waited for when the next frame wants it."""

@@ -5,58 +5,35 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 
 import msgspec
-import zmq
 
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest, Task
 from server.analytics.scene import Scene
 from server.core.calls import CallRow
-from server.core.metrics_page import Recorder
 from server.domain.analysis import Analysis
 from server.domain.job import JobState
 from server.domain.outcome import OUTCOMES, Outcome
 from server.wire.messages import JobEnded, JobProgress, StartJob
-from server.wire.slots import Slots
 from server.worker.checkpoint import Checkpoint
 from server.worker.errors import CheckpointUnreadable
 from server.worker.every_frame import EveryFrame
-from server.worker.frames import Feed, Frames
+from server.worker.frames import Feed, FileFrames
 from server.worker.gated import GatedFrames
-from server.worker.pipeline import Pipeline
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
 from server.worker.sampling import Sampler
-from server.worker.source import OpenSource, Watched
+from server.worker.source import Watched
+from server.worker.surroundings import Surroundings
+from server.worker.walk import Walk
 
 _log = logging.getLogger(__name__)
 
 _NOTHING = JobProgress(frames=(0,) * len(OUTCOMES), pts_s=0.0, progress=None, width=0, height=0)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the jobs of a worker share.
-
-    Attributes:
-        rows: of the page of calls, those that are free.
-        open_source: makes the source of a job's video.
-    """
-
-    context: zmq.Context[zmq.Socket[bytes]]
-    api: str
-    name: str
-    incarnation: int
-    slots: Slots
-    recorder: Recorder
-    rows: SimpleQueue[CallRow]
-    open_source: OpenSource
 
 
 class RunningJob:
@@ -102,53 +79,50 @@ class RunningJob:
             job=order.job,
             attempt=order.attempt,
         )
-        row = self._around.rows.get()
-        row.begin(order.job)
         try:
-            ended = self._run(publisher, identity, row)
-            if not self._silent:
-                publisher.end(ended)
+            with self._around.rows.lent(order.job) as row:
+                ended = self._run(publisher, identity, row)
+                if not self._silent:
+                    publisher.end(ended)
         finally:
-            row.end()
-            self._around.rows.put(row)
             publisher.close()
             self._ended(order.job, order.attempt)
 
     def _run(self, publisher: Publisher, identity: str, row: CallRow) -> JobEnded:
         """The whole job; whatever goes wrong becomes its last word."""
-        pipeline: Pipeline | None = None
+        walk: Walk | None = None
         try:
             with ExitStack() as stack:
-                pipeline = self._build(publisher, identity, row, stack)
+                walk = self._build(publisher, identity, row, stack)
                 try:
-                    pipeline.run()
+                    walk.run()
                 except BaseException:
-                    pipeline.abandon()
+                    walk.abandon()
                     raise
-                if pipeline.frames.source.exceeded is not None:
-                    raise pipeline.frames.source.exceeded
-                return self._done(pipeline)
+                if walk.frames.source.exceeded is not None:
+                    raise walk.frames.source.exceeded
+                return self._done(walk)
         except VidserveError as error:
-            return self._failed(pipeline, error.code, str(error))
+            return self._failed(walk, error.code, str(error))
         except MemoryError:
-            return self._failed(pipeline, "decoder_memory", "A frame of the video takes more memory than there is.")
+            return self._failed(walk, "decoder_memory", "A frame of the video takes more memory than there is.")
         except Exception:  # the edge of a thread: one job's bug must not take the others with it
             _log.exception("job failed", extra={"job": self._order.job})
-            return self._failed(pipeline, "internal_error", "The server made a mistake; its log says which.")
+            return self._failed(walk, "internal_error", "The server made a mistake; its log says which.")
 
-    def _build(self, publisher: Publisher, identity: str, row: CallRow, stack: ExitStack) -> Pipeline:
+    def _build(self, publisher: Publisher, identity: str, row: CallRow, stack: ExitStack) -> Walk:
         order, around = self._order, self._around
         manifest = Manifest.read(Path(order.bundle) / "manifest.json")
         analysis = Analysis.model_validate_json(order.analysis)
         if manifest.input is None:
             raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
         source = stack.enter_context(closing(Watched(around.open_source, Path(order.source), row)))
-        frames = Frames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
+        frames = FileFrames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
         requests = stack.enter_context(closing(self._requests(identity, order.job, manifest, analysis.confidence)))
         feed: Feed = EveryFrame(frames, manifest.input, requests)
         if order.gate:
             feed = self._gated(frames, requests, identity, manifest)
-        pipeline = Pipeline(
+        walk = Walk(
             frames=frames,
             feed=stack.enter_context(closing(feed)),
             requests=requests,
@@ -158,12 +132,12 @@ class RunningJob:
         )
         if order.checkpoint:
             try:
-                pipeline.resume(Checkpoint.decode(order.checkpoint))
+                walk.resume(Checkpoint.decode(order.checkpoint))
             except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
                 raise CheckpointUnreadable(f"The checkpoint cannot be read: {error}") from error
-        return pipeline
+        return walk
 
-    def _gated(self, frames: Frames, requests: Requests, identity: str, manifest: Manifest) -> GatedFrames:
+    def _gated(self, frames: FileFrames, requests: Requests, identity: str, manifest: Manifest) -> GatedFrames:
         background = Manifest.read(Path(self._order.gate) / "manifest.json")
         if manifest.input is None or background.input is None:
             raise VidserveError(f"{background.id} or {manifest.id} takes tensors, not frames.")
@@ -179,24 +153,24 @@ class RunningJob:
             around.context, order.engine, identity, order.attempt, stream, manifest, around.slots, confidence
         )
 
-    def _done(self, pipeline: Pipeline) -> JobEnded:
+    def _done(self, walk: Walk) -> JobEnded:
         state = JobState.CANCELLED if self._cancelled.is_set() else JobState.DONE
         warnings = []
-        if state is JobState.DONE and pipeline.frames.source.truncated:
+        if state is JobState.DONE and walk.frames.source.truncated:
             warnings.append("truncated")
-        if pipeline.outcomes[Outcome.INFERENCE_ERROR]:
+        if walk.outcomes[Outcome.INFERENCE_ERROR]:
             warnings.append("inference_errors")
-        if pipeline.outcomes[Outcome.DECODE_ERROR]:
+        if walk.outcomes[Outcome.DECODE_ERROR]:
             warnings.append("decode_errors")
-        return self._last_word(state, pipeline, tuple(warnings))
+        return self._last_word(state, walk, tuple(warnings))
 
-    def _failed(self, pipeline: Pipeline | None, code: str, message: str) -> JobEnded:
-        return self._last_word(JobState.FAILED, pipeline, code=code, message=message)
+    def _failed(self, walk: Walk | None, code: str, message: str) -> JobEnded:
+        return self._last_word(JobState.FAILED, walk, code=code, message=message)
 
     def _last_word(
         self,
         state: JobState,
-        pipeline: Pipeline | None,
+        walk: Walk | None,
         warnings: tuple[str, ...] = (),
         code: str = "",
         message: str = "",
@@ -205,8 +179,8 @@ class RunningJob:
             job=self._order.job,
             attempt=self._order.attempt,
             state=state,
-            progress=pipeline.progress() if pipeline else _NOTHING,
-            summary=msgspec.json.encode(pipeline.scene.summary()) if pipeline else b"{}",
+            progress=walk.progress() if walk else _NOTHING,
+            summary=msgspec.json.encode(walk.scene.summary()) if walk else b"{}",
             warnings=warnings,
             code=code,
             message=message,

@@ -1,11 +1,12 @@
-"""The way of one frame, on one page.
+"""The way of one frame, on one page: of a job's video and of a stream alike.
 
     source ─grab─▶ sampler ─retrieve─▶ fit into a slot ─ask─▶ engine ─receive─▶ scene ─▶ row and events ─▶ publisher
     `frames`                           `feed`
 
-One thread walks it. While the engine works on the frames it has, the next ones are decoded, so that an answer is
-followed at once by another request. Frames are counted when their turn in the order of the video has come, so a
-checkpoint between two answers says exactly how far the job is.
+One thread walks it. A job decodes ahead while the engine works on the frames it has, so that an answer is followed at
+once by another request. A stream takes the newest frame when there is room for it at the engine, and no earlier; what
+decodes is another thread. Frames are counted when their turn in the order of the source has come, so between two
+answers it is exactly known how far things are.
 """
 
 from __future__ import annotations
@@ -21,172 +22,160 @@ from server.core.metrics_page import JOBS_ROW
 from server.domain.event import Event
 from server.domain.outcome import OUTCOMES, Outcome
 from server.domain.result import Row
-from server.wire.messages import JobProgress
-from server.worker.checkpoint import FORMAT, Checkpoint
-from server.worker.errors import EngineSilent, InferenceFailed, ModelGone, ResultsRefused
-from server.worker.frames import Feed, Frames, Sheet, Turn
-from server.worker.publisher import Publisher
-from server.worker.requests import WITHDRAW_S, Answer, Requests
-from server.worker.source import skip
+from server.worker.frames import Feed, Frames, Outcomes, Sheet, Turn
+from server.worker.requests import LOST, WITHDRAW_S, Answer, Requests
 
 _WAIT_S = 0.1
 _SLOT_S = 0.002
+_OUTCOMES = {"stale": Outcome.DROPPED_STALE, LOST: Outcome.LOST}
+"""Of frames whose answer is this error; any other is the engine's failure."""
+
+
+Publish = Callable[[Turn, Row, list[Event]], None]
+"""Takes the row of a frame, with the events that it raised."""
 
 
 @dataclass
 class Pipeline:
-    """A job's frames from the source to the results.
+    """A source's frames on their way to the results. Who drives it calls `fill`, `next` and `finish` in turn.
 
     Args:
         frames: the wanted frames of the source.
         feed: makes inputs of the model of them.
-        checkpoint_s: seconds between checkpoints.
-        clock: monotonic seconds; only to decide when to save and how long things took.
+        row: of the metrics page, where frames are counted.
+        ahead: inputs that may be ready beyond those that the engine may have at a time.
+        clock: monotonic seconds; only to see how long things take.
+
+    Attributes:
+        outcomes: frames so far.
+        finished: the last frame that was accounted for.
+        seen: the last that has a row or could have one.
     """
 
     frames: Frames
     feed: Feed
     requests: Requests
     scene: Scene
-    publisher: Publisher
-    checkpoint_s: float
-    engine_patience_s: float = 120.0
+    publish: Publish
+    row: int = JOBS_ROW
+    ahead: int = 1
     clock: Callable[[], float] = time.perf_counter
 
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    finished: Turn | None = None
+    seen: Moment | None = None
     _ready: deque[Sheet] = field(default_factory=deque)
     _asked: deque[Sheet] = field(default_factory=deque)
-    _next_frame: int = 0
-    _last: Moment | None = None
-    _error: str = ""
 
     def __post_init__(self) -> None:
         self._recorder = self.frames.recorder
-        self._sampler = self.frames.sampler.state()
         self._heard_at = self.clock()
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on where a checkpoint was taken."""
-        self.outcomes = dict(zip(OUTCOMES, checkpoint.outcomes, strict=True))
-        self.frames.sampler.restore(checkpoint.sampler)
-        self._sampler = checkpoint.sampler
-        self.scene.restore(checkpoint.scene)
-        self.requests.put_states(checkpoint.rows)
-        self.feed.restore(checkpoint.feed)
-        self._next_frame = checkpoint.next_frame
-        skip(self.frames.source, checkpoint.next_frame, self.frames.cancelled)
-
-    def run(self) -> None:
-        """Walk every frame to its end.
-
-        Raises:
-            InferenceFailed: no frame could be inferred.
-            ModelGone: the engine does not have the model.
-            EngineSilent: the engine gave no answer for a long time.
-            ResultsRefused: the API process took no results for a long time.
-        """
-        saved_at = self.clock()
-        self._fill()
-        while (self._asked or self._ready or not self.feed.over) and not self._cancelled:
-            sheet, answer = self._next()
-            if sheet is not None:
-                save = self.clock() - saved_at >= self.checkpoint_s
-                if not save:
-                    self._ask()  # the engine shall not wait while we analyse
-                self._finish(sheet, answer)
-                if save and self._save():
-                    saved_at = self.clock()
-            self._fill()
-        self._end()
-
-    def progress(self) -> JobProgress:
-        """How far the job is."""
-        moment = self._last
-        pts_s = moment.pts_s if moment else 0.0
-        duration_s = self.frames.source.duration_s
-        return JobProgress(
-            frames=tuple(self.outcomes.values()),
-            pts_s=pts_s,
-            progress=min(1.0, pts_s / duration_s) if duration_s else None,
-            width=moment.width if moment else 0,
-            height=moment.height if moment else 0,
-        )
+    @property
+    def in_hand(self) -> bool:
+        """Whether there are frames between the feed and the results."""
+        return bool(self._asked or self._ready)
 
     @property
-    def _cancelled(self) -> bool:
-        return self.frames.cancelled.is_set()
+    def silent_s(self) -> float:
+        """How long the engine has not answered what it was asked."""
+        return self.clock() - self._heard_at if self._asked else 0.0
 
     # ── towards the engine ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _fill(self) -> None:
-        """Decode ahead until the engine has all it may have and one input more is ready, or an answer has come."""
-        while len(self._asked) + len(self._ready) <= self.requests.limit and not self._cancelled:
+    def fill(self) -> None:
+        """Move frames on until the engine has all it may have, and as many more are ready as may be, or an answer has
+        come.
+        """
+        most = self.requests.limit + self.ahead
+        while len(self._asked) + len(self._ready) < most and not self.frames.cancelled.is_set():
             moved = self.feed.advance()
             while self.feed.sheets:
                 self._ready.append(self.feed.sheets.popleft())
-            self._ask()
+            self.ask()
             if not moved or self.requests.answered:
                 break
-        self._ask()
+        self.ask()
 
-    def _ask(self) -> None:
-        while self._ready and self.requests.room and not self._cancelled:
-            frame = self._ready[0].frame
-            if frame is None or not self.requests.ask(frame):
-                return  # its turn is after the answers before it, or other jobs of this worker hold the slots
+    def ask(self) -> None:
+        """Send what is ready, as far as there is room for it."""
+        while self._ready and self.requests.room and not self.frames.cancelled.is_set():
+            sheet = self._ready[0]
+            if sheet.frame is None:
+                return  # its turn is after the answers before it
+            if sheet.begins:
+                self.requests.begin_anew()
+            if not self.requests.ask(sheet.frame, sheet.deadline):
+                return  # others of this worker hold the slots
             if not self._asked:
                 self._heard_at = self.clock()
             self._asked.append(self._ready.popleft())
 
     # ── back from the engine ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _next(self) -> tuple[Sheet | None, Answer | None]:
-        """The next sheet that can be finished, with its answer if it was asked; None while there is none.
+    def next(self, *, taking: bool = True) -> tuple[Sheet | None, Answer | None]:
+        """The next sheet that can be finished, with its answer if it was asked; None where there is none for a moment.
 
-        Raises:
-            EngineSilent: there has been none for too long.
+        Args:
+            taking: whether a frame that comes meanwhile would be taken.
         """
         if self._asked:
-            answer = self.requests.receive(_WAIT_S)
+            wake = self.frames.descriptor if taking and self._may_take else None
+            answer = self.requests.receive(_WAIT_S, wake)
             if answer is not None:
                 self._heard_at = self.clock()
                 return self._asked.popleft(), answer
-            if self.clock() - self._heard_at > self.engine_patience_s:
-                raise EngineSilent(f"The engine has not answered for {self.engine_patience_s:.0f} seconds.")
         elif self._ready and self._ready[0].frame is None:
             return self._ready.popleft(), None
+        elif self._ready or self.frames.waiting or self.frames.descriptor is None:
+            time.sleep(_SLOT_S)  # others of this worker hold the slots
+            self.ask()
         else:
-            time.sleep(_SLOT_S)  # other jobs of this worker hold the slots
-            self._ask()
+            self.requests.wait(_WAIT_S, self.frames.descriptor)
         return None, None
 
-    def _finish(self, sheet: Sheet, answer: Answer | None) -> None:
-        """The last steps of its frames: analysed, published, counted.
-
-        Raises:
-            ModelGone: the engine does not have the model.
-        """
+    def finish(self, sheet: Sheet, answer: Answer | None) -> None:
+        """The last steps of its frames: analysed, published, counted."""
         prediction = self._read(answer)
-        failed = answer is not None and answer.error is not None
+        error = None if answer is None else answer.error
         for turn in sheet.turns:
-            self._count(turn.passed)
-            self._next_frame = turn.moment.frame + 1
-            self._sampler = turn.sampler
+            self.count(turn.passed)
+            self.finished = turn
             self.feed.finished(turn)
-            if failed and turn.looked_at:
-                self._count({Outcome.INFERENCE_ERROR: 1})
+            if error is not None and turn.looked_at:
+                self.count({_OUTCOMES.get(error, Outcome.INFERENCE_ERROR): 1})
                 continue
             start = self.clock()
             seen = self._see(turn, prediction)
             self._recorder.stage("analyse", self.clock() - start)
             if seen is not None:
-                self._publish(*seen)
-            self._last = turn.moment
-            self._count({Outcome.ANALYSED if turn.looked_at else Outcome.GATED: 1})
-        if answer is not None and answer.error is not None:
-            self._error = answer.message
-            if answer.error == "not_loaded":
-                raise ModelGone(answer.message)
+                self._publish(turn, *seen)
+            self.seen = turn.moment
+            self.count({Outcome.ANALYSED if turn.looked_at else Outcome.GATED: 1})
+
+    def count(self, outcomes: Outcomes) -> None:
+        """Frames have ended."""
+        for outcome, frames in outcomes.items():
+            self.outcomes[outcome] += frames
+            self._recorder.frames(self.row, outcome, frames)
+
+    def let_go(self, outcome: Outcome) -> None:
+        """Take leave of the engine; frames that were in hand end as `outcome`."""
+        turns, passed = self.feed.let_go()
+        for turn in (*(turn for sheet in (*self._asked, *self._ready) for turn in sheet.turns), *turns):
+            self.count(turn.passed)
+            self.count({outcome: 1})
+        self.count(passed)
+        for sheet in self._ready:
+            if sheet.frame is not None:
+                self.requests.give(sheet.frame)
+        self._asked.clear()
+        self._ready.clear()
+        self.requests.withdraw(WITHDRAW_S)
+
+    @property
+    def _may_take(self) -> bool:
+        return self.requests.room and len(self._asked) + len(self._ready) < self.requests.limit + self.ahead
 
     def _read(self, answer: Answer | None) -> Prediction | None:
         """What the model said; None where it was not asked or failed."""
@@ -202,69 +191,13 @@ class Pipeline:
         assert prediction is not None
         return self.scene.see(turn.moment, prediction)
 
-    def _publish(self, row: Row, events: list[Event]) -> None:
+    def _publish(self, turn: Turn, row: Row, events: list[Event]) -> None:
         start = self.clock()
-        self.publisher.add(row, events)
-        for event in events:
-            self._recorder.event(event.type)
-        if self.publisher.due:
-            self._flush()
+        self.publish(turn, row, events)
+        self.raised(events)
         self._recorder.stage("publish", self.clock() - start)
 
-    def _count(self, outcomes: dict[Outcome, int]) -> None:
-        for outcome, frames in outcomes.items():
-            self.outcomes[outcome] += frames
-            self._recorder.frames(JOBS_ROW, outcome, frames)
-
-    def _flush(self) -> None:
-        if not self.publisher.flush(self.progress()):
-            raise ResultsRefused("The server has taken no results for a minute.")
-
-    def _save(self) -> bool:
-        """Send what there is, and how to go on after it; False if the engine did not say its part."""
-        rows = self.requests.states(WITHDRAW_S)
-        feed = self.feed.state(WITHDRAW_S)
-        if rows is None or feed is None:
-            return False
-        self._flush()
-        checkpoint = Checkpoint(
-            FORMAT,
-            self._next_frame,
-            tuple(self.outcomes.values()),
-            self._sampler,
-            self.scene.state(),
-            tuple(rows),
-            feed,
-        )
-        self.publisher.checkpoint(self._next_frame, checkpoint.encode())
-        return True
-
-    def abandon(self) -> None:
-        """It went wrong: give back what is held, count what was in hand as lost, send the rows that are finished."""
-        self._let_go(Outcome.LOST)
-        self.publisher.flush(self.progress(), patience_s=WITHDRAW_S)
-
-    def _end(self) -> None:
-        """Account for what is left, end the scene, send the rest."""
-        self._let_go(Outcome.CANCELLED)
-        events = self.scene.end()
+    def raised(self, events: list[Event]) -> None:
+        """Count events."""
         for event in events:
             self._recorder.event(event.type)
-        self.publisher.add_events(events)
-        self._flush()
-        if self.outcomes[Outcome.INFERENCE_ERROR] and not self.outcomes[Outcome.ANALYSED]:
-            raise InferenceFailed(f"No frame could be inferred; the last error was: {self._error}")
-
-    def _let_go(self, outcome: Outcome) -> None:
-        """Take leave of the engine; frames that were in hand end as `outcome`."""
-        turns, passed = self.feed.let_go()
-        for turn in (*(turn for sheet in (*self._asked, *self._ready) for turn in sheet.turns), *turns):
-            self._count(turn.passed)
-            self._count({outcome: 1})
-        self._count(passed)
-        for sheet in self._ready:
-            if sheet.frame is not None:
-                self.requests.give(sheet.frame)
-        self._asked.clear()
-        self._ready.clear()
-        self.requests.withdraw(WITHDRAW_S)

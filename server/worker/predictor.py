@@ -21,9 +21,9 @@ from server.core.calls import Call, CallRow
 from server.domain.analysis import Analysis
 from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Dealer
-from server.worker.job import Surroundings
 from server.worker.requests import WITHDRAW_S, Requests
 from server.worker.source import Frame
+from server.worker.surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +70,8 @@ class Predictor:
 
     def _body(self, name: str) -> None:
         identity = f"{self._around.name}.{self._around.incarnation}.{name}"
-        row = self._around.rows.get()
-        row.begin("")
-        with closing(Dealer(self._around.context, self._around.api, identity, self._around.incarnation)) as api:
+        dealer = Dealer(self._around.context, self._around.api, identity, self._around.incarnation)
+        with closing(dealer) as api, self._around.rows.lent("") as row:
             while (item := self._orders.get()) is not None:
                 order, picture = item
                 try:

@@ -1,4 +1,4 @@
-"""The worker process: takes orders from the API process, gives each job a thread.
+"""The worker process: takes orders from the API process, gives each job a thread and each stream two.
 
 python -m server.worker.process      (its configuration on standard input)
 """
@@ -10,24 +10,38 @@ import os
 import sys
 import time
 from functools import partial
-from queue import SimpleQueue
 
 import cv2
 import zmq
 
 from model_export.video import open_video
-from server.core.calls import CallPage, CallRow
+from server.core.calls import CallPage, CallRows
 from server.core.child import Life, read_config, sacrifice
 from server.core.log import configure
 from server.core.metrics_page import Page
 from server.wire.memory import SharedFile
-from server.wire.messages import CancelJob, Heartbeat, Predict, StartJob, Stop, WorkerReady
+from server.wire.messages import (
+    CancelJob,
+    ChangeStream,
+    Heartbeat,
+    Predict,
+    Probe,
+    StartJob,
+    StartStream,
+    Stop,
+    StopStream,
+    WorkerReady,
+)
 from server.wire.slots import Segment, Slots
 from server.wire.sockets import Dealer, Received
 from server.worker.config import WorkerConfig
-from server.worker.job import RunningJob, Surroundings
+from server.worker.job import RunningJob
+from server.worker.live.probe import start_probe
+from server.worker.live.sources import OpenLiveLimited, open_live
+from server.worker.live.stream import RunningStream
 from server.worker.predictor import Predictor
 from server.worker.source import OpenLimited
+from server.worker.surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -37,20 +51,25 @@ _STOP_S = 1.5
 
 
 class Worker:
-    """Jobs by id, until told to stop.
+    """Jobs and streams by id, until told to stop.
 
     Args:
         open_source: makes the source of a job's video.
+        open_live: opens a stream's source.
     """
 
-    def __init__(self, config: WorkerConfig, life: Life, open_source: OpenLimited = open_video) -> None:
+    def __init__(
+        self,
+        config: WorkerConfig,
+        life: Life,
+        open_source: OpenLimited = open_video,
+        open_live: OpenLiveLimited = open_live,
+    ) -> None:
         self._life = life
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._page = SharedFile.attach(config.page)
         self._calls = SharedFile.attach(config.calls)
-        rows: SimpleQueue[CallRow] = SimpleQueue()
-        for row in CallPage(self._calls.buffer, config.workers).rows(config.worker):
-            rows.put(row)
+        rows = CallRows(CallPage(self._calls.buffer, config.workers).rows(config.worker))
         self._segment = Segment.attach(config.segment)
         self._api = Dealer(self._context, config.api, config.name, config.incarnation)
         self._around = Surroundings(
@@ -62,8 +81,10 @@ class Worker:
             recorder=Page(self._page.buffer, config.page_writers).recorder(config.writer),
             rows=rows,
             open_source=partial(open_source, max_pixels=config.max_pixels, max_s=config.max_s),
+            open_live=partial(open_live, max_pixels=config.max_pixels),
         )
         self._jobs: dict[tuple[str, int], RunningJob] = {}
+        self._streams: dict[tuple[str, int], RunningStream] = {}
         self._predictor = Predictor(self._around)
 
     def run(self) -> None:
@@ -82,15 +103,17 @@ class Worker:
                 self._api.send(Heartbeat())
 
     def close(self) -> None:
-        """Stop every job at its next frame, and go; what was not checkpointed is done again after the next start."""
-        jobs = list(self._jobs.values())
-        for job in jobs:
-            job.abandon()
+        """Stop every job and stream at its next frame, and go; what was not checkpointed is done again after the next
+        start.
+        """
+        running: list[RunningJob | RunningStream] = [*self._jobs.values(), *self._streams.values()]
+        for one in running:
+            one.abandon()
         self._predictor.stop()
         until = time.monotonic() + _STOP_S
-        cut = [job for job in jobs if not job.join(max(0.0, until - time.monotonic()))]
+        cut = [one for one in running if not one.join(max(0.0, until - time.monotonic()))]
         if cut:
-            _log.warning("%d jobs did not stop in time", len(cut))
+            _log.warning("%d jobs or streams did not stop in time", len(cut))
         self._api.close()
         self._segment.close()
         self._calls.close()
@@ -106,6 +129,20 @@ class Worker:
                 running = self._jobs.get((order.job, order.attempt))
                 if running is not None:
                     running.cancel()
+            case StartStream() as order:
+                stream = RunningStream(order, self._around, self._forget_stream)
+                self._streams[order.stream, order.attempt] = stream
+                stream.start()
+            case ChangeStream() as order:
+                live = self._streams.get((order.stream, order.attempt))
+                if live is not None:
+                    live.change(order)
+            case StopStream() as order:
+                live = self._streams.get((order.stream, order.attempt))
+                if live is not None:
+                    live.stop()
+            case Probe() as order:
+                start_probe(order, self._around)
             case Predict() as order:
                 self._predictor.put(order, received.payload[0])
             case other:
@@ -113,6 +150,9 @@ class Worker:
 
     def _forget(self, job: str, attempt: int) -> None:
         self._jobs.pop((job, attempt), None)
+
+    def _forget_stream(self, stream: str, attempt: int) -> None:
+        self._streams.pop((stream, attempt), None)
 
 
 def main(open_source: OpenLimited = open_video) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event as Flag
 from typing import Any, NamedTuple, TypeVar
@@ -35,9 +36,12 @@ Awaited = TypeVar("Awaited")
 _POLL_S = 0.1
 _SLOT_S = 0.002
 
+LOST = "lost"
+"""The error of a request that was recalled."""
 WITHDRAW_S = 2.0
 """Patience with the engine when one takes leave of it."""
 IN_FLIGHT_JOB = 8
+IN_FLIGHT_LIVE = 2
 IN_FLIGHT_STATE = 1
 """A recurrent model needs one frame's state before it can see the next."""
 
@@ -61,12 +65,16 @@ class _Asked(NamedTuple):
 class Requests:
     """The frames of one stream at the engine.
 
+    Attributes:
+        engine: the incarnation of the engine that spoke last; 0 before the first word.
+
     Args:
         context: for the socket, which belongs to the calling thread.
         address: of the engine.
         identity: the engine answers to it.
         stream: the unit of order, fairness and recurrent state.
         confidence: what counts as found; None: the model's own threshold.
+        priority: of its frames.
     """
 
     def __init__(
@@ -79,19 +87,25 @@ class Requests:
         manifest: Manifest,
         slots: Slots,
         confidence: float | None = None,
+        priority: Priority = Priority.JOB,
     ) -> None:
         self._dealer = Dealer(context, address, identity, incarnation)
+        self._priority = priority
+        self._anew = False
         self._stream = stream
         self._manifest = manifest
         self._slots = slots
         self._asked: dict[int, _Asked] = {}
         self._seq = 0
         self._answered: list[Received] = []
+        self._recalled = False
+        self._lost: deque[int] = deque()
+        self.engine = 0
         self._reply_bytes = _output_bytes(manifest)
-        self._least = None
-        if manifest.task is Task.DETECT:
-            self._least = manifest.thresholds.confidence if confidence is None else confidence
-        self.limit = IN_FLIGHT_STATE if manifest.state else IN_FLIGHT_JOB
+        self._least: float | None = None
+        self.look_for(confidence)
+        several = IN_FLIGHT_LIVE if priority is Priority.LIVE else IN_FLIGHT_JOB
+        self.limit = IN_FLIGHT_STATE if manifest.state else several
 
     @property
     def model(self) -> str:
@@ -101,12 +115,17 @@ class Requests:
     @property
     def room(self) -> bool:
         """Whether another frame may be asked now."""
-        return len(self._asked) < self.limit
+        return len(self._asked) < self.limit and not self._recalled
 
     @property
     def answered(self) -> bool:
         """Whether an answer lies here already."""
         return bool(self._answered) or self._dealer.has_mail
+
+    def look_for(self, confidence: float | None) -> None:
+        """What counts as found from the next frame on; None: the model's own threshold."""
+        if self._manifest.task is Task.DETECT:
+            self._least = self._manifest.thresholds.confidence if confidence is None else confidence
 
     def place(self, shape: tuple[int, ...]) -> tuple[FrameRef, Array] | None:
         """A slot to write a frame into; None while all are taken."""
@@ -116,8 +135,16 @@ class Requests:
         """Take back a slot whose frame was never asked."""
         self._slots.give(frame)
 
-    def ask(self, frame: FrameRef) -> bool:
-        """Send a frame; False, and nothing sent, while no slot for a large answer is free."""
+    def begin_anew(self) -> None:
+        """From the next frame on the stream is another one: what the model remembers of it is forgotten."""
+        self._anew = True
+
+    def ask(self, frame: FrameRef, deadline: float | None = None) -> bool:
+        """Send a frame; False, and nothing sent, while no slot for a large answer is free.
+
+        Args:
+            deadline: CLOCK_MONOTONIC seconds after which nobody wants the answer; None: never.
+        """
         reply, array = None, None
         if self._reply_bytes > INLINE_OUTPUT_BYTES:
             taken = self._slots.take((self._reply_bytes,))
@@ -127,25 +154,64 @@ class Requests:
         self._seq += 1
         self._asked[self._seq] = _Asked(frame, reply, array)
         self._dealer.send(
-            Infer(self._stream, self._seq, self._manifest.id, frame, Priority.JOB, reply=reply, least=self._least)
+            Infer(
+                self._stream,
+                self._seq,
+                self._manifest.id,
+                frame,
+                self._priority,
+                deadline,
+                reset=self._anew and bool(self._manifest.state),
+                reply=reply,
+                least=self._least,
+            )
         )
         return True
 
-    def receive(self, timeout_s: float) -> Answer | None:
-        """The next answer in the order of asking; None if none came in time."""
+    def receive(self, timeout_s: float, wake: int | None = None) -> Answer | None:
+        """The next answer in the order of asking; None if none came in time.
+
+        Args:
+            wake: a descriptor; when it is readable, no answer is waited for any more.
+        """
+        if self._lost:
+            self._free(self._asked.pop(self._lost.popleft()))
+            return Answer(None, LOST, "The engine was restarted, or takes too long.", 0.0, 0.0)
+        if wake is not None and not self.answered:
+            self._dealer.wait(timeout_s, wake)
+            timeout_s = 0.0
         received = self._answered.pop(0) if self._answered else self._dealer.recv(timeout_s)
-        if received is None or not isinstance(received.message, InferDone):
+        if received is None:
+            return None
+        self.engine = received.header.incarnation
+        if isinstance(received.message, Cancelled) and self._recalled:
+            self._recalled = False
+            self._lost.extend(self._asked)
+        if not isinstance(received.message, InferDone) or received.message.seq not in self._asked:
             return None
         done = received.message
         asked = self._asked.pop(done.seq)
         outputs: dict[str, npt.NDArray[Any]] | None = None
         if done.error is None:
+            self._anew = False  # only now: what was never run has reset nothing
             if done.in_slot and asked.reply_array is not None:
                 outputs = _unpack(done.outputs, asked.reply_array.tobytes())
             else:
                 outputs = _unpack(done.outputs, received.payload[0])
         self._free(asked)
         return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
+
+    def wait(self, timeout_s: float, wake: int) -> None:
+        """Until an answer or anything else lies here, `wake` is readable, or the time is over."""
+        self._dealer.wait(timeout_s, wake)
+
+    def recall(self) -> None:
+        """The engine is silent: take back what it was asked. What it does not answer all the same comes back as `LOST`,
+        once it has let go of it; nothing is asked till then.
+        """
+        if not self._recalled:
+            self._recalled = True
+            self._dealer.send(Cancel(self._stream))
 
     def await_place(
         self, shape: tuple[int, ...], patience_s: float, cancelled: Flag | None = None

@@ -11,12 +11,12 @@ from server.analytics.scene import Scene
 from server.domain.analysis import Analysis
 from server.wire.messages import GetState, InferDone, PutState, StateRows, TensorMeta
 from server.worker.every_frame import EveryFrame
-from server.worker.frames import Frames
+from server.worker.frames import FileFrames
 from server.worker.gated import GatedFrames
-from server.worker.pipeline import Pipeline
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
 from server.worker.sampling import Sampler
+from server.worker.walk import Walk
 
 WIDTH, HEIGHT = 320, 192
 FPS = 12
@@ -144,7 +144,7 @@ class GateBench(Bench):
     engine_kind = SpotEngine
     slot_bytes = 320 * 1024
 
-    def gated(self, source, *, gate: bool = True, checkpoint_s: float = 1e9) -> Pipeline:
+    def gated(self, source, *, gate: bool = True, checkpoint_s: float = 1e9) -> Walk:
         self._attempts += 1
         identity = f"w.{self._attempts}"
         model, motion = detector(), background()
@@ -152,13 +152,13 @@ class GateBench(Bench):
         asks = Requests(self.context, self.engine_address, f"{identity}.gate", 1, "job/gate", motion, self.slots)
         publisher = Publisher(self.context, self.api_address, identity, 1, job="job", attempt=self._attempts)
         self._sockets += [requests, asks, publisher]
-        frames = Frames(source, Sampler(None), self.page.recorder(0), self.cancelled)
+        frames = FileFrames(source, Sampler(None), self.page.recorder(0), self.cancelled)
         feed = (
             GatedFrames(frames, model.input, requests, motion.input, asks, parts=True)
             if gate
             else EveryFrame(frames, model.input, requests)
         )
-        return Pipeline(
+        return Walk(
             frames=frames,
             feed=feed,
             requests=requests,

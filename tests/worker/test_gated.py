@@ -39,9 +39,9 @@ def found(row):
 
 def test_where_nothing_moves_one_frame_in_sixteen_is_looked_at_and_every_frame_has_a_row(bench):
     around = bench()
-    pipeline = around.gated(Spots(10 * EVERY, still))
-    pipeline.run()
-    assert counted(pipeline) == {Outcome.ANALYSED: 10, Outcome.GATED: 10 * (EVERY - 1)}
+    walk = around.gated(Spots(10 * EVERY, still))
+    walk.run()
+    assert counted(walk) == {Outcome.ANALYSED: 10, Outcome.GATED: 10 * (EVERY - 1)}
     rows = rows_of(around)
     assert [row["frame"] for row in rows] == list(range(10 * EVERY))
     assert [row["frame"] for row in rows if "gated" not in row] == list(range(0, 10 * EVERY, EVERY))
@@ -86,24 +86,24 @@ def test_from_any_checkpoint_a_gated_job_goes_on_with_the_same_bytes(bench):
 def test_a_cancelled_gated_job_counts_what_it_had_in_hand(bench):
     around = bench(silent=True)
     source = Spots(500, passing)
-    pipeline = around.gated(source)
+    walk = around.gated(source)
     around.cancelled.set()
-    pipeline.run()
-    assert sum(counted(pipeline).values()) == source.index + 1
+    walk.run()
+    assert sum(counted(walk).values()) == source.index + 1
     assert around.slots.taken == 0
 
 
 def test_errors_of_the_model_are_told_and_take_no_frame_with_them(bench):
     around = bench(failing=True)
-    pipeline = around.gated(Spots(2 * EVERY, still))
+    walk = around.gated(Spots(2 * EVERY, still))
     with pytest.raises(InferenceFailed, match="told to fail"):
-        pipeline.run()
-    assert counted(pipeline) == {Outcome.INFERENCE_ERROR: 2, Outcome.GATED: 2 * (EVERY - 1)}
+        walk.run()
+    assert counted(walk) == {Outcome.INFERENCE_ERROR: 2, Outcome.GATED: 2 * (EVERY - 1)}
     assert around.slots.taken == 0
 
 
 def test_a_single_slot_is_enough(bench):
     around = bench(slots=2)
-    pipeline = around.gated(Spots(4 * FPS, passing))
-    pipeline.run()
-    assert sum(counted(pipeline).values()) == 4 * FPS
+    walk = around.gated(Spots(4 * FPS, passing))
+    walk.run()
+    assert sum(counted(walk).values()) == 4 * FPS

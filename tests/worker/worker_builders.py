@@ -33,11 +33,11 @@ from server.wire.messages import (
 from server.wire.slots import Segment, Segments, SizeClass, Slots
 from server.wire.sockets import Router
 from server.worker.every_frame import EveryFrame
-from server.worker.frames import Frames
-from server.worker.pipeline import Pipeline
+from server.worker.frames import FileFrames
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
 from server.worker.sampling import Sampler
+from server.worker.walk import Walk
 
 SIDE = 4
 FPS = 10
@@ -213,14 +213,14 @@ class Bench:
         self._attempts = 0
         self._sockets: list[Requests | Publisher] = []
 
-    def pipeline(self, source, *, fps: float | None = None, checkpoint_s: float = 1e9, **options) -> Pipeline:
+    def walk(self, source, *, fps: float | None = None, checkpoint_s: float = 1e9, **options) -> Walk:
         self._attempts += 1
         identity = f"w.{self._attempts}"
         requests = Requests(self.context, self.engine_address, identity, 1, "job", self.manifest, self.slots)
         publisher = Publisher(self.context, self.api_address, identity, 1, job="job", attempt=self._attempts)
         self._sockets += [requests, publisher]
-        frames = Frames(source, Sampler(fps), self.page.recorder(0), self.cancelled)
-        return Pipeline(
+        frames = FileFrames(source, Sampler(fps), self.page.recorder(0), self.cancelled)
+        return Walk(
             frames=frames,
             feed=EveryFrame(frames, self.manifest.input, requests),
             requests=requests,

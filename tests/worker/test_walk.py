@@ -11,41 +11,41 @@ from server.worker.errors import EngineSilent, InferenceFailed
 
 def test_every_frame_becomes_a_row_in_order(bench):
     around = bench()
-    pipeline = around.pipeline(FakeSource(50))
-    pipeline.run()
+    walk = around.walk(FakeSource(50))
+    walk.run()
     rows = rows_of(around)
     assert [row["frame"] for row in rows] == list(range(50))
     levels = [next(c["confidence"] for c in row["classes"] if c["label"] == "a") for row in rows]
     assert levels == [n / 1000 for n in range(50)]
     assert rows[7]["pts_s"] == 7 / FPS
     assert (rows[0]["width"], rows[0]["height"]) == (8, 6)
-    assert counted(pipeline) == {Outcome.ANALYSED: 50}
+    assert counted(walk) == {Outcome.ANALYSED: 50}
     assert around.slots.taken == 0
 
 
 def test_frames_not_asked_for_are_never_made_into_pictures(bench):
     around = bench()
     source = FakeSource(50)
-    pipeline = around.pipeline(source, fps=2)
-    pipeline.run()
+    walk = around.walk(source, fps=2)
+    walk.run()
     assert source.retrieved == list(range(0, 50, 5))
-    assert counted(pipeline) == {Outcome.ANALYSED: 10, Outcome.SAMPLED_OUT: 40}
+    assert counted(walk) == {Outcome.ANALYSED: 10, Outcome.SAMPLED_OUT: 40}
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_every_frame_ends_in_exactly_one_outcome(bench, recurrent):
     around = bench(failing={11, 12}, recurrent=recurrent)
-    pipeline = around.pipeline(FakeSource(40, broken={3, 4, 39}))
-    pipeline.run()
-    assert counted(pipeline) == {Outcome.ANALYSED: 35, Outcome.DECODE_ERROR: 3, Outcome.INFERENCE_ERROR: 2}
-    assert {o: n for o, n in around.page.frames(JOBS_ROW).items() if n} == counted(pipeline)
+    walk = around.walk(FakeSource(40, broken={3, 4, 39}))
+    walk.run()
+    assert counted(walk) == {Outcome.ANALYSED: 35, Outcome.DECODE_ERROR: 3, Outcome.INFERENCE_ERROR: 2}
+    assert {o: n for o, n in around.page.frames(JOBS_ROW).items() if n} == counted(walk)
     assert [row["frame"] for row in rows_of(around)] == [n for n in range(40) if n not in {3, 4, 39, 11, 12}]
     assert around.slots.taken == 0
 
 
 def test_each_stage_is_measured_once_a_frame(bench):
     around = bench()
-    around.pipeline(FakeSource(20)).run()
+    around.walk(FakeSource(20)).run()
     assert {stage: around.page.stage(stage).cumulative[-1][1] for stage in STAGES} == dict.fromkeys(STAGES, 20)
     assert around.page.stage("queue").sum == pytest.approx(0.020)
     assert around.page.stage("infer").sum == pytest.approx(0.040)
@@ -53,42 +53,42 @@ def test_each_stage_is_measured_once_a_frame(bench):
 
 def test_it_works_with_a_single_slot(bench):
     around = bench(slots=1)
-    pipeline = around.pipeline(FakeSource(20))
-    pipeline.run()
-    assert counted(pipeline) == {Outcome.ANALYSED: 20}
+    walk = around.walk(FakeSource(20))
+    walk.run()
+    assert counted(walk) == {Outcome.ANALYSED: 20}
 
 
 def test_a_cancelled_job_counts_what_it_had_in_hand(bench):
     around = bench(silent=True)
     source = FakeSource(500)
-    pipeline = around.pipeline(source)
+    walk = around.walk(source)
     timer = threading.Timer(0.3, around.cancelled.set)
     timer.start()
-    pipeline.run()
+    walk.run()
     timer.join()
-    assert counted(pipeline) == {Outcome.CANCELLED: source.index + 1}
+    assert counted(walk) == {Outcome.CANCELLED: source.index + 1}
     assert around.slots.taken == 0
 
 
 def test_a_silent_engine_is_an_error_and_not_a_wait_for_ever(bench):
-    pipeline = bench(silent=True).pipeline(FakeSource(5), engine_patience_s=0.3)
+    walk = bench(silent=True).walk(FakeSource(5), engine_patience_s=0.3)
     with pytest.raises(EngineSilent):
-        pipeline.run()
+        walk.run()
 
 
 def test_no_frame_inferred_is_a_failure_with_the_last_error(bench):
-    pipeline = bench(failing=set(range(10))).pipeline(FakeSource(10))
+    walk = bench(failing=set(range(10))).walk(FakeSource(10))
     with pytest.raises(InferenceFailed, match="told to fail"):
-        pipeline.run()
-    assert counted(pipeline) == {Outcome.INFERENCE_ERROR: 10}
+        walk.run()
+    assert counted(walk) == {Outcome.INFERENCE_ERROR: 10}
 
 
 def test_progress_is_unknown_without_a_length_and_never_above_one(bench):
     around = bench()
-    unknown = around.pipeline(FakeSource(10))
+    unknown = around.walk(FakeSource(10))
     unknown.run()
     assert unknown.progress().progress is None
-    lying = around.pipeline(FakeSource(10, duration_s=0.5))
+    lying = around.walk(FakeSource(10, duration_s=0.5))
     lying.run()
     assert lying.progress().progress == 1.0
     assert lying.progress().frames[0] == 10
@@ -98,7 +98,7 @@ def test_progress_is_unknown_without_a_length_and_never_above_one(bench):
 @pytest.mark.parametrize("fps", [None, 4])
 def test_from_any_checkpoint_a_job_goes_on_with_the_same_bytes(bench, recurrent, fps):
     around = bench(recurrent=recurrent, failing={21})
-    whole = around.pipeline(FakeSource(60, broken={9, 10}), fps=fps, checkpoint_s=0.0)
+    whole = around.walk(FakeSource(60, broken={9, 10}), fps=fps, checkpoint_s=0.0)
     whole.run()
     rows_of(around)
     expected, total = around.api.rows, dict(whole.outcomes)
@@ -106,7 +106,7 @@ def test_from_any_checkpoint_a_job_goes_on_with_the_same_bytes(bench, recurrent,
     assert len(checkpoints) > 5
     for next_frame, blob, covered in checkpoints[:: max(1, len(checkpoints) // 4)]:
         around.api.rows = expected[:covered]
-        again = around.pipeline(FakeSource(60, broken={9, 10}), fps=fps)
+        again = around.walk(FakeSource(60, broken={9, 10}), fps=fps)
         again.resume(Checkpoint.decode(blob))
         again.run()
         eventually(lambda: around.api.rows == expected)

@@ -1,0 +1,39 @@
+"""How long to wait before a source is tried again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+FIRST_S = 0.5
+MOST_S = 30.0
+_STEADY_S = 10.0
+
+
+class Backoff:
+    """Doubles from half a second to half a minute, each time a little less by chance, so that cameras which were lost
+    together do not come back in step.
+
+    Args:
+        chance: a number in 0…1.
+    """
+
+    def __init__(
+        self, first_s: float = FIRST_S, most_s: float = MOST_S, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._chance = chance
+        self._failures = 0
+
+    def next(self, lasted_s: float = 0.0) -> float:
+        """Seconds to wait after a failure.
+
+        Args:
+            lasted_s: how long the source had worked before; what worked for a while begins anew.
+        """
+        if lasted_s >= _STEADY_S:
+            self._failures = 0
+        wait_s = min(self._most_s, self._first_s * 2.0 ** min(self._failures, 32))
+        self._failures += 1
+        return wait_s * (1.0 - 0.3 * self._chance())
