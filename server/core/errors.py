@@ -25,7 +25,7 @@
     │   └── DatabaseNewer          written by a newer version of the server
     └── Unavailable                not now
         ├── ModelUnavailable       the model is there, but does not serve
-        ├── QueueFull              as many jobs or imports wait as may
+        ├── QueueFull              as many jobs, imports or pictures wait as may
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -196,7 +196,7 @@ class ModelUnavailable(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """As many jobs or imports wait as may."""
+    """As many jobs, imports or pictures wait as may."""
 
     code = "queue_full"
 

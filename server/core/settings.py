@@ -166,6 +166,12 @@ class LimitsSettings(_Section):
         le=2**44,
         description="bytes that an upload leaves free on the disk of the data folder, for what jobs still write",
     )
+    pictures: int = Field(
+        default=256,
+        ge=1,
+        le=65536,
+        description="pictures that may be in hand at a time; one more is refused with 429",
+    )
     model_bytes: int = Field(
         default=2 * 2**30, ge=1024, le=2**44, description="the largest model taken over HTTP, in bytes"
     )

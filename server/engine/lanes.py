@@ -35,6 +35,10 @@ class Mailbox(Generic[Item]):
 
     def put(self, item: Item) -> None:
         self._items.put(item)
+        self.ring()
+
+    def ring(self) -> None:
+        """Wake the reader, for something that lies elsewhere."""
         os.write(self._bell, b"!")
 
     def take(self) -> list[Item]:
@@ -67,7 +71,11 @@ class Ran:
 
 
 class Lane:
-    """A thread that runs batches, one at a time, of any model."""
+    """A thread that runs batches, one at a time, of any model.
+
+    Args:
+        report: called on that thread with what has run; it may give the lane its next batch at once.
+    """
 
     def __init__(self, number: int, report: Callable[[Ran], None]) -> None:
         self.number = number

@@ -3,6 +3,9 @@
     python -m server.engine.process      (its configuration on standard input)
 
 The way of a request: router → batcher of its model → an idle lane → answers, in the order of their stream → router.
+
+A lane that has run a batch takes the next one itself, so that between two batches no other thread need be woken. So the
+lanes and the engine's own thread share all this under one lock; the sockets are the latter's alone.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
 from typing import assert_never
 
 import onnxruntime as ort
@@ -53,6 +58,13 @@ _STOP_S = 1.5
 _HANG_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A lane's report could not be taken."""
+
+    error: Exception
+
+
 class Engine:
     """Requests in, answers out, until told to stop."""
 
@@ -60,8 +72,9 @@ class Engine:
         self._life = life
         self._page = SharedFile.attach(config.page)
         self._recorder = Page(self._page.buffer, config.page_writers).recorder(config.writer)
-        self._mailbox: Mailbox[Ran | Up | NotUp | Gone] = Mailbox()
-        self._crew = Crew(config.running.lanes, self._mailbox.put)
+        self._mailbox: Mailbox[Up | NotUp | Gone | Broken] = Mailbox()
+        self._lock = Lock()
+        self._crew = Crew(config.running.lanes, self._lane_ran)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = Router(context, config.address, "engine", config.incarnation)
         self._api = Dealer(context, config.api, "engine", config.incarnation)
@@ -82,18 +95,23 @@ class Engine:
     def run(self) -> None:
         """Serve until the order to stop, or until the parent is gone."""
         self._api.send(EngineReady(os.getpid(), tuple(ort.get_available_providers()), ort.__version__))
+        patience_ms = 0
         while not self._stopping and not self._life.over.is_set():
-            ready = dict(self._poller.poll(self._patience_ms()))
-            if self._router.socket in ready:
-                self._drain(self._router, self._hear)
-            if self._mailbox.descriptor in ready:
-                for report in self._mailbox.take():
-                    self._note(report)
-            if self._api.socket in ready:
-                self._drain(self._api, self._obey)
-            self._expire()
-            self._dispatch()
-            self._beat()
+            ready = dict(self._poller.poll(patience_ms))
+            with self._lock:
+                if self._router.socket in ready:
+                    self._drain(self._router, self._hear)
+                if self._mailbox.descriptor in ready:
+                    for report in self._mailbox.take():
+                        self._note(report)
+                if self._api.socket in ready:
+                    self._drain(self._api, self._obey)
+                self._expire()
+                self._dispatch()
+                self._streams.settle()
+                self._shelf.settle()
+                self._beat()
+                patience_ms = self._patience_ms()
 
     def close(self) -> None:
         """Let the lanes finish what they run, answer it, and go."""
@@ -101,9 +119,8 @@ class Engine:
         cut = self._crew.stop(_STOP_S)
         if cut:
             _log.warning("%d batches were cut off", cut)
-        for report in self._mailbox.take():
-            if isinstance(report, Ran):
-                self._ran(report)
+        with self._lock:
+            self._streams.settle()
         self._router.close()
         self._api.close()
         self._page.close()
@@ -132,7 +149,7 @@ class Engine:
 
     def _dispatch(self) -> None:
         """From the queues to the lanes, the most urgent first."""
-        while (found := self._next_batch()) is not None:
+        while not self._stopping and (found := self._next_batch()) is not None:
             model, batch = found
             model.in_flight += 1
             self._crew.run(model, batch)
@@ -153,8 +170,23 @@ class Engine:
                 return model, batch
         return None
 
+    def _lane_ran(self, ran: Ran) -> None:
+        """On the lane's thread: out with the batch, and in with the next, which is mostly for the same lane."""
+        try:
+            with self._lock:
+                self._ran(ran)
+                self._dispatch()
+                # What is left although a lane is idle waits for others or for a moment, which is not this thread's.
+                left = any(model.batcher and self._crew.idle(quick=model.quick) for model in self._models.values())
+                ring = left or self._streams.unsettled or self._shelf.at_work
+        except Exception as error:  # the edge of a thread: the engine must not go on with a lane less
+            self._mailbox.put(Broken(error))
+        else:
+            if ring:
+                self._mailbox.ring()
+
     def _ran(self, ran: Ran) -> None:
-        """Out: counted, and to those who asked."""
+        """Out: counted, and ready for those who asked."""
         model = ran.model
         self._crew.back(ran.lane)
         model.in_flight -= 1
@@ -167,8 +199,6 @@ class Engine:
             if reason is not None:
                 self._recorder.inference_error(model.row, reason if reason in ERRORS else "run_failed")
             self._streams.leave(answered)
-        self._streams.settle()
-        self._shelf.settle()
 
     def _refuse(self, request: Request, code: str, message: str) -> None:
         self._streams.leave(refusal(request, code, message, time.monotonic()))
@@ -229,11 +259,11 @@ class Engine:
             case other:
                 _log.error("the engine cannot obey %s", type(other).__name__)
 
-    def _note(self, report: Ran | Up | NotUp | Gone) -> None:
+    def _note(self, report: Up | NotUp | Gone | Broken) -> None:
         """What the other threads report."""
         match report:
-            case Ran():
-                self._ran(report)
+            case Broken(error=error):
+                raise error
             case Up():
                 self._shelf.up(report)
             case NotUp():

@@ -1,7 +1,8 @@
-"""The streams that ask: whose each is, in which order its answers leave, and its cancels."""
+"""The streams that ask: whose each is, in which order and company its answers leave, and its cancels."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ class Streams:
     A stream's name is one peer's at a time: when a later one asks under it, the one before has been given up, and what
     it left is dropped.
 
+    What is to be sent lies in an outbox until `settle`, since the router is one thread's, and answers come from others.
+
     Args:
         models: those that are up; others change it.
     """
@@ -34,6 +37,8 @@ class Streams:
         self._models = models
         self._owners: dict[str, tuple[int, bytes]] = {}
         self._order: InOrder[Answered] = InOrder()
+        self._held: dict[Key, list[Answered]] = {}
+        self._outbox: deque[tuple[Key, list[Answered]]] = deque()
         self._cancels: list[_Cancel] = []
         self._refused: dict[Key, str] = {}
 
@@ -54,22 +59,26 @@ class Streams:
         """A request has come from the stream's owner; its answer is due after those of the stream before it."""
         self._order.expect(request.key, request.ask.seq)
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether something may have to be sent."""
+        return bool(self._outbox or self._cancels)
+
     def leave(self, answered: Answered) -> None:
-        """An answer is there: send what may leave now."""
+        """An answer is there: it is sent in its turn, together with as many others as it may wait for."""
         key = answered.request.key
-        for ready in self._order.done(key, answered.request.ask.seq, answered):
-            self._send(ready)
-        self._let_go(key)
+        self._release(key, self._order.done(key, answered.request.ask.seq, answered))
 
     def cancel(self, key: Key, *, forget: bool) -> None:
         """Drop what waits; `Cancelled` follows when nothing of the stream runs any more."""
         self._cancels.append(_Cancel(key, forget, self._drop(key)))
-        self.settle()
 
     def settle(self) -> None:
-        """Acknowledge the cancels of streams of which nothing runs: the engine holds none of their slots."""
-        if not self._cancels:
-            return
+        """Send the answers that may leave, and acknowledge the cancels of streams of which nothing runs: the engine
+        holds none of their slots.
+        """
+        while self._outbox:
+            self._send(*self._outbox.popleft())
         waiting = []
         for cancel in self._cancels:
             if any(model.batcher.running(cancel.key) for model in self._models.values()):
@@ -99,17 +108,26 @@ class Streams:
             if not self._owned(request.key):
                 model.states.reset(request.key)
 
-    def _send(self, answered: Answered) -> None:
-        key = answered.request.key
-        if not self._router.send(key[0], answered.done, answered.payload):
+    def _release(self, key: Key, answers: list[Answered]) -> None:
+        """Answers whose turn has come: to the outbox, once they are as many as are wanted together, or the last."""
+        held = self._held.setdefault(key, [])
+        held += answers
+        if held and (len(held) >= held[-1].request.ask.together or not self._order.due(key)):
+            self._outbox.append((key, held))
+            held = []
+        if not held:
+            del self._held[key]
+
+    def _send(self, key: Key, answers: list[Answered]) -> None:
+        if not self._router.send_together(key[0], [(answered.done, answered.payload) for answered in answers]):
             self._drop(key)
             self._forget(key)
+        self._let_go(key)
 
     def _drop(self, key: Key) -> tuple[int, ...]:
         """Take out what waits; its numbers."""
         dropped = [r.ask.seq for model in self._models.values() for r in model.batcher.cancel(key)]
-        for ready in self._order.drop(key, set(dropped)):
-            self._send(ready)
+        self._release(key, self._order.drop(key, set(dropped)))
         return tuple(sorted(dropped))
 
     def _forget(self, key: Key) -> None:

@@ -28,6 +28,7 @@ from server.storage.uploads import Upload
 _log = logging.getLogger(__name__)
 
 _CANCEL_S = 5.0
+_FETCH_AGAIN_S = 30.0
 
 Fetch = Callable[[str], Awaitable[Upload]]
 
@@ -252,7 +253,8 @@ class Jobs:
             url = await self._ledger.url(job_id)
             if url is None:
                 raise VidserveError("The video of this job is gone.", hint="Send it again.")
-            upload = await self._fetch_url(url)
+            # What does not fit is fetched anew each time, at the cost of the server that has it: seldom, then.
+            upload = await when_there_is_space(lambda: self._fetch_url(url), job=job_id, longest_s=_FETCH_AGAIN_S)
             await asyncio.to_thread(self._media.adopt, job_id, upload)
         except VidserveError as error:
             await self._fail(job_id, error.code, str(error))

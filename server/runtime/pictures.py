@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
-from server.core.errors import ModelUnavailable, relayed
+from server.core.errors import ModelUnavailable, QueueFull, relayed
 from server.runtime.hub import Hub
 from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Received
@@ -20,10 +20,12 @@ class Pictures:
     Args:
         engine_address: of the engine that serves the model.
         worker: names the worker that takes the next picture.
+        most: pictures that may be in hand at a time.
     """
 
-    def __init__(self, hub: Hub, *, engine_address: str, worker: Callable[[], str]) -> None:
+    def __init__(self, hub: Hub, *, engine_address: str, worker: Callable[[], str], most: int) -> None:
         self._hub = hub
+        self._most = most
         self._engine_address = engine_address
         self._worker = worker
         self._numbers = itertools.count(1)
@@ -36,9 +38,15 @@ class Pictures:
         """One encoded picture through the loaded model of the folder `bundle`, as a result row (JSON).
 
         Raises:
+            QueueFull: too many are in hand.
             ModelUnavailable: no worker takes it, or it died of it.
             VidserveError: `picture_unreadable`, `predict_failed`.
         """
+        if len(self._waiting) >= self._most:
+            raise QueueFull(
+                f"{self._most} pictures are in hand, and no more are taken.",
+                hint="Try again in a second, or raise `[limits] pictures`.",
+            )
         number = next(self._numbers)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         worker = self._worker()

@@ -149,7 +149,9 @@ class Runtime:
             shared.page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
         )
         ledger = Ledger(store, self.metrics)
-        self._pictures = Pictures(hub, engine_address=engine_address, worker=self._next_worker)
+        self._pictures = Pictures(
+            hub, engine_address=engine_address, worker=self._next_worker, most=settings.limits.pictures
+        )
         self._loading = Loading(hub, self.metrics, shared.page)
         self.models = Models(
             Repository(self._repository, shipped=SHIPPED),

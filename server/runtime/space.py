@@ -17,8 +17,10 @@ _LONGEST_S = 5.0
 Written = TypeVar("Written")
 
 
-async def when_there_is_space(write: Callable[[], Awaitable[Written]], *, job: str) -> Written:
-    """Do it, again and again, until the disk takes it."""
+async def when_there_is_space(
+    write: Callable[[], Awaitable[Written]], *, job: str, longest_s: float = _LONGEST_S
+) -> Written:
+    """Do it, again and again, until the disk takes it; `longest_s` is the longest pause between two tries."""
     pause_s = _PAUSE_S
     while True:
         try:
@@ -27,7 +29,7 @@ async def when_there_is_space(write: Callable[[], Awaitable[Written]], *, job: s
             if pause_s == _PAUSE_S:
                 _log.error("job %s waits: %s", job, error)
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_S)
+            pause_s = min(2 * pause_s, longest_s)
         else:
             if pause_s > _PAUSE_S:
                 _log.warning("job %s goes on: there is space again", job)

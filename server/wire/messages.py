@@ -1,6 +1,6 @@
 """What the processes say to each other: msgspec structs, one MessagePack frame each.
 
-On the socket a message is `[header][body][payload …]`. Pixels are never in it: a `FrameRef` names the shared-memory
+Several may travel together (`server.wire.sockets`). Pixels are never in it: a `FrameRef` names the shared-memory
 slot that holds them. Outputs of a model travel as payload up to `INLINE_OUTPUT_BYTES`, larger ones in a slot.
 """
 
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import msgspec
 
-PROTOCOL = 1
+PROTOCOL = 2
 INLINE_OUTPUT_BYTES = 256 * 1024
 
 
@@ -77,6 +77,7 @@ class Infer(Message, frozen=True, tag=True):
         reset: forget the stream's recurrent state first.
         reply: a slot for outputs that are too large for a message, or None.
         least: of a detector, the score below which nothing need be sent; None: send all.
+        together: the answer may wait until so many of the stream can leave as one, or nothing of it is left here.
     """
 
     stream: str
@@ -88,6 +89,7 @@ class Infer(Message, frozen=True, tag=True):
     reset: bool = False
     reply: FrameRef | None = None
     least: float | None = None
+    together: int = 1
 
 
 class Cancel(Message, frozen=True, tag=True):

@@ -189,21 +189,30 @@ class Slots:
         Raises:
             FrameTooLarge: even an empty segment has no slot for it.
         """
-        needed = math.prod(shape) * np.dtype(dtype).itemsize
-        fitting = [size for size in self._free if size >= needed]
-        if not fitting:
-            largest = max(self._free)
-            raise FrameTooLarge(
-                f"An input of {shape} needs {needed} bytes, the largest slot holds {largest}.",
-                hint=f"Set workers.shm_mb to {_LARGE // _MIB} or more.",
-            )
+        taken = self.take_all([shape], dtype)
+        return None if taken is None else taken[0]
+
+    def take_all(self, shapes: Sequence[tuple[int, ...]], dtype: str = "uint8") -> list[tuple[FrameRef, Array]] | None:
+        """Free slots for all of these arrays at once; None if there are not as many.
+
+        All or none: two that each held one slot and waited for another would wait for ever.
+
+        Raises:
+            FrameTooLarge: even an empty segment has no slots for them.
+        """
+        needed = [math.prod(shape) * np.dtype(dtype).itemsize for shape in shapes]
+        self._check(needed)
         with self._lock:
-            for size in fitting:
-                if self._free[size]:
-                    slot = self._free[size].popleft()
-                    self._taken.add(slot)
-                    return self._segment.renew(slot, shape, dtype)
-        return None
+            found: list[int] = []
+            for size in needed:
+                free = next((slots for least, slots in self._free.items() if least >= size and slots), None)
+                if free is None:
+                    for slot in reversed(found):
+                        self._free[self._segment.sizes[slot]].appendleft(slot)
+                    return None
+                found.append(free.popleft())
+            self._taken.update(found)
+            return [self._segment.renew(slot, shape, dtype) for slot, shape in zip(found, shapes, strict=True)]
 
     def give(self, ref: FrameRef) -> None:
         """Take a slot back. Only once nobody reads it any more."""
@@ -217,6 +226,17 @@ class Slots:
     def taken(self) -> int:
         """How many are in use."""
         return len(self._taken)
+
+    def _check(self, needed: Sequence[int]) -> None:
+        sizes = self._segment.sizes
+        for count, size in enumerate(sorted(needed, reverse=True), 1):
+            fitting = sum(slot >= size for slot in sizes)
+            if fitting < count:
+                said = f"{fitting} of the slots can hold that" if fitting else f"the largest slot holds {max(sizes)}"
+                raise FrameTooLarge(
+                    f"{count} frames or answers of {size} bytes or more are needed at once, and {said}.",
+                    hint=f"Set workers.shm_mb to {_LARGE // _MIB} or more.",
+                )
 
 
 class Segments:

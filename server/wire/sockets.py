@@ -1,10 +1,14 @@
 """ZeroMQ sockets that carry our messages: a router at the busy end, dealers around it.
 
+Messages may travel together, which costs little more than one; they are received one by one all the same. On the wire:
+`[header][body][payload …]`, the body a list of (message, how many of the payload's frames are its own).
+
 Never PUB: it drops in silence. Nothing here is thread-safe; a thread that wants to talk makes a dealer of its own.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,9 +20,11 @@ from server.wire.errors import WireError
 from server.wire.messages import PROTOCOL, AnyMessage, Header, Message
 
 Payload = Sequence[bytes | memoryview]
+Parcel = tuple[Message, Payload]
+"""A message with its payload."""
 
 _encoder = msgspec.msgpack.Encoder()
-_bodies: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+_bodies: msgspec.msgpack.Decoder[list[tuple[AnyMessage, int]]] = msgspec.msgpack.Decoder(list[tuple[AnyMessage, int]])
 _headers = msgspec.msgpack.Decoder(Header)
 _LINGER_MS = 500
 # As plain numbers: pyzmq's flags are enums, and putting two of them together costs more than sending.
@@ -35,22 +41,28 @@ class Received(NamedTuple):
     payload: list[bytes]
 
 
-def encode(header: bytes, message: Message, payload: Payload = ()) -> list[bytes | memoryview]:
-    """The frames of a message."""
-    return [header, _encoder.encode(message), *payload]
+def encode(header: bytes, parcels: Sequence[Parcel]) -> list[bytes | memoryview]:
+    """The frames of messages that travel together."""
+    body = _encoder.encode([(message, len(payload)) for message, payload in parcels])
+    return [header, body, *(frame for _, payload in parcels for frame in payload)]
 
 
-def decode(frames: list[bytes], *, peer: bytes = b"") -> Received:
-    """A message from its frames.
+def decode(frames: list[bytes], *, peer: bytes = b"") -> list[Received]:
+    """Messages from their frames.
 
     Raises:
-        WireError: it is not one of ours, or of another protocol version.
+        WireError: they are not ours, or of another protocol version.
     """
     try:
         header = _headers.decode(frames[0])
         if header.protocol != PROTOCOL:
             raise WireError(f"{header.sender} speaks protocol {header.protocol}, this process {PROTOCOL}.")
-        return Received(peer, header, _bodies.decode(frames[1]), frames[2:])
+        received = []
+        at = 2
+        for message, count in _bodies.decode(frames[1]):
+            received.append(Received(peer, header, message, frames[at : at + count]))
+            at += count
+        return received
     except (msgspec.MsgspecError, IndexError) as error:
         raise WireError(f"A message that is not one of ours: {error}.") from error
 
@@ -69,14 +81,19 @@ class Dealer:
         _unbounded(self.socket)
         self.socket.connect(address)
         self._header = make_header(identity, incarnation)
+        self._inbox: deque[Received] = deque()
 
     def send(self, message: Message, payload: Payload = ()) -> None:
-        _send(self.socket, encode(self._header, message, payload))
+        self.send_together([(message, payload)])
+
+    def send_together(self, parcels: Sequence[Parcel]) -> None:
+        """Send messages that travel as one."""
+        _send(self.socket, encode(self._header, parcels))
 
     @property
     def has_mail(self) -> bool:
         """Whether a message lies here."""
-        return _has_mail(self.socket)
+        return bool(self._inbox) or _has_mail(self.socket)
 
     def wait(self, timeout_s: float, *descriptors: int) -> None:
         """Until a message lies here, one of the descriptors is readable, or the time is over."""
@@ -89,8 +106,12 @@ class Dealer:
 
     def recv(self, timeout_s: float | None = None) -> Received | None:
         """The next message; None if none came in time. Without a timeout it waits for ever."""
-        frames = _recv(self.socket, timeout_s)
-        return None if frames is None else decode(frames)
+        if not self._inbox:
+            frames = _recv(self.socket, timeout_s)
+            if frames is None:
+                return None
+            self._inbox.extend(decode(frames))
+        return self._inbox.popleft()
 
     def close(self) -> None:
         self.socket.close()
@@ -103,11 +124,16 @@ class Router:
         self.socket = context.socket(zmq.ROUTER)
         _listen(self.socket, address)
         self._header = make_header(sender, incarnation)
+        self._inbox: deque[Received] = deque()
 
     def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
         """Send to one peer; False if it is gone."""
+        return self.send_together(peer, [(message, payload)])
+
+    def send_together(self, peer: bytes, parcels: Sequence[Parcel]) -> bool:
+        """Send messages that travel as one; False if the peer is gone."""
         try:
-            _send(self.socket, [peer, *encode(self._header, message, payload)])
+            _send(self.socket, [peer, *encode(self._header, parcels)])
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return False
@@ -117,12 +143,16 @@ class Router:
     @property
     def has_mail(self) -> bool:
         """Whether a message lies here."""
-        return _has_mail(self.socket)
+        return bool(self._inbox) or _has_mail(self.socket)
 
     def recv(self, timeout_s: float | None = None) -> Received | None:
         """The next message; None if none came in time. Without a timeout it waits for ever."""
-        frames = _recv(self.socket, timeout_s)
-        return None if frames is None else decode(frames[1:], peer=frames[0])
+        if not self._inbox:
+            frames = _recv(self.socket, timeout_s)
+            if frames is None:
+                return None
+            self._inbox.extend(decode(frames[1:], peer=frames[0]))
+        return self._inbox.popleft()
 
     def close(self) -> None:
         self.socket.close()
@@ -135,11 +165,12 @@ class AsyncRouter:
         self.socket = context.socket(zmq.ROUTER)
         _listen(self.socket, address)
         self._header = make_header(sender, incarnation)
+        self._inbox: deque[Received] = deque()
 
     async def send(self, peer: bytes, message: Message, payload: Payload = ()) -> bool:
         """Send to one peer; False if it is gone."""
         try:
-            await self.socket.send_multipart([peer, *encode(self._header, message, payload)])
+            await self.socket.send_multipart([peer, *encode(self._header, [(message, payload)])])
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return False
@@ -148,8 +179,10 @@ class AsyncRouter:
 
     async def recv(self) -> Received:
         """The next message."""
-        peer, *frames = await self.socket.recv_multipart()
-        return decode(frames, peer=peer)
+        while not self._inbox:
+            peer, *frames = await self.socket.recv_multipart()
+            self._inbox.extend(decode(frames, peer=peer))
+        return self._inbox.popleft()
 
     def close(self) -> None:
         self.socket.close()

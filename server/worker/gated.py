@@ -25,7 +25,7 @@ from server.wire.messages import FrameRef
 from server.wire.slots import Array
 from server.worker.errors import EngineSilent, ModelGone
 from server.worker.frames import Frames, Outcomes, Sheet, Turn
-from server.worker.requests import WITHDRAW_S, Requests
+from server.worker.requests import WITHDRAW_S, Question, Requests
 from server.worker.sampling import Sampler
 from server.worker.source import Frame
 
@@ -205,7 +205,8 @@ class GatedFrames:
             return
         slot, array = taken
         fit(picture, spec, out=array)
-        self._asked = self._motion.await_ask(slot, self._patience_s, cancelled)
+        self._motion.ask([Question(slot)])
+        self._asked = True
 
     def _settle(self) -> None:
         """Tell the gate of all that came since it was last told."""

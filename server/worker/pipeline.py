@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from model_export.predictions import Prediction
 from server.analytics.scene import Moment, Scene
@@ -23,7 +24,7 @@ from server.domain.event import Event
 from server.domain.outcome import OUTCOMES, Outcome
 from server.domain.result import Row
 from server.worker.frames import Feed, Frames, Outcomes, Sheet, Turn
-from server.worker.requests import LOST, WITHDRAW_S, Answer, Requests
+from server.worker.requests import LOST, WITHDRAW_S, Answer, Question, Requests
 
 _WAIT_S = 0.1
 _SLOT_S = 0.002
@@ -92,23 +93,30 @@ class Pipeline:
             moved = self.feed.advance()
             while self.feed.sheets:
                 self._ready.append(self.feed.sheets.popleft())
-            self.ask()
+            self.ask(all_there_is=not moved)
             if not moved or self.requests.answered:
                 break
         self.ask()
 
-    def ask(self) -> None:
-        """Send what is ready, as far as there is room for it."""
-        while self._ready and self.requests.room and not self.frames.cancelled.is_set():
-            sheet = self._ready[0]
-            if sheet.frame is None:
-                return  # its turn is after the answers before it
+    def ask(self, *, all_there_is: bool = False) -> None:
+        """Send what is ready, several inputs at once where the engine has enough to do until they are."""
+        questions: list[Question] = []
+        for sheet in islice(self._ready, self.requests.room):
+            if sheet.frame is None or (sheet.begins and questions):
+                # Its turn, and that of all behind it, is after those before it.
+                all_there_is = True
+                break
             if sheet.begins:
                 self.requests.begin_anew()
-            if not self.requests.ask(sheet.frame, sheet.deadline):
-                return  # others of this worker hold the slots
-            if not self._asked:
-                self._heard_at = self.clock()
+            questions.append(Question(sheet.frame, sheet.deadline))
+        if not questions or self.frames.cancelled.is_set():
+            return
+        if len(questions) < self.requests.company and not all_there_is:
+            return
+        if not self._asked:
+            self._heard_at = self.clock()
+        self.requests.ask(questions)
+        for _ in questions:
             self._asked.append(self._ready.popleft())
 
     # ── back from the engine ─────────────────────────────────────────────────────────────────────────────────────
@@ -129,7 +137,7 @@ class Pipeline:
             return self._ready.popleft(), None
         elif self._ready or self.frames.waiting or self.frames.descriptor is None:
             time.sleep(_SLOT_S)  # others of this worker hold the slots
-            self.ask()
+            self.ask(all_there_is=True)
         else:
             self.requests.wait(_WAIT_S, self.frames.descriptor)
         return None, None
@@ -175,7 +183,7 @@ class Pipeline:
 
     @property
     def _may_take(self) -> bool:
-        return self.requests.room and len(self._asked) + len(self._ready) < self.requests.limit + self.ahead
+        return self.requests.room > 0 and len(self._asked) + len(self._ready) < self.requests.limit + self.ahead
 
     def _read(self, answer: Answer | None) -> Prediction | None:
         """What the model said; None where it was not asked or failed."""

@@ -21,7 +21,7 @@ from server.core.calls import Call, CallRow
 from server.domain.analysis import Analysis
 from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Dealer
-from server.worker.requests import WITHDRAW_S, Requests
+from server.worker.requests import WITHDRAW_S, Question, Requests
 from server.worker.source import Frame
 from server.worker.surroundings import Surroundings
 
@@ -135,8 +135,7 @@ class Predictor:
             raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
         slot, array = place
         fit(frame, spec, out=array)
-        if not requests.await_ask(slot, _PATIENCE_S):
-            raise PredictFailed("No slot for the answer became free.", hint="Set workers.shm_mb higher.")
+        requests.ask([Question(slot)])
 
 
 def _manifest_of(bundle: str) -> tuple[Manifest, FrameInput]:

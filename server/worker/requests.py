@@ -28,7 +28,7 @@ from server.wire.messages import (
     TensorMeta,
 )
 from server.wire.slots import Array, Slots
-from server.wire.sockets import Dealer, Received
+from server.wire.sockets import Dealer, Parcel, Received
 
 Outputs = Mapping[str, npt.NDArray[Any]]
 Awaited = TypeVar("Awaited")
@@ -54,6 +54,13 @@ class Answer(NamedTuple):
     message: str
     queue_s: float
     infer_s: float
+
+
+class Question(NamedTuple):
+    """A frame to ask about, and the CLOCK_MONOTONIC seconds after which nobody wants the answer; None: never."""
+
+    frame: FrameRef
+    deadline: float | None = None
 
 
 class _Asked(NamedTuple):
@@ -96,6 +103,8 @@ class Requests:
         self._manifest = manifest
         self._slots = slots
         self._asked: dict[int, _Asked] = {}
+        self._replies: dict[FrameRef, tuple[FrameRef, Array]] = {}
+        """Of frames that are placed and not asked yet: the slots for their answers."""
         self._seq = 0
         self._answered: list[Received] = []
         self._recalled = False
@@ -106,6 +115,7 @@ class Requests:
         self.look_for(confidence)
         several = IN_FLIGHT_LIVE if priority is Priority.LIVE else IN_FLIGHT_JOB
         self.limit = IN_FLIGHT_STATE if manifest.state else several
+        self._together = max(1, self.limit // 2)
 
     @property
     def model(self) -> str:
@@ -113,9 +123,14 @@ class Requests:
         return self._manifest.id
 
     @property
-    def room(self) -> bool:
-        """Whether another frame may be asked now."""
-        return len(self._asked) < self.limit and not self._recalled
+    def room(self) -> int:
+        """How many frames more may be asked now."""
+        return 0 if self._recalled else self.limit - len(self._asked)
+
+    @property
+    def company(self) -> int:
+        """How many frames are worth waiting for, to ask them together: the engine has enough to do meanwhile."""
+        return min(self._together, self.room) if self._asked else 1
 
     @property
     def answered(self) -> bool:
@@ -128,33 +143,38 @@ class Requests:
             self._least = self._manifest.thresholds.confidence if confidence is None else confidence
 
     def place(self, shape: tuple[int, ...]) -> tuple[FrameRef, Array] | None:
-        """A slot to write a frame into; None while all are taken."""
-        return self._slots.take(shape)
+        """A slot to write a frame into, with another one for its answer where that is large; None while there are none.
+
+        Raises:
+            FrameTooLarge: there never will be.
+        """
+        if self._reply_bytes <= INLINE_OUTPUT_BYTES:
+            return self._slots.take(shape)
+        taken = self._slots.take_all([shape, (self._reply_bytes,)])
+        if taken is None:
+            return None
+        (frame, array), reply = taken
+        self._replies[frame] = reply
+        return frame, array
 
     def give(self, frame: FrameRef) -> None:
         """Take back a slot whose frame was never asked."""
         self._slots.give(frame)
+        if frame in self._replies:
+            self._slots.give(self._replies.pop(frame)[0])
 
     def begin_anew(self) -> None:
         """From the next frame on the stream is another one: what the model remembers of it is forgotten."""
         self._anew = True
 
-    def ask(self, frame: FrameRef, deadline: float | None = None) -> bool:
-        """Send a frame; False, and nothing sent, while no slot for a large answer is free.
-
-        Args:
-            deadline: CLOCK_MONOTONIC seconds after which nobody wants the answer; None: never.
-        """
-        reply, array = None, None
-        if self._reply_bytes > INLINE_OUTPUT_BYTES:
-            taken = self._slots.take((self._reply_bytes,))
-            if taken is None:
-                return False
-            reply, array = taken
-        self._seq += 1
-        self._asked[self._seq] = _Asked(frame, reply, array)
-        self._dealer.send(
-            Infer(
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Send frames that lie in slots of `place`."""
+        asks: list[Parcel] = []
+        for frame, deadline in questions:
+            reply, array = self._replies.pop(frame, (None, None))
+            self._seq += 1
+            self._asked[self._seq] = _Asked(frame, reply, array)
+            ask = Infer(
                 self._stream,
                 self._seq,
                 self._manifest.id,
@@ -164,9 +184,10 @@ class Requests:
                 reset=self._anew and bool(self._manifest.state),
                 reply=reply,
                 least=self._least,
+                together=self._together,
             )
-        )
-        return True
+            asks.append((ask, ()))
+        self._dealer.send_together(asks)
 
     def receive(self, timeout_s: float, wake: int | None = None) -> Answer | None:
         """The next answer in the order of asking; None if none came in time.
@@ -218,13 +239,6 @@ class Requests:
     ) -> tuple[FrameRef, Array] | None:
         """As `place`, but others may hold every slot for a while."""
         return _awaited(lambda: self.place(shape), patience_s, cancelled, pause_s=_SLOT_S)
-
-    def await_ask(self, frame: FrameRef, patience_s: float, cancelled: Flag | None = None) -> bool:
-        """As `ask`, but others may hold every slot for a while; where it is False, the frame's slot is given back."""
-        asked = _awaited(lambda: self.ask(frame) or None, patience_s, cancelled, pause_s=_SLOT_S)
-        if asked is None:
-            self.give(frame)
-        return asked is not None
 
     def await_answer(self, patience_s: float, cancelled: Flag | None = None) -> Answer | None:
         """As `receive`, but not longer than until it is cancelled."""

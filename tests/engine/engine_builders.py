@@ -37,10 +37,12 @@ def request(
     model: str = "m@1",
     peer: bytes = b"w",
     reset: bool = False,
+    together: int = 1,
 ) -> Request:
     ref = FrameRef("shm", "vidserve.none", 0, 0, (SIDE, SIDE, 3), "uint8")
     priority = Priority.LIVE if live else Priority.JOB
-    return Request(peer, Infer(stream, seq or next(_numbers), model, ref, priority, deadline, reset), at)
+    ask = Infer(stream, seq or next(_numbers), model, ref, priority, deadline, reset, together=together)
+    return Request(peer, ask, at)
 
 
 def mean_graph() -> onnx.ModelProto:

@@ -1,5 +1,5 @@
 import pytest
-from engine_builders import bundle, request, running, sum_graph
+from engine_builders import bundle, mean_graph, request, running, sum_graph
 
 from server.engine.answers import Answered
 from server.engine.loading import load
@@ -15,13 +15,19 @@ class Post:
 
     def __init__(self):
         self.sent = []
+        self.letters = []
         self.gone = set()
 
     def send(self, peer, message, payload=()):
+        return self.send_together(peer, [(message, payload)])
+
+    def send_together(self, peer, parcels):
         if peer in self.gone:
             return False
-        said = message.seqs if isinstance(message, Cancelled) else message.seq
-        self.sent.append((peer, type(message).__name__, said))
+        self.letters.append(len(parcels))
+        for message, _ in parcels:
+            said = message.seqs if isinstance(message, Cancelled) else message.seq
+            self.sent.append((peer, type(message).__name__, said))
         return True
 
 
@@ -63,6 +69,7 @@ def test_a_cancel_is_acknowledged_after_the_answers_of_what_ran(streams, model, 
     taken = model.batcher.take(0.0, 1).requests
     asked(streams, model, 2)
     streams.cancel((OLD, "s"), forget=False)
+    streams.settle()
     assert post.sent == []
     run(streams, model, taken)
     assert post.sent == [(OLD, "InferDone", 1), (OLD, "Cancelled", (2,))]
@@ -121,3 +128,40 @@ def test_a_stream_whose_saved_state_was_refused_does_not_run_until_it_starts_ove
     assert streams.refusal(request("s", 1, peer=OLD)) == "not of this model"
     assert streams.refusal(request("s", 2, peer=OLD, reset=True)) is None
     assert streams.refusal(request("s", 3, peer=OLD)) is None
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return load("m@1", bundle(tmp_path / "m", mean_graph()).folder, 0, running(max_batch=1))
+
+
+def ran(streams, plain):
+    """The next request alone has run."""
+    (one,) = plain.batcher.take(0.0, 1).requests
+    streams.ran([one], plain)
+    streams.leave(Answered(one, InferDone(one.ask.stream, one.ask.seq)))
+    streams.settle()
+
+
+def test_answers_leave_together_as_many_as_may_wait_for_each_other_and_the_last_at_once(plain, post):
+    streams = Streams(post, {"m@1": plain})
+    for seq in range(1, 8):
+        asked(streams, plain, seq, together=3)
+    ran(streams, plain)
+    ran(streams, plain)
+    assert post.letters == []
+    for _ in range(5):
+        ran(streams, plain)
+    assert [seq for _, _, seq in post.sent] == [1, 2, 3, 4, 5, 6, 7]
+    assert post.letters == [3, 3, 1]
+
+
+def test_an_answer_that_waits_for_others_leaves_before_a_cancel_is_acknowledged(plain, post):
+    streams = Streams(post, {"m@1": plain})
+    for seq in (1, 2, 3):
+        asked(streams, plain, seq, together=3)
+    ran(streams, plain)
+    assert post.sent == []
+    streams.cancel((OLD, "s"), forget=False)
+    streams.settle()
+    assert post.sent == [(OLD, "InferDone", 1), (OLD, "Cancelled", (2, 3))]

@@ -53,6 +53,23 @@ def test_a_segment_whose_owner_has_ended_is_stale_and_not_a_crash():
         Segments().array(FrameRef("shm", "vidserve.gone", 0, 1, (1,), "uint8"))
 
 
+def test_slots_are_taken_all_or_none(segment):
+    slots = Slots(segment)
+    held = slots.take((SMALL,))[0]
+    pair = slots.take_all([(SMALL,), (LARGE,)])
+    assert [segment.sizes[ref.slot] for ref, _ in pair] == [SMALL, LARGE]
+    slots.give(pair[0][0])
+    slots.give(held)
+    assert slots.take_all([(SMALL,), (LARGE,)]) is None
+    assert slots.taken == 1
+    assert [slots.take((SMALL,)) is not None for _ in range(3)] == [True, True, False]
+
+
+def test_more_at_once_than_an_empty_segment_has_is_an_error_and_not_an_endless_wait(segment):
+    with pytest.raises(FrameTooLarge, match=r"2 frames .* 4097 bytes or more .* 1 of the slots can"):
+        Slots(segment).take_all([(SMALL + 1,), (LARGE,)])
+
+
 def test_slots_are_given_from_the_smallest_class_that_has_one(segment):
     slots = Slots(segment)
     taken = [slots.take((SMALL,))[0] for _ in range(3)]

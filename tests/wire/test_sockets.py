@@ -38,6 +38,19 @@ def test_a_message_arrives_with_its_payload_and_who_sent_it(pair):
     assert back.header.incarnation == 7
 
 
+def test_messages_that_travel_together_arrive_one_by_one_each_with_its_own_payload(pair):
+    router, dealer = pair
+    parcels = [(Cancel("a"), [b"1", b"2"]), (Cancel("b"), ()), (Cancel("c"), [b"3"])]
+    dealer.send_together(parcels)
+    received = [router.recv(2)]
+    while router.has_mail:
+        received.append(router.recv(0))
+    assert [(one.message, tuple(one.payload)) for one in received] == [(m, tuple(payload)) for m, payload in parcels]
+    assert router.send_together(received[0].peer, parcels[1:])
+    assert [dealer.recv(2).message.stream, dealer.recv(0).message.stream] == ["b", "c"]
+    assert not dealer.has_mail
+
+
 def test_sending_to_somebody_who_is_not_there_says_so(pair):
     router, _ = pair
     assert not router.send(b"nobody", Heartbeat())
@@ -65,7 +78,7 @@ def test_a_process_that_came_back_takes_its_name_over(pair, context, tmp_path):
         [b"\xc1", b""],
         [make_header("w", 1)],
         [make_header("w", 1), b"\x93\x01\x02\x03"],
-        [b"\x93\x63\xa1w\x01", encode(b"", Heartbeat())[1]],
+        [b"\x93\x63\xa1w\x01", encode(b"", [(Heartbeat(), ())])[1]],
     ],
     ids=["no header", "no body", "not a message", "another protocol"],
 )

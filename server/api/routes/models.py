@@ -200,7 +200,7 @@ async def unload(name: Reference, models: ModelsDep) -> ModelStatus:
     summary="What one picture shows",
     responses={
         200: {"description": "A result row.", "content": {"application/json": {"schema": reference("Row")}}},
-        **problems(400, 404, 413, 415, 422, 503, s404=_NO_MODEL),
+        **problems(400, 404, 413, 415, 422, 429, 503, s404=_NO_MODEL),
     },
     openapi_extra={"requestBody": _PICTURE},
 )
