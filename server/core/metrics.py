@@ -31,6 +31,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from server.core import metrics_page as page
+from server.domain.stream import StreamState
 
 _HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _JOB_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
@@ -46,10 +47,28 @@ class ModelRow:
 
 
 @dataclass
+class StreamRow:
+    """Whose a row of the page is, and what the API process knows of that stream. The runtime changes it in place.
+
+    Attributes:
+        last_frame_at, last_result_at: seconds since the epoch (UTC); None: there was none yet.
+        reconnects: by reason, such as `read_timeout`; reasons are few and known beforehand, never a message.
+    """
+
+    id: str
+    name: str
+    state: StreamState
+    last_frame_at: float | None = None
+    last_result_at: float | None = None
+    reconnects: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Rows:
-    """The labels of the page's rows; the runtime keeps them."""
+    """The labels of the page's rows; the runtime keeps them. A stream that is deleted takes its row out."""
 
     models: dict[int, ModelRow] = field(default_factory=dict)
+    streams: dict[int, StreamRow] = field(default_factory=dict)
 
 
 class Metrics:
