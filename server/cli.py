@@ -90,6 +90,15 @@ ConfigOption = Annotated[
 ]
 HostOption = Annotated[str | None, typer.Option(help="The address to listen at; 127.0.0.1 if left out.")]
 PortOption = Annotated[int | None, typer.Option(help="The port to listen at; 8000 if left out, 0 takes a free one.")]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        "--admin-key-file",
+        metavar="FILE",
+        help="Holds the server's key; else `VIDSERVE_ADMIN_KEY` says it.",
+    ),
+]
 
 
 def _configuration(config: Path | None = None, **flags: Any) -> Configuration[Settings]:
@@ -120,17 +129,16 @@ def serve(
     port: PortOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen beyond this machine although nobody is asked who they are.")
-    ] = False,
+    key_file: KeyFileOption = None,
 ) -> None:
     """Run the server until Ctrl-C.
 
-    POST a video to `/v1/jobs`; `/docs` describes every call.
+    POST a video to `/v1/jobs`; `/docs` describes every call. Beyond this machine callers need a key, which is made
+    where none is set.
     """
     from server.commands.serve import run
 
-    run(_configuration(config, host=host, port=port, data=data).settings, insecure=insecure)
+    run(_configuration(config, host=host, port=port, data=data, admin_key_file=key_file).settings)
 
 
 @app.command()
