@@ -7,6 +7,7 @@ What is written is what prometheus-client would write of the same values, to the
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
@@ -16,6 +17,9 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 # Where an owner's labels go in lines that are the same for all owners.
 _HOLE = "\0"
+# About a millisecond's work, and as long as it takes another thread to wake up.
+_TURN = 100
+_PAUSE_S = 0.0001
 
 
 class Buckets(Protocol):
@@ -26,7 +30,11 @@ class Buckets(Protocol):
 
 
 class Exposition:
-    """Text that grows by families, each with its samples behind it."""
+    """Text that grows by families, each with its samples behind it.
+
+    It is written in a thread beside an event loop, and lets the loop run now and then: a thread that computes is asked
+    for the interpreter only when it has had it for five milliseconds.
+    """
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -41,11 +49,11 @@ class Exposition:
     def sample(self, labels: str, value: float) -> None:
         """A sample of the family; `labels` are what `labelled` made of them, or nothing."""
         braced = f"{{{labels}}}" if labels else ""
-        self._parts.append(f"{self._name}{braced} {_number(value)}\n")
+        self._add(f"{self._name}{braced} {_number(value)}\n")
 
     def samples(self, lines: str, labels: str, values: Iterable[float]) -> None:
         """An owner's samples: `lines` of the family, as `lines_of` made them, with its labels and a value each."""
-        self._parts.append((lines % tuple(map(_number, values))).replace(_HOLE, labels))
+        self._add((lines % tuple(map(_number, values))).replace(_HOLE, labels))
 
     def histogram(self, labels: str, buckets: Buckets) -> None:
         """A histogram of the family; all in a family have the same bounds."""
@@ -57,6 +65,11 @@ class Exposition:
     def text(self) -> str:
         """Everything so far."""
         return "".join(self._parts)
+
+    def _add(self, part: str) -> None:
+        self._parts.append(part)
+        if len(self._parts) % _TURN == 0:
+            time.sleep(_PAUSE_S)
 
 
 def lines_of(name: str, label: str, values: Iterable[str]) -> str:
