@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from model_export.errors import VidserveError
+from server.core.launch import keep_to_ourselves
 
 if TYPE_CHECKING:
     from server.core.configuration import Configuration
@@ -252,6 +253,7 @@ def demo(
 
 def main() -> None:
     """Run a command; what a user can be told about is one message and not a trace."""
+    keep_to_ourselves()
     try:
         app()
     except VidserveError as error:
