@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+DEBIAN_PACKAGES := chromium prometheus
+POLICY := /usr/sbin/policy-rc.d
 EXTRAS := $(if $(GPU),[gpu])
 
 .PHONY: demo test lint test-deps bench clean check-python
@@ -29,9 +31,11 @@ bench: $(VENV)/.server
 
 test-deps:
 	@if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
-		echo "Run this as root on Debian or Ubuntu, or install by your own means: chromium"; exit 1; fi
+		echo "Run this as root on Debian or Ubuntu, or install by your own means: $(DEBIAN_PACKAGES)"; exit 1; fi
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+	@# Packages that bring a service shall not start it here.
+	@test -e $(POLICY) || { printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod +x $(POLICY) && trap 'rm -f $(POLICY)' EXIT; }; \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data

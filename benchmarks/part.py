@@ -24,6 +24,7 @@ PARTS = {
     "flat": "flatness",
     "recurrent": "recurrent",
     "gate": "gate",
+    "scrape": "scrape",
 }
 """The module of each; its `rows` measures."""
 

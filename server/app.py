@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from server.api.application import build
 from server.api.deps import Intake
 from server.api.ports import Runtime as RuntimePort
+from server.core.keys import wanted_key
 from server.core.settings import Settings
 from server.runtime import Runtime
 from server.storage.uploads import Uploads
@@ -21,6 +22,9 @@ def create_app(settings: Settings, runtime: RuntimePort | None = None) -> FastAP
     Args:
         settings: of the whole server.
         runtime: one that is running already and is left running; None: one is made from the settings.
+
+    Raises:
+        SettingsInvalid: callers need a key, and none can be read or made.
     """
 
     @asynccontextmanager
@@ -31,4 +35,4 @@ def create_app(settings: Settings, runtime: RuntimePort | None = None) -> FastAP
 
     limits = settings.limits
     uploads = Uploads(settings.data / "uploads", free_bytes=limits.free_bytes)
-    return build(Intake(uploads, limits.upload_bytes, limits.model_bytes), lifespan)
+    return build(Intake(uploads, limits.upload_bytes, limits.model_bytes), lifespan, key=wanted_key(settings))

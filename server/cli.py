@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from model_export.errors import VidserveError
+from server.core.launch import keep_to_ourselves
 
 if TYPE_CHECKING:
     from server.core.configuration import Configuration
@@ -90,6 +91,15 @@ ConfigOption = Annotated[
 ]
 HostOption = Annotated[str | None, typer.Option(help="The address to listen at; 127.0.0.1 if left out.")]
 PortOption = Annotated[int | None, typer.Option(help="The port to listen at; 8000 if left out, 0 takes a free one.")]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        "--admin-key-file",
+        metavar="FILE",
+        help="Holds the server's key; else `VIDSERVE_ADMIN_KEY` says it.",
+    ),
+]
 
 
 def _configuration(config: Path | None = None, **flags: Any) -> Configuration[Settings]:
@@ -120,17 +130,16 @@ def serve(
     port: PortOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen beyond this machine although nobody is asked who they are.")
-    ] = False,
+    key_file: KeyFileOption = None,
 ) -> None:
     """Run the server until Ctrl-C.
 
-    POST a video to `/v1/jobs`; `/docs` describes every call.
+    POST a video to `/v1/jobs`; `/docs` describes every call. Beyond this machine callers need a key, which is made
+    where none is set.
     """
     from server.commands.serve import run
 
-    run(_configuration(config, host=host, port=port, data=data).settings, insecure=insecure)
+    run(_configuration(config, host=host, port=port, data=data, admin_key_file=key_file).settings)
 
 
 @app.command()
@@ -244,6 +253,7 @@ def demo(
 
 def main() -> None:
     """Run a command; what a user can be told about is one message and not a trace."""
+    keep_to_ourselves()
     try:
         app()
     except VidserveError as error:

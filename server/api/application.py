@@ -11,9 +11,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from server.api import errors, openapi
+from server.api.access import Access
 from server.api.deps import Intake
 from server.api.middleware import Edge
-from server.api.routes import health, imports, jobs, models, results
+from server.api.routes import health, imports, jobs, models, results, tickets
+from server.api.tickets import Tickets
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -24,12 +26,13 @@ _ASSETS = {
 }
 
 
-def build(intake: Intake, lifespan: Lifespan) -> FastAPI:
+def build(intake: Intake, lifespan: Lifespan, *, key: str | None = None) -> FastAPI:
     """The application, without its runtime: `lifespan` puts that into `app.state.runtime` before the first request.
 
     Args:
         intake: where uploads go.
         lifespan: starts and stops the runtime.
+        key: that callers must show; None: anybody may call.
     """
     app = FastAPI(
         title="vidserve",
@@ -43,10 +46,13 @@ def build(intake: Intake, lifespan: Lifespan) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.intake = intake
+    app.state.tickets = Tickets()
+    app.state.closed = key is not None
     errors.install(app, openapi.methods)
-    for routes in (jobs, results, models, imports, health):
+    for routes in (jobs, results, models, imports, tickets, health):
         app.include_router(routes.router)
     _document(app)
+    app.add_middleware(Access, key=key, tickets=app.state.tickets)
     app.add_middleware(Edge)
     return app
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from model_export.errors import ManifestInvalid, ModelNotFound
 from model_export.manifest import parse_reference
 from server.api.ports import Imports, Jobs, Models, Runtime
+from server.api.tickets import Tickets
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Uploads
 
@@ -46,6 +47,10 @@ def _intake(request: Request) -> Intake:
     return cast(Intake, request.app.state.intake)
 
 
+def _tickets(request: Request) -> Tickets:
+    return cast(Tickets, request.app.state.tickets)
+
+
 def _reference(
     name: Annotated[
         str,
@@ -78,6 +83,7 @@ JobsDep = Annotated[Jobs, Depends(_jobs)]
 ModelsDep = Annotated[Models, Depends(_models)]
 ImportsDep = Annotated[Imports, Depends(_imports)]
 RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+TicketsDep = Annotated[Tickets, Depends(_tickets)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 KeyDep = Annotated[str | None, Depends(_idempotency_key)]
 Reference = Annotated[str, Depends(_reference)]

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from server.api.access import is_open
 from server.api.errors import MEDIA_TYPE, Problem, problem_value
 from server.api.job_request import JobByUrl
 from server.domain.result import Row
@@ -17,6 +18,7 @@ from server.domain.result import Row
 _REFERENCE = "#/components/schemas/{name}"
 _WHEN = {
     400: "The body is not what its content type says.",
+    401: "The key or the ticket is missing, wrong or no longer good.",
     404: "There is none with this name.",
     406: "Not to be had in this format.",
     409: "Its present state does not allow that.",
@@ -31,6 +33,7 @@ _WHEN = {
 # Code, detail and hint of a problem of each status.
 _EXAMPLES = {
     400: ("body_invalid", "The form ends before its last boundary.", "Send it again; it was cut off on the way."),
+    401: ("key_missing", "This server wants a key.", "Send `Authorization: Bearer KEY`."),
     404: ("model_not_found", "There is no model 'yolo'.", "GET /v1/models lists those there are."),
     406: ("format_not_possible", "Job 5f0e did not track, and mot is about tracks.", "Ask for ?format=ndjson."),
     409: ("model_in_use", "Jobs need yolox-nano@1.", "Cancel them, or wait for their end."),
@@ -96,6 +99,7 @@ curl 'http://localhost:8000/v1/jobs/ID/results?format=csv'
 ```
 
 Times are seconds of media time, or RFC 3339 in UTC. Boxes are `[x1, y1, x2, y2]` in pixels of the source frame.
+A server that is bound to more than loopback wants a key: `Authorization: Bearer KEY`.
 Everything that goes wrong is answered as `application/problem+json` with a stable `code` and a `hint` that says what
 to do. Send `X-Request-ID` to find a call in the server's log; each answer has one.
 """
@@ -103,6 +107,7 @@ to do. Send `X-Request-ID` to find a call in the server's log; each answer has o
 TAGS = [
     {"name": "jobs", "description": "Videos analysed from their first frame to their last."},
     {"name": "models", "description": "What the server can see with, and pictures one by one."},
+    {"name": "access", "description": "Tickets for callers that cannot send a header."},
     {"name": "health", "description": "Whether the server works, and how hard."},
 ]
 
@@ -164,8 +169,29 @@ def document(app: FastAPI) -> Mapping[str, Any]:
         schemas["Row"]["description"] = "What was seen in one frame. What a task does not say is left out."
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        if app.state.closed:
+            _close(made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _close(made: dict[str, Any]) -> None:
+    """Say which calls want the key, and which are content with a ticket."""
+    made["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "The administrator's key."},
+        "ticket": {
+            "type": "apiKey",
+            "in": "query",
+            "name": "ticket",
+            "description": "Of `POST /v1/tickets`, for reading where no header can be sent.",
+        },
+    }
+    for path, calls in made["paths"].items():
+        for method, call in calls.items():
+            if is_open(path):
+                continue
+            call["security"] = [{"key": []}, {"ticket": []}] if method == "get" else [{"key": []}]
+            call["responses"] |= {"401": problems(401)[401]}
 
 
 def methods(request: Request) -> list[str]:

@@ -17,16 +17,6 @@ class AddressRefused(VidserveError):
     code = "address_refused"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound and takes no connections yet.
 

@@ -18,7 +18,9 @@ import onnxruntime as ort
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
 from model_export.repository import Repository
-from server.commands.address import AddressRefused, is_loopback, listen
+from server.commands.address import AddressRefused, listen
+from server.core.keys import key_file
+from server.core.loopback import is_loopback
 from server.core.machine import cores, memory_bytes
 from server.core.settings import Settings
 from server.engine.session import choose_provider
@@ -158,9 +160,8 @@ def port(settings: Settings) -> Finding:
         return Finding("port", Verdict.FAIL, error.message, error.hint or "")
     where = f"{settings.host}:{settings.port} is free"
     if not is_loopback(settings.host):
-        return Finding(
-            "port", Verdict.WARN, f"{where}, and open to the network", "Start with --insecure, or at 127.0.0.1."
-        )
+        key = "that the settings give" if settings.admin_key else f"in {key_file(settings.data)}"
+        return Finding("port", Verdict.OK, f"{where}; callers need the key {key}")
     return Finding("port", Verdict.OK, where)
 
 

@@ -16,6 +16,7 @@ from server.commands.address import listen_from, url_of
 from server.commands.found import found_table
 from server.commands.serve import announce, serve
 from server.core.configuration import load
+from server.core.keys import wanted_key
 from server.core.log import LogConfig, configure
 from server.core.settings import Settings
 from server.domain.job import Job, JobState
@@ -53,7 +54,7 @@ def run(*, first_port: int, data: Path, once: bool) -> int:
         nonlocal status
         try:
             await announce(runtime, url)
-            await _show(console, url, data, once=once)
+            await _show(console, url, settings, once=once)
         except (DemoFailed, httpx.HTTPError) as error:
             console.print(f"The demo failed: {error}", style="bold red", markup=False)
             return False
@@ -66,13 +67,17 @@ def run(*, first_port: int, data: Path, once: bool) -> int:
     return status
 
 
-async def _show(console: Console, url: str, data: Path, *, once: bool) -> None:
+async def _show(console: Console, url: str, settings: Settings, *, once: bool) -> None:
     """Everything over HTTP, as anybody would."""
-    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+    key, data = wanted_key(settings), settings.data
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
         job = await _analyse(client, console)
     console.print(f"\n{SAMPLE.name}: {sum(job.frames.values())} frames at {job.fps or 0:.0f} frames a second\n")
     console.print(found_table([(SAMPLE.name, job)]))
     console.print("\n[bold]Try next[/]" + ("" if not once else " (after make demo)"))
+    if key:
+        console.print('  curl needs the key that is set: -H "Authorization: Bearer KEY"', markup=False)
     vidserve, sample = _from_here(Path(sys.executable).parent / "vidserve"), _from_here(SAMPLE)
     for what, command in (
         ("a video of yours", f"curl -F file=@{sample} {url}/v1/jobs"),

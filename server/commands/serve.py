@@ -18,9 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from model_export.errors import VidserveError
 from server.api.errors import problem, problem_value
 from server.app import create_app
-from server.commands.address import AddressRefused, is_loopback, listen, url_of
+from server.commands.address import listen, url_of
 from server.core.errors import Stopping
+from server.core.keys import key_file
 from server.core.log import LogConfig, configure
+from server.core.loopback import is_loopback
 from server.core.settings import Settings
 from server.domain.model import ModelState, ModelStatus
 from server.runtime import Runtime
@@ -36,18 +38,13 @@ WhenReady = Callable[[Runtime, str], Awaitable[bool]]
 """Called with the runtime and the server's URL once it is ready; False ends the server."""
 
 
-def run(settings: Settings, *, insecure: bool) -> None:
+def run(settings: Settings) -> None:
     """Serve until a signal; returns when everything has ended.
 
     Raises:
-        AddressRefused: the address is taken, or open to others.
+        AddressRefused: the address is taken.
         VidserveError: the server cannot start.
     """
-    if not is_loopback(settings.host) and not insecure:
-        raise AddressRefused(
-            f"At {settings.host} anybody on the network could use this server, since it asks nobody for a key.",
-            hint="Listen at 127.0.0.1 behind a proxy that knows its users, or add --insecure if the network is yours.",
-        )
     configure(LogConfig.of(settings.log))
     asyncio.run(serve(settings, listen(settings.host, settings.port), announce))
 
@@ -80,7 +77,16 @@ async def announce(runtime: Runtime, url: str) -> bool:
     console.print(f"[bold]vidserve {version('vidserve')}[/] is ready at [bold]{url}[/], documentation at {url}/docs")
     for line in running(await runtime.models.list()):
         console.print(line, markup=False)
+    if callers := who_may_call(runtime.settings):
+        console.print(callers, markup=False)
     return True
+
+
+def who_may_call(settings: Settings) -> str | None:
+    """Which key callers need, and where it lies; None: anybody on this machine may call."""
+    if settings.admin_key is not None:
+        return "callers need the key that the settings give"
+    return None if is_loopback(settings.host) else f"callers need the key in {key_file(settings.data)}"
 
 
 def running(models: Sequence[ModelStatus]) -> list[str]:

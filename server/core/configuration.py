@@ -101,8 +101,11 @@ def load(
         SettingsInvalid: something is unknown, out of range or unreadable; it says what, where and what to write.
     """
     known = leaves(kind)
-    values = {key: Value(given, f"--{key.rpartition('.')[2]}") for key, given in flags.items() if given is not None}
+    values: dict[str, Value] = {}
     problems: list[str] = []
+    for key, given in flags.items():
+        if given is not None:
+            _put(values, key, Value(given, f"--{key.rpartition('.')[2].replace('_', '-')}"), known, problems)
     for name, text in sorted(environ.items()):
         if not name.startswith(PREFIX) or _NOT_OURS.match(name) or not text or text.startswith("tcp://"):
             continue

@@ -10,6 +10,12 @@
     │   ├── FormatNotPossible      a format that cannot say what these results say
     │   ├── UrlRefused             an address that the server must not fetch from
     │   └── AddressRefused         an address that no camera may have
+    ├── AccessError                who calls may not
+    │   ├── KeyMissing
+    │   ├── KeyWrong
+    │   ├── TicketExpired
+    │   ├── TicketInvalid          altered, of an earlier run, or for something else
+    │   └── CrossSite              a page of another site makes a browser call
     ├── JobError
     │   ├── JobNotFound
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
@@ -103,6 +109,42 @@ class AddressRefused(RequestError):
     """An address that no camera may have; the settings say which may."""
 
     code = "address_refused"
+
+
+class AccessError(VidserveError):
+    """Who calls may not."""
+
+    code = "access_error"
+
+
+class KeyMissing(AccessError):
+    """The call wants a key and shows none."""
+
+    code = "key_missing"
+
+
+class KeyWrong(AccessError):
+    """The key is not this server's."""
+
+    code = "key_wrong"
+
+
+class TicketExpired(AccessError):
+    """The ticket was good until a while ago."""
+
+    code = "ticket_expired"
+
+
+class TicketInvalid(AccessError):
+    """The ticket was altered, is of an earlier run of the server, or for something else."""
+
+    code = "ticket_invalid"
+
+
+class CrossSite(AccessError):
+    """A page of another site makes a browser call a server that asks nobody for a key."""
+
+    code = "cross_site"
 
 
 class JobError(VidserveError):
@@ -229,6 +271,12 @@ STATUS: dict[str, int] = {
     "picture_too_large": 422,
     "url_refused": 422,
     "address_refused": 422,
+    "access_error": 403,
+    "key_missing": 401,
+    "key_wrong": 401,
+    "ticket_expired": 401,
+    "ticket_invalid": 401,
+    "cross_site": 403,
     "job_error": 500,
     "job_not_found": 404,
     "idempotency_key_conflict": 409,

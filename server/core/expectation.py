@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -45,6 +45,8 @@ def expectation(field: FieldInfo) -> str:
         return ("a whole number" if kind is int else "a number") + _bounds(field.metadata)
     if kind is Path:
         return "a path"
+    if kind is SecretStr and (shortest := next((limit for limit in field.metadata if isinstance(limit, MinLen)), None)):
+        return f"a secret of at least {shortest.min_length} letters, digits and ._~+/=-"
     if holds(field, tuple):
         return "a list of model names, each `name` or `name@version`" if _of_models(kind) else "a list of texts"
     return "a model's `name` or `name@version`" if _of_models(kind) else "a text that is not empty"

@@ -1,6 +1,13 @@
 """Every metric of the server, on one page. Base units; counters end in `_total`; times are histograms.
 
     vidserve_frames_total{source,stream,outcome}             frames by what became of them; they add up to the delivered
+    vidserve_stream_up{stream}                               0 or 1: whether its source gives frames
+    vidserve_stream_state{stream,state}                      0 or 1
+    vidserve_stream_info{stream,name}
+    vidserve_stream_last_frame_timestamp_seconds{stream}
+    vidserve_stream_last_result_timestamp_seconds{stream}
+    vidserve_stream_reconnects_total{stream,reason}
+    vidserve_result_age_seconds{stream}                      from capture to publishing
     vidserve_stage_seconds{stage}                            decode fit queue infer analyse publish, a frame each
     vidserve_batch_size{model,version}                       frames that shared a run
     vidserve_batch_closed_total{model,version,reason}        why a batch was closed: full timeout idle
@@ -17,6 +24,7 @@
     vidserve_storage_bytes{kind}  vidserve_storage_free_bytes
     vidserve_build_info{version}
 
+A stream's series go when it is deleted; jobs share `source="job"`, `stream=""`.
 `queue` is time waited and `infer` time run: neither hides in the other. What cannot be known is absent, never 0.
 """
 
@@ -26,13 +34,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from server.core import metrics_page as page
+from server.core.exposition import Exposition, labelled, lines_of
+from server.domain.outcome import OUTCOMES
+from server.domain.stream import StreamState
 
 _HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_OUTCOMES = lines_of("vidserve_frames_total", "outcome", OUTCOMES)
+_STATES = lines_of("vidserve_stream_state", "state", StreamState)
 _JOB_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 
@@ -46,10 +59,32 @@ class ModelRow:
 
 
 @dataclass
+class StreamRow:
+    """Whose a row of the page is, and what the API process knows of that stream. The runtime changes it in place.
+
+    Attributes:
+        last_frame_at, last_result_at: seconds since the epoch (UTC); None: there was none yet.
+        reconnects: by reason, such as `read_timeout`; reasons are few and known beforehand, never a message.
+    """
+
+    id: str
+    name: str
+    state: StreamState
+    last_frame_at: float | None = None
+    last_result_at: float | None = None
+    reconnects: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
 class Rows:
-    """The labels of the page's rows; the runtime keeps them."""
+    """The labels of the page's rows; the runtime keeps them. A stream that is deleted takes its row out."""
 
     models: dict[int, ModelRow] = field(default_factory=dict)
+    streams: dict[int, StreamRow] = field(default_factory=dict)
+
+
+_Streams = list[tuple[int, StreamRow, str]]
+"""Rows of the page, whose they are, and the label that says so."""
 
 
 class Metrics:
@@ -95,63 +130,97 @@ class Metrics:
         Gauge("vidserve_build_info", "The server's version.", ["version"], registry=self._registry).labels(version).set(
             1
         )
-        self._registry.register(_PageCollector(page, self.rows))
+        self._page = _PageText(page, self.rows)
         self._registry.register(_Asked(jobs, storage))
 
     def scrape(self) -> bytes:
-        """Everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Everything in Prometheus' text format. It takes milliseconds: not in the thread of an event loop."""
+        return generate_latest(self._registry) + self._page.text().encode()
 
 
-class _PageCollector(Collector):
+class _PageText:
+    """The families whose samples lie in the page, and what the API process knows of their rows."""
+
     def __init__(self, source: page.Page, rows: Rows) -> None:
         self._page = source
         self._rows = rows
 
-    def collect(self) -> Iterable[Metric]:
-        frames = CounterMetricFamily(
-            "vidserve_frames", "Frames by what became of them.", labels=["source", "stream", "outcome"]
-        )
-        for outcome, count in self._page.frames(page.JOBS_ROW).items():
-            frames.add_metric(["job", "", outcome], count)
-        yield frames
-        events = CounterMetricFamily("vidserve_events", "Events raised.", labels=["type"])
-        for kind, count in self._page.events().items():
-            events.add_metric([kind], count)
-        yield events
-        stale = CounterMetricFamily("vidserve_stale_messages", "Messages dropped: their sender had been given up.")
-        stale.add_metric([], self._page.stale())
-        yield stale
-        stages = HistogramMetricFamily(
-            "vidserve_stage_seconds", "What each stage of a frame's way took.", labels=["stage"]
-        )
-        for stage in page.STAGES:
-            _add(stages, [stage], self._page.stage(stage))
-        yield stages
-        yield from self._models()
+    def text(self) -> str:
+        out = Exposition()
+        # Copies: rows come and go while this is written in a thread.
+        streams = [(row, owner, labelled({"stream": owner.id})) for row, owner in list(self._rows.streams.items())]
+        self._whole_server(out, streams)
+        self._streams(out, streams)
+        self._models(out)
+        return out.text()
 
-    def _models(self) -> Iterable[Metric]:
-        labels = ["model", "version"]
-        sizes = HistogramMetricFamily("vidserve_batch_size", "Frames that shared a run.", labels=labels)
-        closed = CounterMetricFamily("vidserve_batch_closed", "Why batches were closed.", labels=[*labels, "reason"])
-        depth = GaugeMetricFamily("vidserve_queue_depth", "Requests waiting for a run.", labels=labels)
-        runs = HistogramMetricFamily("vidserve_inference_seconds", "What a run took.", labels=labels)
-        errors = CounterMetricFamily("vidserve_inference_errors", "Requests that failed.", labels=[*labels, "reason"])
-        info = GaugeMetricFamily(
-            "vidserve_model_info", "Models that serve.", labels=[*labels, "provider", "precision", "sha256"]
-        )
-        for row, owner in self._rows.models.items():
-            names = [owner.model, owner.version]
-            _add(sizes, names, self._page.batch_size(row))
-            _add(runs, names, self._page.inference(row))
+    def _whole_server(self, out: Exposition, streams: _Streams) -> None:
+        out.family("counter", "vidserve_frames_total", "Frames by what became of them.")
+        out.samples(_OUTCOMES, 'source="job",stream=""', self._page.frames(page.JOBS_ROW).values())
+        for row, _, stream in streams:
+            out.samples(_OUTCOMES, f'source="stream",{stream}', self._page.frames(row).values())
+        out.family("counter", "vidserve_events_total", "Events raised.")
+        for kind, count in self._page.events().items():
+            out.sample(f'type="{kind}"', count)
+        out.family("counter", "vidserve_stale_messages_total", "Messages dropped: their sender had been given up.")
+        out.sample("", self._page.stale())
+        out.family("histogram", "vidserve_stage_seconds", "What each stage of a frame's way took.")
+        for stage in page.STAGES:
+            out.histogram(f'stage="{stage}"', self._page.stage(stage))
+
+    def _streams(self, out: Exposition, streams: _Streams) -> None:
+        out.family("gauge", "vidserve_stream_up", "Whether the source gives frames.")
+        for _, owner, stream in streams:
+            out.sample(stream, float(owner.state is StreamState.RUNNING))
+        out.family("gauge", "vidserve_stream_state", "1 for the state that the stream is in, 0 for the others.")
+        for _, owner, stream in streams:
+            out.samples(_STATES, stream, (float(owner.state is state) for state in StreamState))
+        out.family("gauge", "vidserve_stream_info", "The stream's name.")
+        for _, owner, _ in streams:
+            out.sample(labelled({"stream": owner.id, "name": owner.name}), 1.0)
+        out.family("gauge", "vidserve_stream_last_frame_timestamp_seconds", "When the last frame came.")
+        for _, owner, stream in streams:
+            if owner.last_frame_at is not None:
+                out.sample(stream, owner.last_frame_at)
+        out.family("gauge", "vidserve_stream_last_result_timestamp_seconds", "When the last result was published.")
+        for _, owner, stream in streams:
+            if owner.last_result_at is not None:
+                out.sample(stream, owner.last_result_at)
+        out.family("counter", "vidserve_stream_reconnects_total", "Connections lost and opened again, by why.")
+        for _, owner, stream in streams:
+            for reason, count in list(owner.reconnects.items()):
+                out.sample(f"{labelled({'reason': reason})},{stream}", float(count))
+        out.family("histogram", "vidserve_result_age_seconds", "From a frame's capture to the publishing of a result.")
+        for row, _, stream in streams:
+            out.histogram(stream, self._page.result_age(row))
+
+    def _models(self, out: Exposition) -> None:
+        models = [
+            (row, owner, labelled({"model": owner.model, "version": owner.version}))
+            for row, owner in list(self._rows.models.items())
+        ]
+        out.family("histogram", "vidserve_batch_size", "Frames that shared a run.")
+        for row, _, model in models:
+            out.histogram(model, self._page.batch_size(row))
+        out.family("counter", "vidserve_batch_closed_total", "Why batches were closed.")
+        for row, owner, _ in models:
             for reason, count in self._page.batch_closed(row).items():
-                closed.add_metric([*names, reason], count)
-            for reason, count in self._page.inference_errors(row).items():
-                errors.add_metric([*names, reason], count)
+                out.sample(labelled({"model": owner.model, "version": owner.version, "reason": reason}), count)
+        out.family("gauge", "vidserve_queue_depth", "Requests waiting for a run.")
+        for row, owner, model in models:
             if owner.info is not None:
-                depth.add_metric(names, self._page.queue_depth(row))
-                info.add_metric([*names, owner.info["provider"], owner.info["precision"], owner.info["sha256"]], 1)
-        yield from (sizes, closed, depth, runs, errors, info)
+                out.sample(model, self._page.queue_depth(row))
+        out.family("histogram", "vidserve_inference_seconds", "What a run took.")
+        for row, _, model in models:
+            out.histogram(model, self._page.inference(row))
+        out.family("counter", "vidserve_inference_errors_total", "Requests that failed.")
+        for row, owner, _ in models:
+            for reason, count in self._page.inference_errors(row).items():
+                out.sample(labelled({"model": owner.model, "version": owner.version, "reason": reason}), count)
+        out.family("gauge", "vidserve_model_info", "Models that serve.")
+        for _, owner, _ in models:
+            if owner.info is not None:
+                out.sample(labelled({"model": owner.model, "version": owner.version, **owner.info}), 1.0)
 
 
 class _Asked(Collector):
@@ -172,8 +241,3 @@ class _Asked(Collector):
             used.add_metric([kind], count)
         yield used
         yield GaugeMetricFamily("vidserve_storage_free_bytes", "Bytes free where the data folder lies.", value=free)
-
-
-def _add(family: HistogramMetricFamily, labels: list[str], histogram: page.Histogram) -> None:
-    buckets = [(f"{bound:g}" if bound != float("inf") else "+Inf", count) for bound, count in histogram.cumulative]
-    family.add_metric(labels, buckets=buckets, sum_value=histogram.sum)

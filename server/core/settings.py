@@ -6,16 +6,20 @@ process is composed, and passed on as plain values.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from server.core.machine import cores, memory_bytes
 from server.domain.analysis import ModelReference
 
 Provider = Literal["auto", "cpu", "cuda"]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+
+KEY_PATTERN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
+"""What `Authorization: Bearer` can carry (RFC 6750), and so long that guessing is hopeless."""
 
 
 class _Section(BaseModel):
@@ -186,9 +190,23 @@ class Settings(_Section):
         default=Path("vidserve-data"),
         description="the folder of database, uploads, results and `models/`; relative to where the server is started",
     )
+    admin_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        max_length=512,
+        description="the key that callers must show; if absent nobody must on loopback, and elsewhere one is made in "
+        "`admin.key` in the data folder; `admin_key_file` names a file that holds it",
+    )
     log: LogSettings = LogSettings()
     engine: EngineSettings = Field(default_factory=EngineSettings)
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
     imports: ImportsSettings = Field(default_factory=ImportsSettings)
     limits: LimitsSettings = LimitsSettings()
+
+    @field_validator("admin_key")
+    @classmethod
+    def _can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not KEY_PATTERN.fullmatch(key.get_secret_value()):
+            raise ValueError("a header cannot carry it")
+        return key

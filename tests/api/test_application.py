@@ -170,6 +170,7 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/models/{name}/predict",
         "/v1/imports",
         "/v1/imports/{import_id}",
+        "/v1/tickets",
         "/health/live",
         "/health/ready",
         "/metrics",

@@ -4,18 +4,7 @@ import socket
 
 import pytest
 
-from server.commands.address import AddressRefused, is_loopback, listen, listen_from, url_of
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        *[(host, True) for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost")],
-        *[(host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "example.com", "")],
-    ],
-)
-def test_loopback(host: str, expected: bool) -> None:
-    assert is_loopback(host) is expected
+from server.commands.address import AddressRefused, listen, listen_from, url_of
 
 
 def test_port_0_takes_a_free_one_and_the_url_names_it() -> None:

@@ -82,9 +82,25 @@ def test_wrong_settings_end_every_command_with_what_to_write(tmp_path: Path) -> 
         assert "Traceback" not in done.stderr
 
 
-def test_a_server_open_to_the_network_is_refused_unless_that_is_meant(tmp_path: Path) -> None:
-    done = vidserve("serve", "--host", "0.0.0.0", cwd=tmp_path)
+def test_a_key_that_is_too_short_is_refused_and_not_shown(tmp_path: Path) -> None:
+    done = vidserve("serve", "--host", "0.0.0.0", cwd=tmp_path, env={"VIDSERVE_ADMIN_KEY": "hunter2"})
     assert done.returncode == 1
-    assert "anybody on the network could use this server" in done.stderr
-    assert "--insecure" in done.stderr
-    assert not (tmp_path / "vidserve-data").exists()
+    assert "VIDSERVE_ADMIN_KEY: admin_key must be a secret of at least 16 letters" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = vidserve("serve", "--key-file", "nowhere", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--admin-key-file: the file nowhere cannot be read" in done.stderr
+
+
+def test_config_check_hides_the_key(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("the-key-of-the-house\n")
+    (tmp_path / "vidserve.toml").write_text('admin_key_file = "${KEY}"\n')
+    done = vidserve("config", "check", cwd=tmp_path, env={"KEY": str(tmp_path / "key")})
+    assert done.returncode == 0
+    assert "the-key-of-the-house" not in done.stdout
+    assert ["admin_key", "**********", "vidserve.toml", "line", "1"] in [
+        line.split() for line in done.stdout.splitlines()
+    ]

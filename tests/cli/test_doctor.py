@@ -44,8 +44,10 @@ def test_a_taken_port_fails(tmp_path: Path) -> None:
     assert "is taken" in finding.detail
 
 
-def test_a_port_that_is_open_to_the_network_is_warned_of(tmp_path: Path) -> None:
-    assert checks.port(settings(tmp_path, host="0.0.0.0")).verdict is Verdict.WARN
+def test_of_a_port_that_is_open_to_the_network_it_says_where_the_key_is(tmp_path: Path) -> None:
+    found = checks.port(settings(tmp_path, host="0.0.0.0"))
+    assert found.verdict is Verdict.OK
+    assert f"callers need the key in {tmp_path / 'admin.key'}" in found.detail
 
 
 def test_a_missing_driver_is_said_and_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

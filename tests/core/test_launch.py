@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from server.core.launch import command
+
 PARENT = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-m", "server.core.launch", str(os.getpid()), "sleeper"])
@@ -53,3 +55,11 @@ def test_a_child_whose_parent_is_gone_already_does_not_begin(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])},
     )
     assert ran.stdout == ""
+
+
+def test_a_child_keeps_what_it_does_to_itself(tmp_path):
+    (tmp_path / "told.py").write_text("import os; print(os.environ['ORT_DISABLE_TELEMETRY'])")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    env.pop("ORT_DISABLE_TELEMETRY", None)
+    told = subprocess.check_output(command("told"), env=env, text=True)
+    assert told == "1\n"

@@ -1,10 +1,14 @@
+import threading
+
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.core.metrics import Metrics, ModelRow
+from server.core.metrics import Metrics, ModelRow, StreamRow
 from server.core.metrics_page import JOBS_ROW, MODEL_ROWS, SECONDS, STAGES, Page
 from server.domain.event import EventType
 from server.domain.outcome import Outcome
+from server.domain.stream import StreamState
 
 
 @pytest.fixture
@@ -111,3 +115,94 @@ def test_a_streams_row_that_changes_hands_begins_at_zero_and_leaves_its_neighbou
     assert page.frames(2)[Outcome.ANALYSED] == 5
     assert dict(page.result_age(2).cumulative)[0.05] == 1
     assert page.result_age(2).sum == pytest.approx(0.04)
+
+
+def a_stream(**changes):
+    return StreamRow(**{"id": "cam1", "name": "yard", "state": StreamState.RUNNING, **changes})
+
+
+def test_a_stream_tells_how_it_is(page, metrics):
+    metrics.rows.streams[3] = a_stream(last_frame_at=1e9 + 0.5, last_result_at=1e9 + 0.6, reconnects={"timeout": 2})
+    page.recorder(0).frames(3, Outcome.ANALYSED, 4)
+    page.recorder(2).frames(3, Outcome.DROPPED_BUSY, 1)
+    page.recorder(2).result_age(3, 0.04)
+    found = samples(metrics)
+    who = (("stream", "cam1"),)
+    assert found["vidserve_frames_total", (("outcome", "analysed"), ("source", "stream"), *who)] == 4
+    assert found["vidserve_frames_total", (("outcome", "dropped_busy"), ("source", "stream"), *who)] == 1
+    assert found["vidserve_stream_up", who] == 1
+    assert found["vidserve_stream_info", (("name", "yard"), *who)] == 1
+    assert found["vidserve_stream_last_frame_timestamp_seconds", who] == 1e9 + 0.5
+    assert found["vidserve_stream_last_result_timestamp_seconds", who] == 1e9 + 0.6
+    assert found["vidserve_stream_reconnects_total", (("reason", "timeout"), *who)] == 2
+    assert found["vidserve_result_age_seconds_bucket", (("le", "0.05"), *who)] == 1
+    assert found["vidserve_result_age_seconds_count", who] == 1
+
+
+@pytest.mark.parametrize("state", StreamState)
+def test_a_stream_is_in_one_state_and_up_only_if_it_runs(metrics, state):
+    metrics.rows.streams[1] = a_stream(state=state)
+    found = samples(metrics)
+    states = {
+        dict(labels)["state"]: value for (name, labels), value in found.items() if name == "vidserve_stream_state"
+    }
+    assert states == {one.value: float(one is state) for one in StreamState}
+    assert found["vidserve_stream_up", (("stream", "cam1"),)] == float(state is StreamState.RUNNING)
+
+
+def test_what_is_not_known_of_a_stream_is_absent(metrics):
+    metrics.rows.streams[1] = a_stream()
+    said = metrics.scrape().decode()
+    assert 'vidserve_stream_up{stream="cam1"} 1.0' in said
+    assert "timestamp_seconds{" not in said
+    assert "reconnects_total{" not in said
+
+
+def test_the_series_of_a_stream_go_with_it(page, metrics):
+    metrics.rows.streams[1] = a_stream()
+    page.recorder(0).frames(1, Outcome.ANALYSED)
+    del metrics.rows.streams[1]
+    assert "cam1" not in metrics.scrape().decode()
+
+
+def test_prometheus_client_would_write_the_same(page, metrics):
+    for row, name in enumerate(['"yard"', "a\nb", "c\\d", "100 % {e}"], start=1):
+        metrics.rows.streams[row] = a_stream(
+            id=f"cam{row}", name=name, last_frame_at=1767348060.25, reconnects={"a": 3}
+        )
+        page.recorder(1).frames(row, Outcome.ANALYSED, 2_000_000)
+        page.recorder(1).result_age(row, 0.3)
+    metrics.rows.models[5] = ModelRow("yolox", "2", {"provider": "cpu", "precision": "fp32", "sha256": "ab"})
+    page.recorder(0).batch(5, 3, "idle")
+    page.recorder(0).inference(5, 0.02)
+    metrics.http.labels("/v1/jobs", "GET", "200").observe(0.01)
+    metrics.restarts.labels("engine", "sigkill").inc()
+    said = metrics.scrape().decode()
+
+    class Read:
+        def collect(self):
+            return text_string_to_metric_families(said)
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Read())
+    assert said == generate_latest(registry).decode()
+
+
+def test_streams_may_come_and_go_while_a_scrape_is_written(metrics):
+    ended = threading.Event()
+
+    def churn():
+        number = 0
+        while not ended.is_set():
+            number += 1
+            metrics.rows.streams[number % 100 + 1] = a_stream(id=f"cam{number}", reconnects={"a": 1})
+            metrics.rows.streams.pop((number + 50) % 100 + 1, None)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(20):
+            list(text_string_to_metric_families(metrics.scrape().decode()))
+    finally:
+        ended.set()
+        thread.join()

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+from serving import serving
+
+_KEY = "the-key-of-the-house"
 _CONFIG = """
 warnings = false
 
@@ -19,11 +22,17 @@ ensure_resource_availability.enabled = false
 """
 
 
-def test_every_answer_is_as_documented(server, tmp_path):
+def test_every_answer_is_as_documented(tmp_path):
+    with serving(tmp_path / "data", env={"VIDSERVE_ADMIN_KEY": _KEY}) as server:
+        _call_everything(server, tmp_path)
+
+
+def _call_everything(server, tmp_path):
     seconds = int(os.environ.get("VIDSERVE_TEST_SCHEMA_S", "30"))
     (tmp_path / "schemathesis.toml").write_text(_CONFIG)
     url = f"http://127.0.0.1:{server.port}/openapi.json"
     run = [sys.executable, "-m", "schemathesis.cli", "--no-color", "run", url, "--max-time", str(seconds)]
+    run += ["--header", f"Authorization: Bearer {_KEY}"]
     ended = subprocess.run(
         [*run, "--seed", "1"], capture_output=True, text=True, cwd=tmp_path, timeout=120 + 2 * seconds
     )
