@@ -224,7 +224,7 @@ class Requests:
         return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
 
     def wait(self, timeout_s: float, wake: int) -> None:
-        """Nothing is asked: until `wake` is readable, or the time is over, or the engine says something all the same."""
+        """Nothing is asked: until `wake` is readable, or the time is over, or the engine speaks all the same."""
         self._dealer.wait(timeout_s, wake)
         if self._dealer.has_mail:
             self.receive(0.0)
