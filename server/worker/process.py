@@ -16,7 +16,7 @@ import zmq
 
 from model_export.video import open_video
 from server.core.calls import CallPage, CallRows
-from server.core.child import Life, read_config, sacrifice
+from server.core.child import Life, give_memory_back, read_config, sacrifice
 from server.core.log import configure
 from server.core.metrics_page import Page
 from server.wire.memory import SharedFile
@@ -159,6 +159,7 @@ def main(open_source: OpenLimited = open_video) -> None:
     config = read_config(WorkerConfig)
     configure(config.log)
     sacrifice()
+    give_memory_back()
     # One decoding and resizing thread a job: the cores belong to the engine.
     cv2.setNumThreads(1)
     worker = Worker(config, Life(), open_source)

@@ -212,6 +212,7 @@ class Requests:
             return None
         done = received.message
         asked = self._asked.pop(done.seq)
+        self._recalled = self._recalled and bool(self._asked)
         outputs: dict[str, npt.NDArray[Any]] | None = None
         if done.error is None:
             self._anew = False  # only now: what was never run has reset nothing
@@ -223,14 +224,16 @@ class Requests:
         return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
 
     def wait(self, timeout_s: float, wake: int) -> None:
-        """Until an answer or anything else lies here, `wake` is readable, or the time is over."""
+        """Nothing is asked: until `wake` is readable, or the time is over, or the engine speaks all the same."""
         self._dealer.wait(timeout_s, wake)
+        if self._dealer.has_mail:
+            self.receive(0.0)
 
     def recall(self) -> None:
         """The engine is silent: take back what it was asked. What it does not answer all the same comes back as `LOST`,
         once it has let go of it; nothing is asked till then.
         """
-        if not self._recalled:
+        if not self._recalled and not self._lost:
             self._recalled = True
             self._dealer.send(Cancel(self._stream))
 

@@ -98,6 +98,12 @@ class FakeEngine:
     Args:
         failing: levels that are answered with an error.
         silent: never answers.
+        incarnation: of the process that it stands for.
+
+    Attributes:
+        silent: whether to answer no frame from now on.
+        missing: whether to say that the model is not loaded.
+        resets: numbers of the requests that asked to forget the stream's state.
     """
 
     def __init__(
@@ -108,12 +114,15 @@ class FakeEngine:
         recurrent: bool = False,
         failing: set[int] = frozenset(),
         silent: bool = False,
+        incarnation: int = 1,
     ) -> None:
+        self.resets: list[int] = []
+        self.missing = False
         self._recurrent = recurrent
         self.counts: dict[str, int] = {}
         self._failing = failing
-        self._silent = silent
-        self._router = Router(context, address, "engine", 1)
+        self.silent = silent
+        self._router = Router(context, address, "engine", incarnation)
         self._segments = Segments()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._body, daemon=True)
@@ -122,7 +131,7 @@ class FakeEngine:
     def _body(self) -> None:
         while not self._over.is_set():
             received = self._router.recv(0.02)
-            if received is None or (self._silent and isinstance(received.message, Infer)):
+            if received is None or (self.silent and isinstance(received.message, Infer)):
                 continue
             self._say(received)
 
@@ -140,6 +149,13 @@ class FakeEngine:
                 self.counts[stream] = int(np.frombuffer(received.payload[0], np.int64)[0])
 
     def _infer(self, ask: Infer):
+        if self.missing:
+            return (InferDone(ask.stream, ask.seq, error="not_loaded", message="fake@1 is not loaded."),)
+        if ask.deadline is not None and ask.deadline < time.monotonic():
+            return (InferDone(ask.stream, ask.seq, error="stale", message="too late"),)
+        if ask.reset:
+            self.resets.append(ask.seq)
+            self.counts.pop(ask.stream, None)
         level = int(self._segments.array(ask.frame)[0, 0, 0])
         if level in self._failing:
             return (InferDone(ask.stream, ask.seq, error="run_failed", message="told to fail"),)

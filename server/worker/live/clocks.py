@@ -45,10 +45,10 @@ class MediaClock:
         jumped = False
         if stamp_s is not None and self._shift_s is not None:
             step_s = stamp_s + self._shift_s - self._last_s
-            if 0.0 < step_s <= elapsed_s + _JUMP_S:
+            if _LEAST_STEP_S / 2 < step_s <= elapsed_s + _JUMP_S:
                 self._last_s += step_s
                 return self._last_s, False
-            jumped = not -_JUMP_S < step_s <= 0.0
+            jumped = abs(step_s) > _JUMP_S
         self._last_s += max(elapsed_s, _LEAST_STEP_S)
         self._shift_s = None if stamp_s is None else self._last_s - stamp_s
         return self._last_s, jumped

@@ -34,6 +34,9 @@ GAP_S = 3.0
 """Media time between two frames after which the source counts as begun anew: what remembers frames must not believe
 that the one before was just before."""
 _SOON_S = 120.0
+_JITTER = 0.3
+"""Of the time between two wanted frames: cameras and networks are not exact, and who wants all frames of a camera that
+gives ten a second must get them."""
 
 
 class Reader:
@@ -61,7 +64,7 @@ class Reader:
         self._intake = intake
         self._rows = rows
         self._open = open_live
-        self._sampler = Sampler(sample_fps)
+        self._sampler = Sampler(sample_fps, jitter=_JITTER)
         self._backoff = backoff or Backoff()
         self._stopped = Flag()
         self._late = Flag()
@@ -89,7 +92,7 @@ class Reader:
 
     def sample(self, fps: float | None) -> None:
         """From the next frame on so many are wanted a second of media time."""
-        self._sampler = Sampler(fps)
+        self._sampler = Sampler(fps, jitter=_JITTER)
 
     def give_up_backlog(self) -> None:
         """Every frame has been too old for a while: connect anew."""

@@ -118,7 +118,9 @@ def _open_rtsp(source: StreamSource, url: SplitResult, row: CallRow, max_pixels:
                 container = av.open(there, format="rtsp", options=options, timeout=(left_s, source.read_s))
                 return _decoded(container, source, max_pixels)
         except (av.error.FFmpegError, OSError) as error:
-            failure = _reason(error, source, address, port)
+            # FFmpeg takes a server that says nothing till the end for one that says nonsense.
+            late = time.monotonic() >= until
+            failure = _no_answer(source, address, port) if late else _reason(error, source, address, port)
         if not isinstance(failure, SourceUnreachable | SourceRefused):
             break
     raise failure
@@ -193,9 +195,7 @@ def _reason(error: Exception, source: StreamSource, address: str, port: int) -> 
         case ConnectionRefusedError():
             return SourceRefused(f"Nobody listens at {where}.", hint="Check the port, and that the camera is on.")
         case av.error.ExitError() | TimeoutError():
-            if _listens(address, port):
-                return SourceSilent(f"It has said nothing for {source.open_s:g} seconds.")
-            return SourceUnreachable(f"There is no answer from {where}.")
+            return _no_answer(source, address, port)
         case av.error.InvalidDataError():
             return SourceNotVideo("What answers does not speak RTSP.", hint="Check the port and the kind of URL.")
         case av.error.EOFError() | ConnectionResetError() | BrokenPipeError():
@@ -204,10 +204,10 @@ def _reason(error: Exception, source: StreamSource, address: str, port: int) -> 
             return SourceUnreachable(f"There is no way to {where}.")
 
 
-def _listens(address: str, port: int) -> bool:
+def _no_answer(source: StreamSource, address: str, port: int) -> SourceError:
     """FFmpeg's patience is at its end, and it does not say with what: the connection, or the answer."""
     try:
         socket.create_connection((address, port), _LOOK_S).close()
     except OSError:
-        return False
-    return True
+        return SourceUnreachable(f"There is no answer from {address}, port {port}.")
+    return SourceSilent(f"It has said nothing for {source.open_s:g} seconds.")

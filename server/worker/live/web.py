@@ -69,9 +69,10 @@ def open_web(source: StreamSource, url: SplitResult, row: CallRow, max_pixels: i
         with row.inside(Call.OPEN):
             container = _container(site, source)
             stream = video_stream(container)
-    except (av.error.FFmpegError, VideoUnreadable, OSError, ValueError) as error:
+    except (av.error.FFmpegError, VideoUnreadable, OSError, ValueError):
         site.close()
-        raise SourceNotVideo("What it sends is no video that can be read.") from error
+        # What FFmpeg makes of a segment that could not be had says less than why it could not.
+        raise site.failure or SourceNotVideo("What it sends is no video that can be read.") from None
     except BaseException:
         site.close()
         raise
@@ -94,20 +95,13 @@ def _container(site: _Site, source: StreamSource) -> av.container.InputContainer
 
     # Of HLS the picture's rate and size stand in the first segment; the others are shown as they come.
     options = _OPTIONS if _FORMATS.get(kind) == "hls" else {**_OPTIONS, "analyzeduration": "1"}
-    try:
-        return av.open(
-            answer.url,
-            format=_FORMATS.get(kind),
-            options=options,
-            io_open=open_io,
-            timeout=(source.open_s, source.read_s),
-        )
-    except VidserveError:
-        raise
-    except av.error.FFmpegError:
-        if site.failure is not None:
-            raise site.failure from None
-        raise
+    return av.open(
+        answer.url,
+        format=_FORMATS.get(kind),
+        options=options,
+        io_open=open_io,
+        timeout=(source.open_s, source.read_s),
+    )
 
 
 class _OnSite:

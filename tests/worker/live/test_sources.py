@@ -1,0 +1,286 @@
+import base64
+import contextlib
+import mmap
+import socket
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from web_builders import Site, Wicked, jpeg, mjpeg, page
+
+from server.core.calls import CallPage
+from server.core.errors import AddressRefused
+from server.domain.stream import StreamSource
+from server.worker.live.errors import (
+    SourceError,
+    SourceInvalid,
+    SourceLost,
+    SourceNotFound,
+    SourceNotVideo,
+    SourceRefused,
+    SourceSilent,
+    SourceTooLarge,
+    SourceUnauthorized,
+    SourceUnreachable,
+)
+from server.worker.live.pictures import Pictures
+from server.worker.live.sources import open_live
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2,\n%s\n#EXT-X-ENDLIST\n"
+SECRET = "s3cr&t/:@é"
+
+
+@pytest.fixture
+def row():
+    (row, *_) = CallPage(mmap.mmap(-1, CallPage.bytes_for(1)), 1).rows(0)
+    row.begin("cam")
+    return row
+
+
+@pytest.fixture
+def opened(row):
+    with contextlib.ExitStack() as stack:
+
+        def opening(url, *, max_pixels=2**22, **options):
+            options = {"loopback": True, "open_s": 2.0, "read_s": 2.0} | options
+            connection = open_live(StreamSource(url=url, **options), row, max_pixels=max_pixels)
+            stack.callback(connection.close)
+            return connection
+
+        yield opening
+
+
+@pytest.fixture
+def served():
+    """Makes sites and wicked servers, closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def serving(made):
+            stack.callback(made.close)
+            return made
+
+        yield serving
+
+
+def shots(connection, count):
+    return [shot for shot in (connection.grab() for _ in range(count)) if shot is not None]
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_mjpeg_over_http_gives_pictures_without_time_stamps(opened, served):
+    site = served(Site(cam=mjpeg()))
+    connection = opened(site.url("cam"))
+    taken = shots(connection, 5)
+    assert connection.codec == "mjpeg"
+    assert [shot.stamp_s for shot in taken] == [None] * 5
+    arrivals = [shot.arrived for shot in taken]
+    assert arrivals == sorted(arrivals)
+    assert Pictures().of(taken[2].image).shape == (48, 64, 3)
+    expected = cv2.imdecode(np.frombuffer(jpeg(2), np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(Pictures().of(taken[2].image).astype(int) - expected).max() <= 1
+
+
+def test_a_change_of_size_on_the_way_is_followed(opened, served):
+    site = served(Site(cam=mjpeg(sizes=lambda n: (64, 48) if n < 3 else (128, 96))))
+    sizes = [(shot.image.width, shot.image.height) for shot in shots(opened(site.url("cam")), 6)]
+    assert sizes == [(64, 48)] * 3 + [(128, 96)] * 3
+
+
+def test_a_camera_that_ends_is_lost(opened, served):
+    site = served(Site(cam=mjpeg(frames=3)))
+    connection = opened(site.url("cam"))
+    with pytest.raises(SourceLost):
+        shots(connection, 10)
+
+
+def test_frames_that_are_too_large_are_refused(opened, served):
+    site = served(Site(cam=mjpeg(sizes=lambda n: (64, 48) if n < 2 else (640, 480))))
+    connection = opened(site.url("cam"), max_pixels=64 * 48)
+    with pytest.raises((SourceTooLarge, SourceLost, SourceSilent)):
+        shots(connection, 60)
+
+
+def basic(request):
+    expected = base64.b64encode(f"viewer:{SECRET}".encode()).decode()
+    if request.headers.get("Authorization") == f"Basic {expected}":
+        return mjpeg()(request)
+    return page(b"", status=401, WWW_Authenticate='Basic realm="cam"')(request)
+
+
+def digest(request):
+    if request.headers.get("Authorization", "").startswith('Digest username="viewer"'):
+        return mjpeg()(request)
+    return page(b"", status=401, WWW_Authenticate='Digest realm="cam", nonce="abc", qop="auth"')(request)
+
+
+@pytest.mark.parametrize("asks", [basic, digest])
+def test_credentials_are_given_as_the_camera_asks_for_them(opened, served, asks):
+    site = served(Site(cam=asks))
+    with pytest.raises(SourceUnauthorized, match="username"):
+        opened(site.url("cam"))
+    assert len(shots(opened(site.url("cam"), username="viewer", password=SECRET), 2)) == 2
+
+
+def test_wrong_credentials_are_told_from_none(opened, served):
+    site = served(Site(cam=basic))
+    with pytest.raises(SourceUnauthorized, match="does not accept"):
+        opened(site.url("cam"), username="viewer", password="wrong")
+
+
+def test_credentials_are_not_sent_to_where_a_camera_leads(opened, served):
+    other = served(Site(cam=page(b"", status=401, WWW_Authenticate='Basic realm="x"')))
+    site = served(Site(cam=page(b"", status=302, Location=other.url("cam"))))
+    with pytest.raises(SourceUnauthorized):
+        opened(site.url("cam"), username="viewer", password=SECRET)
+    assert all("Authorization" not in headers for _, headers in other.asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (page(b"<html>Log in</html>"), SourceNotVideo),
+        (page(b"\x00\x01garbage" * 5000, "application/octet-stream"), SourceNotVideo),
+        (page(b"", "video/mp2t"), SourceNotVideo),
+        (page(b"no", status=404), SourceNotFound),
+        (page(b"no", status=403), SourceRefused),
+        (page(b"no", status=500), SourceRefused),
+        (page(b"", status=302, Location="file:///etc/passwd"), SourceNotVideo),
+        (page(b"", status=302, Location="/cam"), SourceRefused),
+        (page(PLAYLIST % b"file:///etc/passwd", "application/x-mpegurl"), SourceNotVideo),
+        (page(PLAYLIST % b"http://169.254.169.254/a.ts", "audio/mpegurl"), AddressRefused),
+    ],
+)  # fmt: skip
+def test_what_is_no_camera_says_why(opened, served, answer, error):
+    site = served(Site(cam=answer))
+    with pytest.raises(error):
+        opened(site.url("cam"))
+
+
+def test_a_playlist_of_a_segment_is_a_camera(opened, served, tmp_path):
+    segment = transport_stream(tmp_path / "a.ts")
+    playlist = page(PLAYLIST % b"a.ts", "application/x-mpegurl")
+    site = served(Site(**{"live.m3u8": playlist, "a.ts": page(segment, "video/mp2t")}))
+    connection = opened(site.url("live.m3u8"))
+    assert connection.bulk
+    stamps = [shot.stamp_s for shot in shots(connection, 10)]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] - stamps[0] == pytest.approx(0.9, abs=0.01)
+    assert [path for path, _ in site.asked] == ["/live.m3u8", "/a.ts"]
+
+
+def transport_stream(path):
+    import av
+
+    with av.open(str(path), "w", format="mpegts") as file:
+        stream = file.add_stream("mpeg2video", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(20):
+            picture = np.full((48, 64, 3), 10 * number, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")):
+                file.mux(packet)
+        for packet in stream.encode():
+            file.mux(packet)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+@pytest.mark.parametrize(
+    ("says", "errors"),
+    [
+        (None, (SourceSilent,)),
+        (b"", (SourceRefused, SourceNotVideo, SourceLost)),
+        (b"\x00\xff garbage \r\n\r\n" * 50, (SourceNotVideo, SourceSilent)),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<a/>",
+            (SourceNotVideo, SourceSilent),
+        ),
+    ],
+)
+def test_what_accepts_and_does_not_speak_the_language_is_told_within_the_patience(opened, served, scheme, says, errors):
+    wicked = served(Wicked(says))
+    start = time.monotonic()
+    with pytest.raises(errors):
+        opened(f"{scheme}://127.0.0.1:{wicked.port}/x", open_s=1.0, read_s=1.0)
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_nobody_there_is_told_from_somebody_who_is_silent(opened, scheme):
+    with pytest.raises(SourceRefused, match="Nobody listens"):
+        opened(f"{scheme}://127.0.0.1:{closed_port()}/x")
+    with pytest.raises(SourceUnreachable, match="not known"):
+        opened(f"{scheme}://no-such-host.invalid/x")
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https"])
+@pytest.mark.parametrize(
+    ("host", "setting"),
+    [("169.254.169.254", None), ("[fe80::1]", None), ("127.0.0.1", "allow_loopback"), ("10.1.2.3", "allow_private")],
+)
+def test_where_no_camera_may_be_nothing_is_opened(opened, scheme, host, setting):
+    with pytest.raises(AddressRefused) as refused:
+        opened(f"{scheme}://{host}/x", loopback=False, private=False)
+    assert (setting or "not connected") in str(refused.value)
+
+
+def test_a_redirect_is_checked_as_the_url_was(opened, served):
+    site = served(Site(cam=page(b"", status=302, Location="http://169.254.169.254/latest/meta-data")))
+    with pytest.raises(AddressRefused, match="link-local"):
+        opened(site.url("cam"))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://host/x", "rtsp://", "rtsp://host:0/x", "http://host:99999/x", "rtsp://[::1", "x"]
+)
+def test_a_url_of_no_source_is_an_error_that_does_not_mend(opened, url):
+    with pytest.raises(SourceInvalid) as invalid:
+        opened(url)
+    assert not invalid.value.mends
+
+
+def test_a_file_is_a_source_that_is_recorded(opened):
+    sample = Path(__file__).parents[3] / "server/samples/street.mp4"
+    connection = opened(sample.as_uri())
+    assert (connection.bulk, connection.recorded) == (True, True)
+    assert connection.fps == pytest.approx(12.5, abs=0.1)
+    stamps = [shot.stamp_s for shot in shots(connection, 10)]
+    assert stamps == sorted(set(stamps))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [(None, SourceNotFound), (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", SourceNotVideo)]
+)
+def test_a_file_that_is_none_or_a_playlist_is_refused(opened, tmp_path, text, error):
+    path = tmp_path / "video.mp4"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(error):
+        opened(path.as_uri())
+
+
+def test_a_device_that_is_not_there_is_told(opened):
+    with pytest.raises(SourceNotFound, match="plugged in"):
+        opened("/dev/video99")
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+@pytest.mark.parametrize(
+    "says", [None, b"", b"RTSP/1.0 404 Not Found\r\nCSeq: 1\r\n\r\n", b"RTSP/1.0 401 No\r\nCSeq: 1\r\n\r\n"]
+)
+def test_no_error_and_no_output_has_the_password(opened, served, capfd, scheme, says):
+    wicked = served(Wicked(says))
+    with pytest.raises(SourceError) as failed:
+        opened(f"{scheme}://127.0.0.1:{wicked.port}/x", username="viewer", password="pa55word", open_s=1, read_s=1)
+    said = repr(failed.value) + str(failed.value) + "".join(capfd.readouterr())
+    error: BaseException | None = failed.value
+    while error is not None:
+        said += repr(error) + str(error)
+        error = error.__cause__
+    assert "pa55word" not in said
+    assert failed.value.__cause__ is None
