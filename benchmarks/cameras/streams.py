@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from benchmarks.cameras.scrape import Scrape
 from benchmarks.failure import NotMeasured
 from benchmarks.serving import Server
+from server.commands.scrape import Scrape
 from tests.cameras import rtsp
 
 _PATIENCE_S = 30.0

@@ -18,6 +18,7 @@ from tests.cameras.numbers import NUMBERS, numbered, read_number, write_reader
 def shown(material: Material) -> list[Picture]:
     """Its pictures, decoded."""
     decoder = av.CodecContext.create(material.codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
     packets = [av.Packet(unit.data) for unit in material.units]
     frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
     return [frame.to_ndarray(format="bgr24") for frame in frames]

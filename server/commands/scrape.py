@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,6 +50,13 @@ class Scrape:
                 stream: {bound: count - before.ages.get(stream, {}).get(bound, 0) for bound, count in of.items()}
                 for stream, of in self.ages.items()
             },
+        )
+
+    def only(self, streams: Collection[str]) -> Scrape:
+        """Of these streams alone."""
+        return Scrape(
+            {stream: of for stream, of in self.frames.items() if stream in streams},
+            {stream: of for stream, of in self.ages.items() if stream in streams},
         )
 
     @property
