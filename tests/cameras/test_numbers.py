@@ -21,7 +21,7 @@ def shown(material: Material) -> list[Picture]:
     assert isinstance(decoder, av.VideoCodecContext)
     packets = [av.Packet(unit.data) for unit in material.units]
     frames = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    return [frame.to_ndarray(format="bgr24") for frame in frames]
+    return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
 
 
 @pytest.mark.parametrize("size_wh", [(640, 360), (320, 240)])

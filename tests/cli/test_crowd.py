@@ -36,7 +36,9 @@ class FakeServer:
             self.counted[stream]["analysed"] += 50
             self.counted[stream]["dropped_busy"] += 0 if len(self.streams) <= self.room else 50
         live = {stream: dict(self.counted[stream]) for stream in self.streams}
-        return Scrape(live, {stream: {0.1: of["analysed"], float("inf"): of["analysed"]} for stream, of in live.items()})
+        return Scrape(
+            live, {stream: {0.1: of["analysed"], float("inf"): of["analysed"]} for stream, of in live.items()}
+        )
 
 
 @pytest.fixture(autouse=True)
