@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-DEBIAN_PACKAGES := chromium prometheus
+DEBIAN_PACKAGES := chromium prometheus python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gstreamer-1.0 \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 POLICY := /usr/sbin/policy-rc.d
 EXTRAS := $(if $(GPU),[gpu])
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks --data ../shared/data [--only speed,memory] [--runs 5] [--json FILE]
     python -m benchmarks --video car.mp4 --model yolox_nano.onnx --labels coco.names
+    python -m benchmarks --only cameras,age,growth,beside,swap,kills,outage [--seconds 60] [--times 2]
 
-Measures first how the models run fastest here, as `vidserve bench` does, then each part in a process of its own. Prints
-a table of what is wanted and what was got; ends with 1 if anything was missed.
+The parts about cameras need no data. Measures first how models run fastest here, as `vidserve bench` does, then each
+part in a process of its own. Prints a table of what is wanted and what was got; ends with 1 if anything was missed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.part import PARTS, measured
+from benchmarks.part import CAMERAS, PARTS, measured
 from benchmarks.serving import import_model, measure_model
 from benchmarks.stage import MODEL, MOVING, Stage
 from benchmarks.table import Row, formatted
+
+STREET = Path(__file__).parents[1] / "server" / "samples" / "street.mp4"
 
 
 def main() -> int:
@@ -50,6 +53,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="how often each figure is taken")
     parser.add_argument("--frames", type=int, default=10_000, help="of the long video")
     parser.add_argument("--only", type=_parts, default=tuple(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--seconds", type=float, default=60, help="how long cameras are watched")
+    parser.add_argument("--times", type=int, default=2, help="how often processes are killed and cameras go away")
     parser.add_argument("--without-rival", action="store_true", help="do not install and run InferencePipeline")
     parser.add_argument("--json", type=Path, help="write the table here too")
     options = parser.parse_args()
@@ -57,6 +62,8 @@ def _options() -> argparse.Namespace:
         options.video = options.video or options.data / "videos" / "car-detection.mp4"
         options.model = options.model or options.data / "onnx" / "yolox_nano.onnx"
         options.labels = options.labels or options.data / "onnx" / "coco.names"
+    if options.model is None and set(options.only) <= set(CAMERAS):
+        return options
     for name in ("video", "model", "labels"):
         path = getattr(options, name)
         if path is None:
@@ -75,21 +82,26 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _stage(options: argparse.Namespace, folder: Path) -> Stage:
-    import_model(folder, options.model, options.labels, MODEL)
-    for model in (MODEL, MOVING):
-        measure_model(folder, model)
+    if options.model is not None:
+        import_model(folder, options.model, options.labels, MODEL)
+        for model in (MODEL, MOVING):
+            measure_model(folder, model)
+    video = (options.video or STREET).resolve()
     videos = [options.data / "videos" / name for name in ("vtest.avi", "shop.mp4")] if options.data else []
     videos = [video.resolve() for video in videos if video.is_file()]
     return Stage(
         data=folder,
-        original=options.model.resolve(),
-        video=options.video.resolve(),
-        gated=(options.video.resolve(), *(video for video in videos if video.name == "vtest.avi")),
+        original=options.model and options.model.resolve(),
+        street=STREET,
+        video=video,
+        gated=(video, *(video for video in videos if video.name == "vtest.avi")),
         large=next((video for video in videos if video.name == "shop.mp4"), None),
         runs=options.runs,
         long_frames=options.frames,
         cache=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidserve-benchmarks",
         with_rival=not options.without_rival,
+        seconds=options.seconds,
+        times=options.times,
     )
 
 
@@ -99,7 +111,7 @@ def _facts(options: argparse.Namespace) -> dict[str, str]:
     cpu = next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), platform.machine())
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     return {
-        "video": options.video.name,
+        "video": (options.video or STREET).name,
         "runs": str(options.runs),
         "processor": f"{cpu}, {len(os.sched_getaffinity(0))} cores",
         "load before": f"{os.getloadavg()[0]:.1f}",

@@ -16,6 +16,16 @@ from benchmarks.failure import NotMeasured
 from benchmarks.stage import Stage
 from benchmarks.table import Row
 
+CAMERAS = {
+    "cameras": "cameras.steady",
+    "age": "cameras.age",
+    "growth": "cameras.growth",
+    "beside": "cameras.beside_jobs",
+    "swap": "cameras.swapping",
+    "kills": "cameras.killing",
+    "outage": "cameras.outage",
+}
+"""Parts that need no model but the one that is shipped."""
 PARTS = {
     "speed": "throughput",
     "cpu": "overhead",
@@ -25,6 +35,7 @@ PARTS = {
     "recurrent": "recurrent",
     "gate": "gate",
     "scrape": "scrape",
+    **CAMERAS,
 }
 """The module of each; its `rows` measures."""
 

@@ -53,6 +53,16 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) makes of a process id
 
 
+def threads(pid: int) -> int:
+    """How many it has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def descriptors(pid: int) -> int:
+    """How many files, sockets and pipes it has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def pss_mb(pid: int) -> float:
     """Its memory in MB (10⁶ bytes), with what it shares divided by those who share it."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

@@ -53,6 +53,8 @@ class Server:
 
     Attributes:
         ready_s: seconds from its start until it was ready.
+        address: its URL.
+        client: for what the methods do not do.
     """
 
     def __init__(self, data: Path, settings: Mapping[str, str]) -> None:
@@ -60,19 +62,23 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         settings = {"engine.tune": "false", **settings}  # nothing shall be measured between measurements
-        variables = {f"VIDSERVE_{key.upper().replace('.', '__')}": value for key, value in settings.items()}
+        self._variables = {f"VIDSERVE_{key.upper().replace('.', '__')}": value for key, value in settings.items()}
+        self._command = [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(port)]
         self._log = data / "server.log"
-        start = time.perf_counter()
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(port)],
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={**os.environ, **variables},
-            )
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_PATIENCE_S + 30)
-        self._wait_ready()
-        self.ready_s = time.perf_counter() - start
+        self._log.unlink(missing_ok=True)
+        self.address = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.address, timeout=_PATIENCE_S + 30)
+        self.ready_s = self._start()
+
+    @property
+    def pid(self) -> int:
+        """Of the API process."""
+        return self._process.pid
+
+    def start_again(self) -> None:
+        """After it was killed: on the same data, at the same port; returns when it is ready."""
+        self._process.wait(_PATIENCE_S)
+        self._start()
 
     @property
     def processes(self) -> dict[str, int]:
@@ -89,7 +95,7 @@ class Server:
 
     def tuning(self) -> str:
         """How the models run that are loaded: sessions, threads and the largest batch."""
-        models = self._client.get("/v1/models").raise_for_status().json()["items"]
+        models = self.client.get("/v1/models").raise_for_status().json()["items"]
         return ", ".join(
             f"{model['name']} {model['sessions']} × {model['threads']}, batches of {model['max_batch']}"
             for model in models
@@ -99,7 +105,7 @@ class Server:
     def submit(self, video: Path, analysis: Mapping[str, Any]) -> str:
         """POST a video; the job's id."""
         with video.open("rb") as file:
-            answer = self._client.post(
+            answer = self.client.post(
                 "/v1/jobs", files={"file": (video.name, file)}, data={"analysis": json.dumps(dict(analysis))}
             )
         if answer.status_code != httpx.codes.ACCEPTED:
@@ -108,7 +114,7 @@ class Server:
 
     def job(self, job: str, *, wait_s: int = 0) -> dict[str, Any]:
         """What the server says of a job; with `wait_s`, when it ends or the seconds have passed."""
-        found: dict[str, Any] = self._client.get(f"/v1/jobs/{job}", params={"wait": wait_s}).raise_for_status().json()
+        found: dict[str, Any] = self.client.get(f"/v1/jobs/{job}", params={"wait": wait_s}).raise_for_status().json()
         return found
 
     def run(self, videos: Sequence[Path], analysis: Mapping[str, Any]) -> Done:
@@ -133,22 +139,32 @@ class Server:
 
     def rows(self, job: str) -> list[dict[str, Any]]:
         """A job's results."""
-        text = self._client.get(f"/v1/jobs/{job}/results").raise_for_status().text
+        text = self.client.get(f"/v1/jobs/{job}/results").raise_for_status().text
         return [json.loads(line) for line in text.splitlines()]
 
     def stop(self) -> None:
-        self._client.close()
+        self.client.close()
         self._process.terminate()
         try:
             self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
 
+    def _start(self) -> float:
+        """Seconds until it was ready."""
+        start = time.perf_counter()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=subprocess.DEVNULL, stderr=log, env={**os.environ, **self._variables}
+            )
+        self._wait_ready()
+        return time.perf_counter() - start
+
     def _wait_ready(self) -> None:
         until = time.monotonic() + _PATIENCE_S
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if self._client.get("/health/ready").status_code == httpx.codes.OK:
+                if self.client.get("/health/ready").status_code == httpx.codes.OK:
                     return
             if self._process.poll() is not None or time.monotonic() > until:
                 self._process.kill()

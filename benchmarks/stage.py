@@ -16,7 +16,8 @@ class Stage(BaseModel):
     """
     Attributes:
         data: the data folder, with the model imported as `yolox-nano`.
-        original: the model as it was published.
+        original: the model as it was published; None where only what needs none is measured.
+        street: what cameras show.
         video: what most rows are measured on.
         gated: what the gate is measured on; the first is where it must gain.
         large: a video with large frames, or None.
@@ -24,12 +25,15 @@ class Stage(BaseModel):
         long_frames: how many frames the long video has at least.
         cache: a folder that stays.
         with_rival: whether to install and run it.
+        seconds: how long cameras are watched.
+        times: how often processes are killed and cameras go away.
     """
 
     model_config = ConfigDict(frozen=True)
 
     data: Path
-    original: Path
+    original: Path | None
+    street: Path
     video: Path
     gated: tuple[Path, ...]
     large: Path | None
@@ -37,6 +41,8 @@ class Stage(BaseModel):
     long_frames: int
     cache: Path
     with_rival: bool
+    seconds: float
+    times: int
 
     @property
     def bundle(self) -> Bundle:

@@ -26,6 +26,7 @@ AT_ONCE = 4
 
 
 def rows(stage: Stage) -> Iterator[Row]:
+    assert stage.original is not None
     rival = Rival(stage.cache, stage.original) if stage.with_rival else None
     model, frames = stage.bundle.model, fitted(stage.video, stage.bundle.manifest)
     sessions, threads = ceiling.best(model, frames)

@@ -101,6 +101,8 @@ KeyFileOption = Annotated[
     ),
 ]
 
+_LOAD = "Options of --server"
+
 
 def _configuration(config: Path | None = None, **flags: Any) -> Configuration[Settings]:
     from server.core.configuration import load
@@ -193,7 +195,10 @@ def analyze(
 
 @app.command()
 def bench(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="`name` or `name@version`.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="`name` or `name@version`; of a server its default if absent."),
+    ] = None,
     save: Annotated[
         bool | None,
         typer.Option(
@@ -203,17 +208,80 @@ def bench(
         ),
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here too.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Measure a running server: http://HOST:PORT.", rich_help_panel=_LOAD),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Holds the server's key; else `VIDSERVE_ADMIN_KEY` says it.", rich_help_panel=_LOAD
+        ),
+    ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(
+            "--rate", metavar="A,B", help="Pictures a second; 5, 10, 20 … until it is too much.", rich_help_panel=_LOAD
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="To be sent; one of the sample video.", rich_help_panel=_LOAD)
+    ] = None,
+    latency_ms: Annotated[
+        float, typer.Option(min=1, help="What p95 of the latency may be.", rich_help_panel=_LOAD)
+    ] = 500,
+    cameras: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--camera", metavar="URL", help="Add streams of this camera, or these in turn.", rich_help_panel=_LOAD
+        ),
+    ] = None,
+    fps: Annotated[
+        float,
+        typer.Option(min=0, max=1000, help="Frames a second of each stream; 0: every one.", rich_help_panel=_LOAD),
+    ] = 5,
+    age_ms: Annotated[
+        float, typer.Option(min=1, help="What p95 of the age of results may be.", rich_help_panel=_LOAD)
+    ] = 500,
+    streams: Annotated[int, typer.Option(min=1, max=256, help="The most to try.", rich_help_panel=_LOAD)] = 64,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3600, help="How long each rate is kept up.", rich_help_panel=_LOAD)
+    ] = 10,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Measure how a model runs fastest on this machine.
+    """Measure how a model runs fastest on this machine, or what a running server can take.
 
-    It takes the whole machine for a quarter of a minute, needs no server, and tells none: what it finds holds from the
-    model's next load on.
+    `vidserve bench MODEL` takes the whole machine for a quarter of a minute, needs no server, and tells none: what it
+    finds holds from the model's next load on.
+
+    `vidserve bench --server URL` sends pictures at a fixed rate, whatever becomes of those before, and doubles it until
+    they come back too late; with `--camera`, it then adds streams until their results are too old or frames are lost,
+    and removes them.
     """
-    from server.commands.bench import run
+    if server is None:
+        if model is None:
+            raise typer.BadParameter("Name a model, or a server with --server.", param_hint="MODEL")
+        from server.commands.bench import run
 
-    run(model, _configuration(config, data=data).settings, save=save, report=report)
+        run(model, _configuration(config, data=data).settings, save=save, report=report)
+        return
+    from server.commands.client import key_of
+    from server.commands.crowd import Terms
+    from server.commands.strain import Strain, rates_of
+    from server.commands.strain import run as strain
+
+    terms = Terms(fps=fps or None, age_s=age_ms / 1e3, kept=0.99, seconds=seconds, most=streams)
+    wish = Strain(
+        model=model,
+        rates=rates_of(rates),
+        picture=picture,
+        latency_s=latency_ms / 1e3,
+        cameras=cameras or (),
+        streams=terms,
+        seconds=seconds,
+    )
+    strain(server, key_of(key_file, os.environ), wish, report=report)
 
 
 @config_app.command()

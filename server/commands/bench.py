@@ -1,8 +1,7 @@
-"""`vidserve bench`: how a model runs fastest on this machine, and what a gate in front of it would cost."""
+"""`vidserve bench MODEL`: how a model runs fastest on this machine, and what a gate in front of it would cost."""
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from model_export.bundle import Bundle
-from model_export.errors import ModelNotFound, VidserveError
+from model_export.errors import ModelNotFound
 from model_export.manifest import Task
 from model_export.repository import Repository
+from server.commands.reports import NotSaved, check_report, write_report
 from server.core.settings import Settings
 from server.engine.running import CHOICES, Running
 from server.engine.tuning.bystanders import Bystanders
@@ -30,12 +30,6 @@ from server.runtime.runtime import SHIPPED
 GATE = "moving-objects"
 
 
-class NotSaved(VidserveError):
-    """A file cannot be written."""
-
-    code = "not_saved"
-
-
 def run(reference: str, settings: Settings, *, save: bool | None, report: Path | None) -> None:
     """Measure a model, say what was found, and keep it.
 
@@ -48,8 +42,7 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
         NotSaved: a file cannot be written.
         SessionFailed, ProviderUnavailable: it cannot be run.
     """
-    if report is not None and not report.parent.is_dir():
-        raise NotSaved(f"{report} cannot be written: there is no folder {report.parent}.", hint="Make it first.")
+    check_report(report)
     console = Console(highlight=False, soft_wrap=True)
     repository = Repository(settings.data / "models", shipped=SHIPPED)
     bundle = repository.resolve(reference)
@@ -75,7 +68,7 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
     kept = "Not kept." if save is False else _kept(found, Path(running.choices))
     console.print(kept, markup=False)
     if report is not None:
-        _write(report, json.dumps(_figures(bundle, found, gate, others), indent=2) + "\n")
+        write_report(report, _figures(bundle, found, gate, others))
 
 
 def _gate(repository: Repository, bundle: Bundle, found: Measured) -> GateCost | None:
@@ -149,13 +142,6 @@ def _kept(found: Measured, file: Path) -> str:
             f"{file} cannot be written: {error.strerror}.", hint="Add --no-save to see the figures."
         ) from error
     return f"Kept in {file}, for the model's next load."
-
-
-def _write(report: Path, text: str) -> None:
-    try:
-        report.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise NotSaved(f"{report} cannot be written: {error.strerror}.") from error
 
 
 def _figures(bundle: Bundle, found: Measured, gate: GateCost | None, others: float) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""What listens where a camera should be, and is none."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """The port of one that accepts connections and says nothing."""
+    over = threading.Event()
+
+    def say_nothing(connection: socket.socket) -> None:
+        over.wait()
+
+    with _listening(say_nothing) as port:
+        try:
+            yield port
+        finally:
+            over.set()
+
+
+@contextlib.contextmanager
+def garbage(*, seed: int = 1) -> Iterator[int]:
+    """The port of one that answers with random bytes for as long as they are taken, always the same."""
+
+    def talk(connection: socket.socket) -> None:
+        noise = random.Random(seed)
+        while True:
+            connection.sendall(noise.randbytes(4096))
+
+    with _listening(talk) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def rude() -> Iterator[int]:
+    """The port of one that closes every connection at once."""
+    with _listening(lambda connection: None) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def talking_nonsense() -> Iterator[int]:
+    """The port of one that speaks RTSP, and describes a stream that cannot be."""
+    body = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 NO-SUCH-CODEC/0\r\n"
+
+    def answer(connection: socket.socket) -> None:
+        while request := connection.recv(4096):
+            number = next((line for line in request.decode().splitlines() if line.startswith("CSeq")), "CSeq: 1")
+            head = f"RTSP/1.0 200 OK\r\n{number}\r\nPublic: DESCRIBE\r\nContent-Type: application/sdp\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    with _listening(answer) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def _listening(talk: Callable[[socket.socket], None]) -> Iterator[int]:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                talk(self.request)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
