@@ -25,6 +25,7 @@
     └── Unavailable                not now
         ├── ModelUnavailable       the model is there, but does not serve
         ├── QueueFull              as many jobs or imports wait as may
+        ├── SubscribersFull        as many subscribers are connected as may be
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -194,6 +195,12 @@ class QueueFull(Unavailable):
     code = "queue_full"
 
 
+class SubscribersFull(Unavailable):
+    """As many subscribers are connected as may be."""
+
+    code = "subscribers_full"
+
+
 class Stopping(Unavailable):
     """The server is stopping and takes no new work."""
 
@@ -240,6 +247,7 @@ STATUS: dict[str, int] = {
     "database_newer": 500,
     "unavailable": 503,
     "queue_full": 429,
+    "subscribers_full": 503,
     "model_unavailable": 503,
     "stopping": 503,
     "wire_error": 500,
