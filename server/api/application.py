@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from server.api import errors, openapi
 from server.api.deps import Intake
 from server.api.middleware import Edge
-from server.api.routes import health, imports, jobs, models, results
+from server.api.routes import events, health, imports, jobs, models, results, subscribe
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -44,7 +44,7 @@ def build(intake: Intake, lifespan: Lifespan) -> FastAPI:
     )
     app.state.intake = intake
     errors.install(app, openapi.methods)
-    for routes in (jobs, results, models, imports, health):
+    for routes in (jobs, results, subscribe, events, models, imports, health):
         app.include_router(routes.router)
     _document(app)
     app.add_middleware(Edge)

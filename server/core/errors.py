@@ -7,6 +7,7 @@
     │   ├── ContentTypeUnsupported
     │   ├── UploadTooLarge
     │   ├── NotAcceptable          no format that the server has
+    │   ├── MessageInvalid         a WebSocket message that cannot be understood
     │   ├── FormatNotPossible      a format that cannot say what these results say
     │   └── UrlRefused             an address that the server must not fetch from
     ├── JobError
@@ -15,6 +16,10 @@
     │   └── TransitionRefused      a state that cannot follow the present one
     ├── ModelImportError           something about bringing a model in
     │   └── ImportNotFound
+    ├── EventError
+    │   └── EventNotFound
+    ├── StreamError
+    │   └── StreamNotFound
     ├── FetchError                 a job's URL gave no video
     │   ├── FetchFailed
     │   └── FetchTimeout
@@ -87,6 +92,12 @@ class NotAcceptable(RequestError):
     code = "not_acceptable"
 
 
+class MessageInvalid(RequestError):
+    """A WebSocket message that cannot be understood."""
+
+    code = "message_invalid"
+
+
 class FormatNotPossible(RequestError):
     """The format cannot say what these results say."""
 
@@ -133,6 +144,30 @@ class ImportNotFound(ModelImportError):
     """No import has this id."""
 
     code = "import_not_found"
+
+
+class EventError(VidserveError):
+    """Something about the history of events."""
+
+    code = "event_error"
+
+
+class EventNotFound(EventError):
+    """No event has this id."""
+
+    code = "event_not_found"
+
+
+class StreamError(VidserveError):
+    """Something about a stream."""
+
+    code = "stream_error"
+
+
+class StreamNotFound(StreamError):
+    """No stream has this id."""
+
+    code = "stream_not_found"
 
 
 class FetchError(VidserveError):
@@ -225,6 +260,7 @@ STATUS: dict[str, int] = {
     "upload_too_large": 413,
     "not_acceptable": 406,
     "format_not_possible": 406,
+    "message_invalid": 422,
     "picture_unreadable": 422,
     "picture_too_large": 422,
     "url_refused": 422,
@@ -238,6 +274,10 @@ STATUS: dict[str, int] = {
     "import_timeout": 422,
     "import_memory": 422,
     "default_configured": 409,
+    "event_error": 500,
+    "event_not_found": 404,
+    "stream_error": 500,
+    "stream_not_found": 404,
     "fetch_error": 502,
     "fetch_failed": 502,
     "fetch_timeout": 504,

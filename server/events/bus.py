@@ -21,7 +21,7 @@ from typing import Protocol
 
 from server.core.errors import Stopping, SubscribersFull
 from server.events.filter import EVERYTHING, Filter
-from server.events.item import Item, Kind, Notice, OwnerKind, tagged
+from server.events.item import Item, Kind, OwnerKind, closed, gap, tagged
 from server.events.position import START, Position
 from server.events.ring import Ring
 from server.events.subscription import Subscription
@@ -106,10 +106,10 @@ class Bus:
         if ring is not None and count > 0:
             for subscription in ring.subscribers:
                 named = (ring.kind, owner)
-                subscription.tell(Notice("gap", "lost", named, count), lost_of=named)
+                subscription.tell(gap("lost", named, count), lost_of=named)
 
     def end(self, owner: str, data: bytes) -> None:
-        """Say the last state; nothing follows. What it has said is kept for a while."""
+        """Say the last state, which no filter holds back; nothing follows. What it has said is kept for a while."""
         self._publish(owner, Kind.STATE, data, last=True)
         self._ended[owner] = None
         while len(self._ended) > self._bounds.ended:
@@ -121,7 +121,7 @@ class Bus:
         ring = self._forget(owner)
         if ring is not None:
             for subscription in ring.subscribers:
-                subscription.tell(Notice("closed", "deleted", (ring.kind, owner)))
+                subscription.tell(closed("deleted", (ring.kind, owner)))
         for tap in self._taps:
             tap.closed(owner)
 
@@ -135,6 +135,11 @@ class Bus:
     def tap(self, tap: Tap) -> None:
         """Have something of the server itself hear everything from now on."""
         self._taps.append(tap)
+
+    @property
+    def last_id(self) -> str:
+        """Of the newest item: who goes on after it misses nothing that comes."""
+        return f"{self.epoch}-{self._seq}"
 
     def knows(self, owner: str, kind: OwnerKind) -> bool:
         ring = self._rings.get(owner)
@@ -203,7 +208,7 @@ class Bus:
         """End every subscription: the server stops."""
         self._stopped = True
         for subscription in self._subscriptions:
-            subscription.tell(Notice("closed", "stopping"))
+            subscription.tell(closed("stopping"))
             subscription.end()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +230,7 @@ class Bus:
         )
         named = (ring.kind, owner)
         for subscription, filter in ring.subscribers.items():
-            if filter.passes(item):
+            if last or filter.passes(item):
                 subscription.offer(item, named)
         for tap in self._taps:
             tap.heard(item, ring.kind)
@@ -253,12 +258,12 @@ class Bus:
     def _replay(self, subscription: Subscription, rings: Collection[Ring], filter: Filter, after: Position) -> None:
         known = after.epoch == self.epoch and after.number <= self._seq
         if not known and after != START:
-            subscription.tell(Notice("gap", "restarted"))
+            subscription.tell(gap("restarted"))
         number = after.number if known else 0
         if known or after == START:
             for ring in rings:
                 if ring.evicted > number:
-                    subscription.tell(Notice("gap", "too_old", (ring.kind, ring.owner)))
+                    subscription.tell(gap("too_old", (ring.kind, ring.owner)))
         for item in heapq.merge(*(ring.after(number) for ring in rings), key=lambda item: item.seq):
             if filter.passes(item):
                 subscription.offer(item, (self._rings[item.owner].kind, item.owner))

@@ -25,6 +25,11 @@ class Kind(StrEnum):
     PROGRESS = "progress"
 
 
+Owner = tuple[OwnerKind, str]
+JOB_EPOCH = "0"
+"""Of the ids of a job's own subscription. They count what it has said, which its files know after every restart."""
+
+
 class _Labelled(msgspec.Struct):
     label: str = ""
 
@@ -69,6 +74,11 @@ class Item:
         return sse(self.kind, self.data, self.id)
 
     @cached_property
+    def sse_of_job(self) -> bytes:
+        """As a Server-Sent Event of a subscription to this job alone."""
+        return sse(self.kind, self.data, f"{JOB_EPOCH}-{self.place}" if self.place is not None else None)
+
+    @cached_property
     def text(self) -> str:
         """As a WebSocket message."""
         return text(self.kind, self.data, self.id)
@@ -97,27 +107,44 @@ class Notice:
     """What a subscriber is told of its subscription itself. It has no id, since it is nobody else's.
 
     Attributes:
-        name: `gap` (something is missing here) or `closed` (nothing more comes of this owner).
+        value: of a gap, how many items it stands for.
     """
 
-    def __init__(self, name: str, reason: str, owner: tuple[OwnerKind, str] | None = None, value: int = 0) -> None:
-        said: dict[str, str | int] = {"type": name, "reason": reason}
-        if owner is not None:
-            said[owner[0]] = owner[1]
-        if value:
-            said["value"] = value
+    def __init__(self, name: str, data: bytes, *, value: int = 0) -> None:
         self.name = name
-        self.reason = reason
+        self.data = data
         self.value = value
-        self._data = msgspec.json.encode(said)
 
     @property
     def sse(self) -> bytes:
-        return sse(self.name, self._data)
+        return sse(self.name, self.data)
 
     @property
     def text(self) -> str:
-        return text(self.name, self._data)
+        return text(self.name, self.data)
+
+
+GAP = "gap"
+CLOSED = "closed"
+
+
+def gap(reason: str, owner: Owner | None = None, value: int = 0) -> Notice:
+    """Something is missing here: items of an owner (None: of all), so many of them (0: nobody knows)."""
+    return Notice(GAP, _about(GAP, reason, owner, value), value=value)
+
+
+def closed(reason: str, owner: Owner | None = None) -> Notice:
+    """Nothing more comes of an owner (None: of anybody)."""
+    return Notice(CLOSED, _about(CLOSED, reason, owner))
+
+
+def _about(name: str, reason: str, owner: Owner | None, value: int = 0) -> bytes:
+    said: dict[str, str | int] = {"type": name, "reason": reason}
+    if owner is not None:
+        said[owner[0]] = owner[1]
+    if value:
+        said["value"] = value
+    return msgspec.json.encode(said)
 
 
 def tagged(kind: OwnerKind, owner: str, data: bytes) -> bytes:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from server.events.item import Item, Notice, OwnerKind
+from server.events.item import Item, Notice, Owner, gap
 
 _NOTICES = 100
 """That outlive a full queue; only one subscriber that follows very many owners could have more."""
-
-Owner = tuple[OwnerKind, str]
 
 
 class Subscription:
@@ -76,7 +74,7 @@ class Subscription:
                 await self._waiting
             finally:
                 self._waiting = None
-        found: list[Item | Notice] = [Notice("gap", "slow", owner, lost) for owner, lost in self._lost.items()]
+        found: list[Item | Notice] = [gap("slow", owner, lost) for owner, lost in self._lost.items()]
         found += [*self._held, *(item for item, _ in self._queue)]
         for gone in (self._lost, self._held, self._queue):
             gone.clear()

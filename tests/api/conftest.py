@@ -37,7 +37,9 @@ class Site:
         self.app = build(Intake(Uploads(data / "uploads"), UPLOAD_BYTES, MODEL_BYTES), _lifespan)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, ws="none"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.app, log_config=None, ws="websockets-sansio", ws_per_message_deflate=False)
+        )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False)
 

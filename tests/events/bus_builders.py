@@ -60,6 +60,7 @@ def told(subscription: Subscription) -> list[object]:
 
 def _short(one: Item | Notice) -> object:
     if isinstance(one, Notice):
-        return f"{one.name} {one.reason} {one.value}".removesuffix(" 0")
+        said = json.loads(one.data)
+        return " ".join(str(part) for part in (one.name, said["reason"], said.get("value", "")) if part)
     said = json.loads(one.data)
     return said["frame"] if one.kind is Kind.RESULT else said.get("type", str(one.kind))

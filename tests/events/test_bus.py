@@ -7,7 +7,7 @@ from bus_builders import EPOCH, a_bus, follower, raise_event, say, taken, told
 from server.core.errors import Stopping, SubscribersFull
 from server.events.bus import Bounds, Bus
 from server.events.filter import Filter
-from server.events.item import Kind, OwnerKind
+from server.events.item import Item, Kind, OwnerKind
 from server.events.position import START, Position
 
 
@@ -214,9 +214,9 @@ def test_a_bus_that_stops_ends_every_subscription():
 
     async def to_the_end():
         taken = await subscription.take()
-        return [one.kind if hasattr(one, "kind") else one.reason for one in taken], subscription.ended
+        return [one.kind if isinstance(one, Item) else one.name for one in taken], subscription.ended
 
-    assert asyncio.run(to_the_end()) == (["result", "stopping"], True)
+    assert asyncio.run(to_the_end()) == (["result", "closed"], True)
     with pytest.raises(Stopping):
         bus.join()
 

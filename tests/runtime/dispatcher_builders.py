@@ -16,9 +16,12 @@ from server.core.metrics_page import Page
 from server.domain.analysis import Analysis
 from server.domain.job import Job, JobState
 from server.domain.outcome import OUTCOMES
+from server.events.bus import Bus
+from server.events.states import States
 from server.runtime.dispatcher import Dispatcher, Terms
 from server.runtime.ledger import Ledger
 from server.runtime.line import Workers
+from server.runtime.news import JobNews
 from server.storage.database import Database
 from server.storage.jobs import JobStore
 from server.storage.media import Media
@@ -95,7 +98,9 @@ class Stage:
         self.media = Media(folder)
         self._database = Database.open(folder / "vidserve.db")
         metrics = Metrics(Page(bytearray(Page.bytes_for(1)), 1), version="0", jobs=dict, storage=lambda: ({}, 0))
-        self.ledger = Ledger(JobStore(self._database), metrics)
+        self.bus = Bus()
+        news = JobNews(self.bus, States())
+        self.ledger = Ledger(JobStore(self._database), metrics, news)
         self.up = list(workers)
         self.quarantine = False
         self.stale = 0
@@ -111,6 +116,7 @@ class Stage:
                 jobs_in_all=in_all,
             ),
             Terms(checkpoint_s=5.0, max_run_s=max_run_s),
+            news,
             stale=self._count,
         )
 
