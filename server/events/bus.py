@@ -41,8 +41,8 @@ class Bounds:
     owner_items: int = 2000
     owner_bytes: int = 2**20
     all_bytes: int = 64 * 2**20
-    queue_items: int = 4000
-    queue_bytes: int = 2 * 2**20
+    queue_items: int = 1000
+    queue_bytes: int = 2**19
     subscribers: int = 1000
     ended: int = 64
 
