@@ -77,6 +77,7 @@ async def serve(settings: Settings, listener: socket.socket, when_ready: WhenRea
         signals.stop = stop
         # It tells of its own start and end, which is not that of the server.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn.error").addFilter(_not_a_refusal)
         access = logging.getLogger("uvicorn.access")
         access.addFilter(_not_a_probe)
         ready = asyncio.create_task(_when_ready(runtime, url, when_ready, stop))
@@ -84,6 +85,7 @@ async def serve(settings: Settings, listener: socket.socket, when_ready: WhenRea
             await server.serve([listener])
         finally:
             access.removeFilter(_not_a_probe)
+            logging.getLogger("uvicorn.error").removeFilter(_not_a_refusal)
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
             listener.close()
@@ -201,3 +203,8 @@ def _not_a_probe(record: logging.LogRecord) -> bool:
     """Probes and Prometheus ask all the time; when they are answered well, nobody wants to read it."""
     args = record.args if isinstance(record.args, tuple) else ()
     return not (len(args) == 5 and str(args[2]).startswith(_PROBES) and args[4] in (200, 503))
+
+
+def _not_a_refusal(record: logging.LogRecord) -> bool:
+    """A WebSocket that was refused with a problem is an error to uvicorn, and none of ours."""
+    return record.msg != "ASGI callable returned without completing handshake."

@@ -1,7 +1,9 @@
+import asyncio
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +26,7 @@ MODEL_BYTES = 2 * 1024 * 1024
 @asynccontextmanager
 async def _lifespan(app):
     app.state.runtime = FakeRuntime()
+    app.state.loop = asyncio.get_running_loop()
     yield
 
 
@@ -57,6 +60,14 @@ class Site:
     @property
     def runtime(self) -> FakeRuntime:
         return self.app.state.runtime
+
+    def do(self, action: Callable[[], object]) -> object:
+        """Have it done on the server's event loop; what it returned."""
+
+        async def done() -> object:
+            return action()
+
+        return asyncio.run_coroutine_threadsafe(done(), self.app.state.loop).result(20)
 
     def uploads(self) -> list[Path]:
         """What lies in the folder of uploads."""
