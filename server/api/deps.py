@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
+from fastapi.requests import HTTPConnection
 
 from model_export.errors import ManifestInvalid, ModelNotFound
 from model_export.manifest import parse_reference
-from server.api.ports import Imports, Jobs, Models, Runtime
+from server.api.ports import Events, Imports, Jobs, Models, Runtime, Subscriptions
 from server.api.tickets import Tickets
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Uploads
@@ -41,6 +42,14 @@ def _models(request: Request) -> Models:
 
 def _imports(request: Request) -> Imports:
     return runtime_of(request).imports
+
+
+def _subscriptions(request: HTTPConnection) -> Subscriptions:
+    return cast(Runtime, request.app.state.runtime).subscriptions
+
+
+def _events(request: Request) -> Events:
+    return runtime_of(request).events
 
 
 def _intake(request: Request) -> Intake:
@@ -82,9 +91,12 @@ def _idempotency_key(request: Request) -> str | None:
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 ModelsDep = Annotated[Models, Depends(_models)]
 ImportsDep = Annotated[Imports, Depends(_imports)]
+SubscriptionsDep = Annotated[Subscriptions, Depends(_subscriptions)]
+EventsDep = Annotated[Events, Depends(_events)]
 RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
 TicketsDep = Annotated[Tickets, Depends(_tickets)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 KeyDep = Annotated[str | None, Depends(_idempotency_key)]
 Reference = Annotated[str, Depends(_reference)]
+StreamId = Annotated[str, Path(description="the stream's `id`", examples=["cfg_gate"])]
 JobId = Annotated[str, Path(description="the job's `id`", examples=["01JD3ZQ6T7"])]

@@ -60,20 +60,22 @@ def problem(value: Problem, *, headers: Mapping[str, str] | None = None) -> Resp
     return Response(value.model_dump_json(exclude_none=True), value.status, dict(headers or {}), MEDIA_TYPE)
 
 
+def problem_value_of(error: VidserveError) -> Problem:
+    """An error of the one tree as a problem."""
+    fields = error.problems if isinstance(error, FieldsInvalid) else ()
+    return problem_value(
+        status_of(error),
+        error.code,
+        error.message,
+        hint=error.hint,
+        errors=[Invalid(field=one.field, message=one.message) for one in fields],
+    )
+
+
 def problem_of(error: VidserveError) -> Response:
     """An error of the one tree as an answer."""
-    status = status_of(error)
-    fields = error.problems if isinstance(error, FieldsInvalid) else ()
-    return problem(
-        problem_value(
-            status,
-            error.code,
-            error.message,
-            hint=error.hint,
-            errors=[Invalid(field=one.field, message=one.message) for one in fields],
-        ),
-        headers=RETRY if status in _NOT_NOW else None,
-    )
+    value = problem_value_of(error)
+    return problem(value, headers=RETRY if value.status in _NOT_NOW else None)
 
 
 def install(app: FastAPI, methods: Callable[[Request], Sequence[str]]) -> None:

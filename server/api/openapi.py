@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from server.api.access import is_open
 from server.api.errors import MEDIA_TYPE, Problem, problem_value
 from server.api.job_request import JobByUrl
+from server.domain.event import Event
 from server.domain.result import Row
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -106,6 +107,8 @@ to do. Send `X-Request-ID` to find a call in the server's log; each answer has o
 
 TAGS = [
     {"name": "jobs", "description": "Videos analysed from their first frame to their last."},
+    {"name": "subscriptions", "description": "News as they come. WebSockets, too: `/v1/ws`, `/v1/streams/{id}/ws`."},
+    {"name": "events", "description": "What happened."},
     {"name": "models", "description": "What the server can see with, and pictures one by one."},
     {"name": "access", "description": "Tickets for callers that cannot send a header."},
     {"name": "health", "description": "Whether the server works, and how hard."},
@@ -163,10 +166,11 @@ def document(app: FastAPI) -> Mapping[str, Any]:
         )
         schemas = made["components"]["schemas"]
         _, ours = models_json_schema([(Problem, "serialization"), (JobByUrl, "validation")], ref_template=_template())
-        _, rows = msgspec.json.schema_components([Row], ref_template=_REFERENCE)
+        _, rows = msgspec.json.schema_components([Row, Event], ref_template=_REFERENCE)
         for name, schema in {**ours["$defs"], **rows}.items():
             schemas.setdefault(name, schema)
         schemas["Row"]["description"] = "What was seen in one frame. What a task does not say is left out."
+        schemas["Event"]["description"] = "Something that happened. What does not apply is left out."
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         if app.state.closed:

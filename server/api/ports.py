@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from model_export.options import ImportOptions
@@ -12,6 +12,9 @@ from server.domain.health import Health
 from server.domain.job import Job, JobState
 from server.domain.model import ModelStatus
 from server.domain.model_import import ModelImport
+from server.events.filter import Filter
+from server.events.position import Position
+from server.storage.events import Wanted
 from server.storage.uploads import Upload
 
 
@@ -92,6 +95,61 @@ class Imports(Protocol):
     async def delete(self, id: str) -> None: ...
 
 
+class Feed(Protocol):
+    """News on their way to one subscriber."""
+
+    def frames(self) -> AsyncIterator[bytes]:
+        """Server-Sent Events, until it is over; empty bytes where it was only woken."""
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None:
+        """The subscriber has gone: `frames` ends."""
+
+
+class Channel(Protocol):
+    """A subscriber over a WebSocket. Of neither streams nor jobs named, all streams are meant."""
+
+    async def follow(
+        self, streams: Collection[str], jobs: Collection[str], filter: Filter, after: Position | None
+    ) -> None:
+        """Raises StreamNotFound or JobNotFound."""
+
+    def unfollow(self, streams: Collection[str], jobs: Collection[str]) -> None: ...
+
+    def refuse(self, problem: bytes) -> None:
+        """Say what was wrong with a message, as JSON."""
+
+    async def take(self) -> list[str] | None:
+        """Messages to send, once there are some; None: it is over."""
+
+    def close(self) -> None: ...
+
+
+class Subscriptions(Protocol):
+    """Who follows what. SubscribersFull where there are as many as may be; StreamNotFound, JobNotFound."""
+
+    async def job(self, job_id: str, filter: Filter, after: Position | None) -> Feed | None:
+        """None: the job has ended, and nothing comes after that position."""
+
+    async def streams(
+        self, streams: Collection[str], jobs: Collection[str], filter: Filter, after: Position | None
+    ) -> Feed:
+        """Of neither named, all streams."""
+
+    def channel(self) -> Channel: ...
+
+
+class Events(Protocol):
+    """The history of events. Its methods block."""
+
+    def get(self, event_id: str) -> bytes:
+        """An event as JSON; raises EventNotFound."""
+
+    def page(self, wanted: Wanted, *, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
+        """Events as JSON, newest first, and the next page's cursor."""
+
+
 class Runtime(Protocol):
     """The running server."""
 
@@ -103,6 +161,12 @@ class Runtime(Protocol):
 
     @property
     def imports(self) -> Imports: ...
+
+    @property
+    def subscriptions(self) -> Subscriptions: ...
+
+    @property
+    def events(self) -> Events: ...
 
     @property
     def metrics(self) -> Metrics: ...

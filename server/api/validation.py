@@ -77,7 +77,8 @@ def _fields(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> Coll
     for part in place:
         field = model.model_fields.get(str(part)) if model is not None else None
         model = _model(field.annotation) if field is not None else None
-    return model.model_fields if model is not None else ()
+    fields = model.model_fields if model is not None else {}
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:

@@ -9,6 +9,7 @@ import socket
 from model_export.errors import VidserveError
 
 _TRIES = 100
+_UNSENT_BYTES = 64 * 1024
 
 
 class AddressRefused(VidserveError):
@@ -36,6 +37,8 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. Else the kernel takes megabytes for each subscriber that does not read.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     try:
         listener.bind(address)
     except OSError as error:

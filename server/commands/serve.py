@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.errors import VidserveError
 from server.api.errors import problem, problem_value
+from server.api.socket_session import MESSAGE_BYTES
 from server.app import create_app
 from server.commands.address import listen, url_of
 from server.core.errors import Stopping
@@ -54,18 +55,34 @@ async def serve(settings: Settings, listener: socket.socket, when_ready: WhenRea
     url = url_of(listener)
     async with _Signals() as signals, Runtime(settings) as runtime:
         server = _Server(
-            uvicorn.Config(_Ending(create_app(settings, runtime)), log_config=None, timeout_graceful_shutdown=_GRACE_S)
+            uvicorn.Config(
+                _Ending(create_app(settings, runtime)),
+                log_config=None,
+                timeout_graceful_shutdown=_GRACE_S,
+                ws="websockets-sansio",
+                ws_max_size=MESSAGE_BYTES,
+                # Each subscriber's news would be compressed anew.
+                ws_per_message_deflate=False,
+            )
         )
-        signals.stop = server.stop
+
+        def stop() -> None:
+            # They would never end by themselves.
+            runtime.bus.stop()
+            server.stop()
+
+        signals.stop = stop
         # It tells of its own start and end, which is not that of the server.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn.error").addFilter(_not_a_refusal)
         access = logging.getLogger("uvicorn.access")
         access.addFilter(_not_a_probe)
-        ready = asyncio.create_task(_when_ready(runtime, url, when_ready, server.stop))
+        ready = asyncio.create_task(_when_ready(runtime, url, when_ready, stop))
         try:
             await server.serve([listener])
         finally:
             access.removeFilter(_not_a_probe)
+            logging.getLogger("uvicorn.error").removeFilter(_not_a_refusal)
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
             listener.close()
@@ -192,3 +209,8 @@ def _not_a_probe(record: logging.LogRecord) -> bool:
     """Probes and Prometheus ask all the time; when they are answered well, nobody wants to read it."""
     args = record.args if isinstance(record.args, tuple) else ()
     return not (len(args) == 5 and str(args[2]).startswith(_PROBES) and args[4] in (200, 503))
+
+
+def _not_a_refusal(record: logging.LogRecord) -> bool:
+    """A WebSocket that was refused with a problem is an error to uvicorn, and none of ours."""
+    return record.msg != "ASGI callable returned without completing handshake."

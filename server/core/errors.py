@@ -7,6 +7,7 @@
     │   ├── ContentTypeUnsupported
     │   ├── UploadTooLarge
     │   ├── NotAcceptable          no format that the server has
+    │   ├── MessageInvalid         a WebSocket message that cannot be understood
     │   ├── FormatNotPossible      a format that cannot say what these results say
     │   ├── UrlRefused             an address that the server must not fetch from
     │   └── AddressRefused         an address that no camera may have
@@ -22,6 +23,10 @@
     │   └── TransitionRefused      a state that cannot follow the present one
     ├── ModelImportError           something about bringing a model in
     │   └── ImportNotFound
+    ├── EventError
+    │   └── EventNotFound
+    ├── StreamError
+    │   └── StreamNotFound
     ├── FetchError                 a job's URL gave no video
     │   ├── FetchFailed
     │   └── FetchTimeout
@@ -32,6 +37,7 @@
     └── Unavailable                not now
         ├── ModelUnavailable       the model is there, but does not serve
         ├── QueueFull              as many jobs, imports or pictures wait as may
+        ├── SubscribersFull        as many subscribers are connected as may be
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -91,6 +97,12 @@ class NotAcceptable(RequestError):
     """The client accepts no format that the server has."""
 
     code = "not_acceptable"
+
+
+class MessageInvalid(RequestError):
+    """A WebSocket message that cannot be understood."""
+
+    code = "message_invalid"
 
 
 class FormatNotPossible(RequestError):
@@ -183,6 +195,30 @@ class ImportNotFound(ModelImportError):
     code = "import_not_found"
 
 
+class EventError(VidserveError):
+    """Something about the history of events."""
+
+    code = "event_error"
+
+
+class EventNotFound(EventError):
+    """No event has this id."""
+
+    code = "event_not_found"
+
+
+class StreamError(VidserveError):
+    """Something about a stream."""
+
+    code = "stream_error"
+
+
+class StreamNotFound(StreamError):
+    """No stream has this id."""
+
+    code = "stream_not_found"
+
+
 class FetchError(VidserveError):
     """A job's URL gave no video."""
 
@@ -243,6 +279,12 @@ class QueueFull(Unavailable):
     code = "queue_full"
 
 
+class SubscribersFull(Unavailable):
+    """As many subscribers are connected as may be."""
+
+    code = "subscribers_full"
+
+
 class Stopping(Unavailable):
     """The server is stopping and takes no new work."""
 
@@ -267,6 +309,7 @@ STATUS: dict[str, int] = {
     "upload_too_large": 413,
     "not_acceptable": 406,
     "format_not_possible": 406,
+    "message_invalid": 422,
     "picture_unreadable": 422,
     "picture_too_large": 422,
     "url_refused": 422,
@@ -287,6 +330,10 @@ STATUS: dict[str, int] = {
     "import_timeout": 422,
     "import_memory": 422,
     "default_configured": 409,
+    "event_error": 500,
+    "event_not_found": 404,
+    "stream_error": 500,
+    "stream_not_found": 404,
     "fetch_error": 502,
     "fetch_failed": 502,
     "fetch_timeout": 504,
@@ -296,6 +343,7 @@ STATUS: dict[str, int] = {
     "database_newer": 500,
     "unavailable": 503,
     "queue_full": 429,
+    "subscribers_full": 503,
     "model_unavailable": 503,
     "stopping": 503,
     "wire_error": 500,

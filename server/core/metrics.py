@@ -18,6 +18,9 @@
     vidserve_jobs{state}                                     jobs known
     vidserve_job_seconds                                     from accepted to ended
     vidserve_events_total{type}
+    vidserve_subscribers{kind}                               connected now: sse websocket
+    vidserve_subscriber_gaps_total                           gaps that subscribers were told of
+    vidserve_history_dropped_total                           events that are not in the history
     vidserve_process_restarts_total{process,reason}          by why the last one ended
     vidserve_stale_messages_total                            dropped: their sender had been given up
     vidserve_http_request_duration_seconds{route,method,status}
@@ -43,6 +46,7 @@ from server.core.exposition import Exposition, labelled, lines_of
 from server.domain.outcome import OUTCOMES
 from server.domain.stream import StreamState
 
+SUBSCRIBERS = ("sse", "websocket")
 _HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _OUTCOMES = lines_of("vidserve_frames_total", "outcome", OUTCOMES)
 _STATES = lines_of("vidserve_stream_state", "state", StreamState)
@@ -126,6 +130,17 @@ class Metrics:
             "Processes started again, by why the last one ended.",
             ["process", "reason"],
             registry=self._registry,
+        )
+        self.subscribers = Gauge(
+            "vidserve_subscribers", "Subscribers that are connected.", ["kind"], registry=self._registry
+        )
+        for kind in SUBSCRIBERS:
+            self.subscribers.labels(kind)
+        self.subscriber_gaps = Counter(
+            "vidserve_subscriber_gaps_total", "Gaps that subscribers were told of.", registry=self._registry
+        )
+        self.history_dropped = Counter(
+            "vidserve_history_dropped_total", "Events that are not in the history.", registry=self._registry
         )
         Gauge("vidserve_build_info", "The server's version.", ["version"], registry=self._registry).labels(version).set(
             1

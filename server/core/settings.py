@@ -152,6 +152,22 @@ class ImportsSettings(_Section):
     waiting: int = Field(default=8, ge=1, le=1000, description="how many may wait for their turn")
 
 
+class EventsSettings(_Section):
+    """`[events]`: who listens, and what is remembered of what happened."""
+
+    subscribers: int = Field(
+        default=1000, ge=1, le=100_000, description="subscribers at a time; one more is refused with 503"
+    )
+    replay_mb: int = Field(
+        default=64,
+        ge=1,
+        le=65536,
+        description="memory for what subscribers missed when they come back, of all jobs and streams together, in MiB",
+    )
+    keep_days: float = Field(default=30.0, gt=0, le=36500, description="how long events are kept, in days")
+    keep: int = Field(default=1_000_000, ge=1, le=10**9, description="how many events are kept; the oldest go first")
+
+
 class LimitsSettings(_Section):
     """`[limits]`: what one request may cost."""
 
@@ -202,6 +218,7 @@ class Settings(_Section):
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
     imports: ImportsSettings = Field(default_factory=ImportsSettings)
+    events: EventsSettings = EventsSettings()
     limits: LimitsSettings = LimitsSettings()
 
     @field_validator("admin_key")

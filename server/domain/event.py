@@ -23,11 +23,14 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What does not apply is left out.
 
     Attributes:
-        id: `<owner>-<seq>`; the owner is the job or stream.
-        seq: from 1, in the order of raising.
+        id: `<owner>-<seq>`; the owner is the job or stream. Of a change of state `<owner>-s<seq>`.
+        seq: from 1, in the order of raising. Of a change of state Unix milliseconds, made to rise.
         value: seconds the track lasted (`track_ended`).
         pts_s: media time of the moment, in seconds.
         captured_at: RFC 3339 (UTC) of the moment in a live source.
+        at: RFC 3339 (UTC) of when the server learned of it; of a live source, of the moment itself.
+        state: that the job or stream has come to (`job_state`, `stream_state`).
+        code, message: why, where something went wrong.
     """
 
     id: str
@@ -41,3 +44,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     value: float | UnsetType = UNSET
     pts_s: float | UnsetType = UNSET
     captured_at: str | UnsetType = UNSET
+    at: str | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET

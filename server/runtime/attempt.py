@@ -17,6 +17,7 @@ from server.core.errors import StorageFull
 from server.domain.job import Job
 from server.domain.outcome import OUTCOMES
 from server.runtime.blame import Strike
+from server.runtime.news import JobNews
 from server.runtime.space import when_there_is_space
 from server.storage.jobs import JobChanges
 from server.storage.media import Media
@@ -71,6 +72,7 @@ class Attempt:
     Attributes:
         number: from 1; messages of another one are not for this.
         covered: called with the first frame that a new checkpoint does not cover.
+        news: is told what the worker sends, once it is kept.
         computing: how the models compute.
         progress: the newest that is known.
     """
@@ -81,16 +83,20 @@ class Attempt:
     media: Media
     send: Callable[[bytes, RowsTaken], Awaitable[bool]]
     covered: Callable[[int], None]
+    news: JobNews
     computing: tuple[str, ...] = ()
     progress: JobProgress | None = None
     lost: bool = False
     _began: float = field(default_factory=time.monotonic)
     _frames_before: int = 0
+    _place: int = 0
     _inbox: asyncio.Queue[Received | Lost | Overdue] = field(default_factory=asyncio.Queue)
 
-    def resume(self, saved: Saved) -> None:
-        """Begin where a checkpoint was taken."""
+    def resume(self, saved: Saved, place: int) -> None:
+        """Begin where a checkpoint was taken, after so many results and events."""
         self.progress = saved.progress
+        self._place = place
+        self.news.open(self.job, place)
         self._frames_before = sum(saved.progress.frames) if saved.progress else 0
 
     def put(self, received: Received) -> bool:
@@ -131,6 +137,8 @@ class Attempt:
                     append = functools.partial(asyncio.to_thread, self.media.append_rows, self.job, rows, events)
                     await when_there_is_space(append, job=self.job)
                     self._advance(progress)
+                    self._place = self.news.rows(self.job, rows, events, self._place)
+                    self.news.progress(self.job, self.numbers())
                     await self.send(item.peer, RowsTaken(self.job))
                 case JobCheckpoint(next_frame=next_frame):
                     await self._save(next_frame, Saved(self.progress, item.payload[0], self.computing))

@@ -24,6 +24,7 @@ from server.runtime.hub import Hub
 from server.runtime.ledger import Ledger
 from server.runtime.line import QUARANTINE, Line, Workers
 from server.runtime.models import Models
+from server.runtime.news import JobNews
 from server.runtime.place import place
 from server.runtime.space import when_there_is_space
 from server.storage.jobs import JobChanges
@@ -55,6 +56,7 @@ class Dispatcher:
     """Runs queued jobs, oldest first; those that are suspected of a death alone in the quarantine worker.
 
     Args:
+        news: is told what workers send.
         stale: called for each message that is dropped because its attempt has been given up.
     """
 
@@ -66,6 +68,7 @@ class Dispatcher:
         media: Media,
         workers: Workers,
         terms: Terms,
+        news: JobNews,
         *,
         stale: Callable[[], None] = lambda: None,
     ) -> None:
@@ -77,6 +80,7 @@ class Dispatcher:
         self._workers = workers
         self._line = Line(workers)
         self._terms = terms
+        self._news = news
         self._stale = stale
         self._cases: dict[str, Case] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -210,13 +214,14 @@ class Dispatcher:
             self._media,
             self._hub.send,
             covered=lambda frame: self._covered(case, frame),
+            news=self._news,
             computing=computing,
         )
 
     async def _start(self, job: Job, attempt: Attempt, bundle: str, gate: str = "") -> None:
         """Send the job to its worker, unless that or the engine was lost meanwhile."""
         saved = await when_there_is_space(lambda: self._saved(attempt), job=job.id)
-        attempt.resume(saved)
+        attempt.resume(saved, await asyncio.to_thread(self._media.count, job.id))
         await self._write(job.id, {"state": JobState.RUNNING, "started_at": job.started_at or _now()})
         order = StartJob(
             job=job.id,

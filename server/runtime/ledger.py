@@ -9,15 +9,21 @@ from collections.abc import Sequence
 
 from server.core.metrics import Metrics
 from server.domain.job import Job, JobState
+from server.runtime.news import JobNews
 from server.storage.jobs import JobChanges, JobStore
 
 
 class Ledger:
-    """The only way to the table of jobs."""
+    """The only way to the table of jobs.
 
-    def __init__(self, store: JobStore, metrics: Metrics) -> None:
+    Args:
+        news: is told of every change of state.
+    """
+
+    def __init__(self, store: JobStore, metrics: Metrics, news: JobNews) -> None:
         self._store = store
         self._metrics = metrics
+        self._news = news
         self._counts = store.counts()
         self._waiting: dict[str, asyncio.Event] = {}
 
@@ -30,6 +36,7 @@ class Ledger:
         kept, created = await asyncio.to_thread(self._store.create, job, key=key, fingerprint=fingerprint, url=url)
         if created:
             self._counts[job.state] += 1
+            self._news.state(kept)
         return kept, created
 
     async def check_room(self, key: str | None) -> None:
@@ -49,8 +56,11 @@ class Ledger:
         return await asyncio.to_thread(self._store.page, state=state, limit=limit, cursor=cursor)
 
     async def unfinished(self) -> Sequence[Job]:
-        """As `JobStore.unfinished`."""
-        return await asyncio.to_thread(self._store.unfinished)
+        """As `JobStore.unfinished`; they can be followed from now on."""
+        jobs = await asyncio.to_thread(self._store.unfinished)
+        for job in jobs:
+            self._news.open(job.id)
+        return jobs
 
     async def pinned(self) -> set[str]:
         """The models (`name@version`) that unfinished jobs need."""
@@ -63,6 +73,7 @@ class Ledger:
         if after.state is not before.state:
             self._counts[before.state] -= 1
             self._counts[after.state] += 1
+            self._news.state(after)
         if after.state.ended and not before.state.ended:
             if after.ended_at is not None:
                 self._metrics.job_seconds.observe((after.ended_at - after.created_at).total_seconds())
@@ -76,6 +87,7 @@ class Ledger:
         before = await self.get(job_id)
         await asyncio.to_thread(self._store.delete, job_id)
         self._counts[before.state] -= 1
+        self._news.deleted(job_id)
 
     async def ended(self, job_id: str, seconds: float) -> None:
         """Wait for a job's end, or until the seconds have passed."""

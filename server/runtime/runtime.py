@@ -25,6 +25,9 @@ from server.domain.health import Health, Part
 from server.engine.config import EngineConfig
 from server.engine.running import CHOICES, Running
 from server.engine.tuning.order import Tuning
+from server.events.bus import Bounds, Bus
+from server.events.history import History
+from server.events.states import States
 from server.runtime.blame import had_work
 from server.runtime.children import Children
 from server.runtime.death import HUNG, Death
@@ -38,10 +41,13 @@ from server.runtime.ledger import Ledger
 from server.runtime.line import QUARANTINE, Workers
 from server.runtime.loading import ENGINE, Loading
 from server.runtime.models import Models
+from server.runtime.news import JobNews
 from server.runtime.pictures import Pictures
 from server.runtime.shared import reserved
+from server.runtime.subscriptions import Subscriptions
 from server.runtime.watch import WorkerWatch
 from server.storage.database import Database
+from server.storage.events import EventStore
 from server.storage.fetch import fetch
 from server.storage.imports import ImportStore
 from server.storage.jobs import JobStore
@@ -69,6 +75,9 @@ class Runtime:
     models: Models
     imports: Imports
     metrics: Metrics
+    bus: Bus
+    subscriptions: Subscriptions
+    events: EventStore
 
     def __init__(
         self, settings: Settings, *, models: Path | None = None, worker: str = "server.worker.process"
@@ -148,7 +157,9 @@ class Runtime:
         self.metrics = Metrics(
             shared.page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
         )
-        ledger = Ledger(store, self.metrics)
+        self.bus = Bus(Bounds(subscribers=settings.events.subscribers, all_bytes=settings.events.replay_mb * 2**20))
+        news = JobNews(self.bus, States())
+        ledger = Ledger(store, self.metrics, news)
         self._pictures = Pictures(
             hub, engine_address=engine_address, worker=self._next_worker, most=settings.limits.pictures
         )
@@ -180,6 +191,7 @@ class Runtime:
                 jobs_in_all=settings.jobs.running,
             ),
             Terms(checkpoint_s=settings.jobs.checkpoint_s, max_run_s=settings.jobs.max_run_s),
+            news,
             stale=shared.stale,
         )
         self.jobs = Jobs(
@@ -196,6 +208,12 @@ class Runtime:
             ),
             allow_private_urls=settings.jobs.allow_private_urls,
         )
+        self.subscriptions = Subscriptions(self.bus, ledger, media, self.metrics)
+        self.events = EventStore(database, keep_days=settings.events.keep_days, most=settings.events.keep)
+        history = History(self.events, dropped=self.metrics.history_dropped.inc)
+        self.bus.tap(history)
+        history.start()
+        self._stack.push_async_callback(history.close)
 
         self._add_engine(hub.address, engine_address)
         for number, name in enumerate(shared.segments):
@@ -213,6 +231,7 @@ class Runtime:
             self._children.want(name, True)
         self._spawn(self._watch_storage(media))
         self._stack.callback(self._cancel_tasks)
+        self._stack.callback(self.bus.stop)
         self.models.watch()
         await self.jobs.restart()
         await self.imports.restart()

@@ -10,6 +10,7 @@ All methods block. One thread at a time may write a job's files; reading is free
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -139,6 +140,11 @@ class Media:
     def read_events(self, job_id: str) -> Iterator[bytes]:
         """The events raised when reading begins, in chunks of whole lines."""
         return _lines(self._folder(job_id) / _EVENTS)
+
+    def count(self, job_id: str) -> int:
+        """How many results and events are there."""
+        chunks = itertools.chain(self.read_events(job_id), self.read_rows(job_id))
+        return sum(chunk.count(b"\n") for chunk in chunks)
 
     def delete(self, job_id: str) -> None:
         """Remove everything of a job. Nothing happens if there is nothing."""

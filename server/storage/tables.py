@@ -71,3 +71,30 @@ class JobRow(Base):
     error: Mapped[dict[str, Any] | None]
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     fingerprint: Mapped[str | None]
+
+
+class EventRow(Base):
+    """An event of a job or stream; `data` is its JSON, the other columns are what is looked for.
+
+    `number` rises with recording and pages the list. No key refers to the owner: events come in batches, perhaps after
+    it was deleted.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_stream_number", "stream", "number"),
+        Index("ix_events_job_number", "job", "number"),
+        Index("ix_events_type_number", "type", "number"),
+        Index("ix_events_at", "at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    stream: Mapped[str | None]
+    job: Mapped[str | None]
+    track_id: Mapped[int | None]
+    label: Mapped[str | None]
+    at: Mapped[datetime]
+    data: Mapped[str]

@@ -1,7 +1,9 @@
+import asyncio
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +26,7 @@ MODEL_BYTES = 2 * 1024 * 1024
 @asynccontextmanager
 async def _lifespan(app):
     app.state.runtime = FakeRuntime()
+    app.state.loop = asyncio.get_running_loop()
     yield
 
 
@@ -37,7 +40,9 @@ class Site:
         self.app = build(Intake(Uploads(data / "uploads"), UPLOAD_BYTES, MODEL_BYTES), _lifespan)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_config=None, ws="none"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.app, log_config=None, ws="websockets-sansio", ws_per_message_deflate=False)
+        )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False)
 
@@ -55,6 +60,14 @@ class Site:
     @property
     def runtime(self) -> FakeRuntime:
         return self.app.state.runtime
+
+    def do(self, action: Callable[[], object]) -> object:
+        """Have it done on the server's event loop; what it returned."""
+
+        async def done() -> object:
+            return action()
+
+        return asyncio.run_coroutine_threadsafe(done(), self.app.state.loop).result(20)
 
     def uploads(self) -> list[Path]:
         """What lies in the folder of uploads."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from model_export.errors import ModelNotFound, ModelReadOnly
 from model_export.manifest import Task
@@ -251,6 +251,8 @@ class FakeMetrics:
         self._registry = CollectorRegistry()
         name = "vidserve_http_request_duration_seconds"
         self.http = Histogram(name, "Time.", ["route", "method", "status"], registry=self._registry)
+        self.subscribers = Gauge("vidserve_subscribers", "Connected.", ["kind"], registry=self._registry)
+        self.subscriber_gaps = Counter("vidserve_subscriber_gaps_total", "Gaps.", registry=self._registry)
 
     def scrape(self) -> bytes:
         return generate_latest(self._registry)

@@ -16,9 +16,13 @@ from server.core.metrics_page import Page
 from server.domain.analysis import Analysis
 from server.domain.job import Job, JobState
 from server.domain.outcome import OUTCOMES
+from server.events.bus import Bus
+from server.events.states import States
 from server.runtime.dispatcher import Dispatcher, Terms
 from server.runtime.ledger import Ledger
 from server.runtime.line import Workers
+from server.runtime.news import JobNews
+from server.runtime.subscriptions import Subscriptions
 from server.storage.database import Database
 from server.storage.jobs import JobStore
 from server.storage.media import Media
@@ -90,12 +94,17 @@ class Stage:
         workers: names of the ordinary ones that are up; the quarantine worker comes up when it is wanted.
     """
 
-    def __init__(self, folder: Path, *, workers=("worker-0", "worker-1"), each=2, in_all=8, max_run_s=None) -> None:
+    def __init__(
+        self, folder: Path, *, workers=("worker-0", "worker-1"), each=2, in_all=8, max_run_s=None, bounds=None
+    ) -> None:
         self.hub, self.models = FakeHub(), FakeModels()
         self.media = Media(folder)
         self._database = Database.open(folder / "vidserve.db")
         metrics = Metrics(Page(bytearray(Page.bytes_for(1)), 1), version="0", jobs=dict, storage=lambda: ({}, 0))
-        self.ledger = Ledger(JobStore(self._database), metrics)
+        self.bus = Bus(bounds)
+        news = JobNews(self.bus, States())
+        self.ledger = Ledger(JobStore(self._database), metrics, news)
+        self.subscriptions = Subscriptions(self.bus, self.ledger, self.media, metrics)
         self.up = list(workers)
         self.quarantine = False
         self.stale = 0
@@ -111,6 +120,7 @@ class Stage:
                 jobs_in_all=in_all,
             ),
             Terms(checkpoint_s=5.0, max_run_s=max_run_s),
+            news,
             stale=self._count,
         )
 
@@ -139,10 +149,14 @@ class Stage:
             self.media.source(name).parent.mkdir(parents=True, exist_ok=True)
             self.dispatcher.put(name)
 
-    def rows(self, job: str, frames: int, *, attempt: int | None = None) -> None:
-        """Its worker sends rows: one for each frame."""
-        lines = b"".join(b'{"frame":%d}\n' % n for n in range(frames))
-        self.hub.hear(JobRows(job, attempt or self.attempt(job), progress(frames)), lines, b"")
+    def rows(self, job: str, frames: int, *, attempt: int | None = None, first: int = 0, events: bool = False) -> None:
+        """Its worker sends rows: one for each frame; with `events`, one for each row."""
+        lines = b"".join(
+            b'{"frame":%d,"events":[%d]}\n' % (n, n + 1) if events else b'{"frame":%d}\n' % n
+            for n in range(first, frames)
+        )
+        said = b"".join(b'{"id":"%s-%d","seq":%d}\n' % (job.encode(), n, n) for n in range(first + 1, frames + 1))
+        self.hub.hear(JobRows(job, attempt or self.attempt(job), progress(frames)), lines, said if events else b"")
 
     def checkpoint(self, job: str, next_frame: int, blob: bytes = b"how to go on") -> None:
         self.hub.hear(JobCheckpoint(job, self.attempt(job), next_frame), blob)

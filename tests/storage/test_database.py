@@ -52,7 +52,8 @@ def test_a_database_that_is_behind_is_brought_up_to_date(tmp_path):
     Database.open(path).close()
     # As before the first step.
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE jobs")
+        for table in Base.metadata.tables:
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM alembic_version")
     connection.close()
     migrated = Database.open(path)

@@ -1,0 +1,88 @@
+"""The history of events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AwareDatetime, Field
+
+from server.api.deps import EventsDep
+from server.api.openapi import problems, reference
+from server.api.pages import CURSOR, PageQuery
+from server.domain.event import EventType
+from server.storage.events import CURSOR_PATTERN, Wanted
+
+router = APIRouter(prefix="/v1/events", tags=["events"])
+
+_EVENT = {"schema": reference("Event")}
+_PAGE = {
+    "schema": {
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "items": {"type": "array", "items": reference("Event")},
+            "next_cursor": {"type": "string", "description": "of the next page; absent on the last"},
+        },
+    }
+}
+
+
+class EventsQuery(PageQuery):
+    """Which events."""
+
+    cursor: Annotated[str | None, Field(pattern=f"^{CURSOR_PATTERN}$", description=CURSOR)] = None
+    stream: Annotated[str | None, Field(description="of this stream")] = None
+    job: Annotated[str | None, Field(description="of this job")] = None
+    type: Annotated[EventType | None, Field(description="of this type")] = None
+    label: Annotated[str | None, Field(description="with this label")] = None
+    track_id: Annotated[int | None, Field(ge=0, le=2**53, description="of this track")] = None
+    since: Annotated[AwareDatetime | None, Field(description="at this time or later")] = None
+    until: Annotated[AwareDatetime | None, Field(description="before this time")] = None
+
+
+class _Page(msgspec.Struct, omit_defaults=True):
+    items: list[msgspec.Raw]
+    next_cursor: str | None = None
+
+
+@router.get(
+    "",
+    response_class=Response,
+    summary="List events",
+    responses={200: {"description": "A page.", "content": {"application/json": _PAGE}}, **problems(422)},
+)
+async def page(query: Annotated[EventsQuery, Query()], events: EventsDep) -> Response:
+    """Newest first. `at` is when it happened; of a video, when the server learned of it. Events come here within a
+    second, go with their job or stream, and are kept as `[events] keep_days` and `keep` say.
+    """
+    wanted = Wanted(
+        stream=query.stream,
+        job=query.job,
+        type=query.type,
+        label=query.label,
+        track_id=query.track_id,
+        since=query.since,
+        until=query.until,
+    )
+    found, cursor = await asyncio.to_thread(events.page, wanted, limit=query.limit, cursor=query.cursor)
+    answer = _Page([msgspec.Raw(event) for event in found], cursor)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+@router.get(
+    "/{event_id}",
+    response_class=Response,
+    summary="Look at an event",
+    responses={
+        200: {"description": "The event.", "content": {"application/json": _EVENT}},
+        **problems(404, 422, s404="There is no event with this id."),
+    },
+)
+async def get(
+    event_id: Annotated[str, Path(description="the event's `id`", examples=["8c1d5e0f2a7b4c69-12"])], events: EventsDep
+) -> Response:
+    """As it was told to subscribers, and with `at`."""
+    return Response(await asyncio.to_thread(events.get, event_id), media_type="application/json")
