@@ -49,7 +49,8 @@ class Reader(asyncio.Protocol):
 async def listen(port: int, path: str, reading: int, idle: int, warm_s: float, seconds: float) -> dict[str, object]:
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    readers, idlers = [], []
+    readers: list[Reader] = []
+    idlers: list[Reader] = []
     for number in range(reading + idle):
         connection = socket.socket()
         if number >= reading:
