@@ -129,7 +129,9 @@ class Pipeline:
         """
         if self._asked:
             wake = self.frames.descriptor if taking and self._may_take else None
-            answer = self.requests.receive(_WAIT_S, wake)
+            # A frame that waits although it may be taken waits for a slot, which nothing tells of.
+            blocked = wake is not None and self.frames.waiting
+            answer = self.requests.receive(_SLOT_S) if blocked else self.requests.receive(_WAIT_S, wake)
             if answer is not None:
                 self._heard_at = self.clock()
                 return self._asked.popleft(), answer

@@ -48,6 +48,8 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT_S = 1.0
 _POLL_S = 0.1
 _STOP_S = 1.5
+_SWITCH_S = 0.001
+"""Between threads that want the interpreter. Python waits 5 ms, once or twice a frame: much of a live frame's age."""
 
 
 class Worker:
@@ -160,6 +162,7 @@ def main(open_source: OpenLimited = open_video) -> None:
     configure(config.log)
     sacrifice()
     give_memory_back()
+    sys.setswitchinterval(_SWITCH_S)
     # One decoding and resizing thread a job: the cores belong to the engine.
     cv2.setNumThreads(1)
     worker = Worker(config, Life(), open_source)

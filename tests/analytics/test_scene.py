@@ -138,3 +138,63 @@ def test_two_blobs_that_meet_stay_two_tracks() -> None:
     scene = Scene(Bundle.open(MOVING_OBJECTS).manifest, Analysis(), owner="job-1")
     rows = [scene.see(moment(frame), scene.read(moving(frame)))[0] for frame in range(60)]
     assert {tuple(sorted(one.track_id for one in row.objects)) for row in rows[1:]} == {(1, 2)}
+
+
+def live(frame: int, *, width: int = 640) -> Moment:
+    """The same of a camera, whose first frame is from the beginning of 2026."""
+    return Moment(frame, frame / 10, width, 320, 1767225600.0 + frame / 10)
+
+
+def watched(scene: Scene, frames: range) -> tuple[list[Row], list[Event]]:
+    rows, events = [], []
+    for frame in frames:
+        row, raised = scene.see(live(frame), scene.read(drive(frame)))
+        rows.append(row)
+        events += raised
+    return rows, events
+
+
+def test_rows_and_events_of_a_stream_say_when_they_were_captured() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True)
+    rows, events = watched(scene, range(40))
+    assert rows[3].captured_at == "2026-01-01T00:00:00.300Z"
+    assert {event.stream for event in events} == {"cam"}
+    assert {event.job for event in events} == {msgspec.UNSET}
+    ended = next(event for event in events if event.type == "track_ended")
+    assert (ended.pts_s, ended.captured_at) == (0.9, "2026-01-01T00:00:00.900Z")
+
+
+def test_tracks_end_where_the_picture_becomes_another_one_and_ids_are_not_given_again() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True)
+    watched(scene, range(5))
+    assert [event.track_id for event in scene.break_off()] == [1, 2]
+    rows, events = watched(scene, range(5, 8))
+    assert [one.track_id for one in rows[-1].objects] == [3, 4]
+    assert [event.seq for event in events] == [5, 6]
+
+
+def test_another_analysis_takes_over_with_tracks_and_numbers() -> None:
+    before = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True)
+    watched(before, range(5))
+    after = Scene(manifest(Task.DETECT), Analysis(labels=("car",)), owner="cam", live=True)
+    assert after.succeed(before) == []
+    rows, events = watched(after, range(5, 30))
+    assert {one.track_id for row in rows for one in row.objects} == {1}
+    assert [(event.type, event.track_id, event.seq) for event in events] == [("track_ended", 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "analysis"), [(("person", "bicycle", "bus"), Analysis()), (None, Analysis(track=False))]
+)
+def test_tracks_end_where_labels_are_other_ones_or_nothing_is_tracked_any_more(labels, analysis) -> None:
+    before = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True)
+    watched(before, range(5))
+    model = manifest(Task.DETECT)
+    after = Scene(model.model_copy(update={"labels": labels or model.labels}), analysis, owner="cam", live=True)
+    assert [(event.type, event.track_id, event.seq) for event in after.succeed(before)] == [
+        ("track_ended", 1, 3),
+        ("track_ended", 2, 4),
+    ]
+    rows, events = watched(after, range(5, 8))
+    assert {one.track_id for one in rows[-1].objects} == ({3, 4} if labels else {msgspec.UNSET})
+    assert [event.seq for event in events] == ([5, 6] if labels else [])

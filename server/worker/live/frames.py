@@ -53,7 +53,6 @@ class LiveFrames:
         return self._stale[1] - self._stale[0] if self._stale else 0.0
 
     def next(self) -> tuple[Frame, Turn] | None:
-        self.intake.hush()
         taken = self.intake.take()
         if taken is None:
             return None

@@ -83,6 +83,7 @@ class LiveWalk:
     def run(self, next_change: Callable[[], ChangeStream | None]) -> StreamEnded:
         """Walk until it is cancelled, or the source is one that cannot mend itself."""
         while not self._frames.cancelled.is_set():
+            self._frames.intake.hush()
             self._way.count(self._frames.take_passed())
             self._report.tell(self._frames.intake.link)
             self._publisher.flush()

@@ -49,7 +49,7 @@ class Camera:
     Args:
         failures: raised by the first calls of `open`, one each.
         lasts: frames of each connection, after which it breaks.
-        sizes: of the frames, by number.
+        shows: the picture of a frame, by number.
         stamp: time stamp by number; None: there are none.
         hold: seconds that a frame is held back, by number; those behind it come at once then.
         broken: numbers of frames that do not decode.
@@ -64,7 +64,7 @@ class Camera:
         fps: float = 20.0,
         failures: tuple[Exception, ...] = (),
         lasts: int | None = None,
-        sizes: Callable[[int], tuple[int, int]] = lambda _: (64, 36),
+        shows: Callable[[int], av.VideoFrame] | None = None,
         stamp: Callable[[int], float | None] = lambda n: n / 20.0,
         hold: Callable[[int], float] = lambda _: 0.0,
         broken: frozenset[int] = frozenset(),
@@ -78,7 +78,8 @@ class Camera:
         self._rate = fps
         self._failures = list(failures)
         self._lasts = lasts
-        self._sizes, self._stamp, self._hold, self._broken = sizes, stamp, hold, broken
+        self._shows = shows or image
+        self._stamp, self._hold, self._broken = stamp, hold, broken
         self._since = 0
         self._due = 0.0
 
@@ -102,7 +103,7 @@ class Camera:
             return None
         stamp_s, arrived = self._stamp(number), time.monotonic()
         packets = () if stamp_s is None else ((stamp_s, arrived),)
-        return Shot(stamp_s, arrived, image(number, self._sizes(number)), packets)
+        return Shot(stamp_s, arrived, self._shows(number), packets)
 
     def close(self) -> None:
         self.closed += 1
@@ -162,10 +163,21 @@ class LiveBench:
     """Everything around streams, in one process.
 
     Args:
-        engine: options of the `FakeEngine`.
+        engine: its kind, and its options.
     """
 
-    def __init__(self, folder: Path, open_live, *, recurrent: bool = False, slots: int = 16, **engine) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        open_live,
+        *,
+        recurrent: bool = False,
+        slots: int = 16,
+        slot_bytes: int = 4096,
+        engine_kind: type[FakeEngine] = FakeEngine,
+        **engine,
+    ) -> None:
+        self._engine_kind = engine_kind
         self.folder = folder
         self.context = zmq.Context()
         self.recurrent = recurrent
@@ -173,7 +185,7 @@ class LiveBench:
         self._engine = engine
         self.start_engine()
         self.api = StreamApi(self.context, f"ipc://{folder}/api")
-        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.{folder.name}", [SizeClass(4096, slots)])
+        self.segment = Segment.create(f"{PREFIX}test.{os.getpid()}.{folder.name}", [SizeClass(slot_bytes, slots)])
         self.slots = Slots(self.segment)
         self.page = Page(bytearray(Page.bytes_for(1)), 1)
         self.calls = CallPage(mmap.mmap(-1, CallPage.bytes_for(1)), 1)
@@ -192,7 +204,7 @@ class LiveBench:
         self.bundle = self.bundle_of(manifest(recurrent=recurrent))
 
     def start_engine(self, incarnation: int = 1) -> None:
-        self.engine = FakeEngine(
+        self.engine = self._engine_kind(
             self.context, self.engine_address, recurrent=self.recurrent, incarnation=incarnation, **self._engine
         )
 
@@ -202,7 +214,7 @@ class LiveBench:
         (folder / "manifest.json").write_text(model.model_dump_json())
         return str(folder)
 
-    def stream(self, source: StreamSource | None = None, **analysis) -> RunningStream:
+    def stream(self, source: StreamSource | None = None, *, gate: str = "", **analysis) -> RunningStream:
         order = StartStream(
             "cam",
             1,
@@ -211,6 +223,7 @@ class LiveBench:
             self.bundle,
             self.engine_address,
             ROW,
+            gate,
         )
         stream = RunningStream(order, self.around, lambda *_: None)
         self.streams.append(stream)

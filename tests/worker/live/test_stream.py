@@ -3,7 +3,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from live_builders import ROW, Camera, eventually
+from live_builders import ROW, Camera, eventually, image
 from worker_builders import manifest
 
 from server.core.calls import Call
@@ -158,7 +158,7 @@ def test_a_looped_file_begins_again(bench):
 
 
 def test_a_change_of_size_is_followed(bench):
-    around = bench(Camera(sizes=lambda n: (64, 36) if n < 10 else (128, 72)))
+    around = bench(Camera(shows=lambda n: image(n, (64, 36) if n < 10 else (128, 72))))
     around.stream()
     eventually(lambda: len(around.api.rows) >= 15)
     assert {(row["width"], row["height"]) for row in around.api.rows} == {(64, 36), (128, 72)}
