@@ -65,7 +65,7 @@ class Server:
                 return self.client.get("/health/ready").status_code == 200
             return False
 
-        eventually(ready)
+        eventually(ready, seconds=90)
 
     def children(self, module: str) -> list[int]:
         """Process ids of the server's children that run `module`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,12 @@ def test_it_makes_a_key_for_its_owners_eyes_and_asks_for_it(guarded: Server, key
 def test_a_probe_and_a_browser_that_opens_the_documentation_need_none(guarded: Server) -> None:
     for path in ("/health/live", "/readyz", "/docs", "/openapi.json"):
         assert guarded.client.get(path).status_code == 200
+
+
+def test_the_health_check_of_the_images_finds_it_well(guarded: Server) -> None:
+    check = Path(__file__).parents[2] / "docker" / "healthy"
+    done = subprocess.run([sys.executable, check], env={"VIDSERVE_PORT": str(guarded.port)}, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_upload_without_a_key_is_refused(guarded: Server, tmp_path: Path) -> None:
