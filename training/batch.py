@@ -5,9 +5,13 @@ Shapes here and below: B batch, T time, H height, W width, C channels or classes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import torch
+
+TargetKind = Literal["class", "multi_label", "numbers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,47 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same on a device; what is there already is not copied."""
         return Batch(self.frames.to(device), self.target.to(device), self.index.to(device), self.group.to(device))
+
+
+class Part(Protocol):
+    """Some of the samples of a data set: those to train with, or those to validate or test with."""
+
+    def __len__(self) -> int:
+        """How many samples."""
+
+    def batch(self, places: Sequence[int], epoch: int) -> Batch:
+        """The samples at these places, 0 … len − 1, in this order.
+
+        May be called in a worker process. What is random about a sample depends on the seed of the data, the epoch
+        and the sample's index alone, so that an epoch can be repeated.
+
+        Args:
+            epoch: counted from 0; parts that are not augmented do not look at it.
+        """
+
+
+class DataSet(Protocol):
+    """What a run learns from.
+
+    Attributes:
+        labels: of the classes, or the names of the numbers of a regression, in the order of the targets.
+        kind: what the targets are.
+        train, validation, test: its parts; there is not always a test.
+        fingerprint: sha256 over the samples' names, contents and targets and over the split, as hex.
+        workers: processes that load batches; 0 where they are in memory.
+    """
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def kind(self) -> TargetKind: ...
+    @property
+    def train(self) -> Part: ...
+    @property
+    def validation(self) -> Part: ...
+    @property
+    def test(self) -> Part | None: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def workers(self) -> int: ...
