@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import Protocol
 
+from model_export.sampling import Sampler
 from server.analytics.gate import GateMemory
 from server.analytics.mosaic import Tile
 from server.analytics.scene import Moment
 from server.core.metrics_page import Recorder
 from server.domain.outcome import Outcome
 from server.wire.messages import FrameRef
-from server.worker.sampling import Sampler
 from server.worker.source import Frame, Source
 
 Outcomes = dict[Outcome, int]

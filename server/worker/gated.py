@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from model_export.geometry import fit, place, to_source
 from model_export.manifest import FrameInput
+from model_export.sampling import Sampler
 from server.analytics.gate import MOTION_FPS, Gate, GateMemory, Look, Told
 from server.analytics.mosaic import Mosaic, draw
 from server.analytics.motion import boxes_of
@@ -26,7 +27,6 @@ from server.wire.slots import Array
 from server.worker.errors import EngineSilent, ModelGone
 from server.worker.frames import Frames, Outcomes, Sheet, Turn
 from server.worker.requests import WITHDRAW_S, Question, Requests
-from server.worker.sampling import Sampler
 from server.worker.source import Frame
 
 F32 = npt.NDArray[np.float32]

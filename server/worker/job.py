@@ -13,6 +13,7 @@ import msgspec
 
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest, Task
+from model_export.sampling import Sampler
 from server.analytics.scene import Scene
 from server.core.calls import CallRow
 from server.domain.analysis import Analysis
@@ -26,7 +27,6 @@ from server.worker.frames import Feed, FileFrames
 from server.worker.gated import GatedFrames
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
-from server.worker.sampling import Sampler
 from server.worker.source import Watched
 from server.worker.surroundings import Surroundings
 from server.worker.walk import Walk

@@ -7,6 +7,7 @@ import numpy as np
 from worker_builders import Bench, FakeEngine, FakeSource
 
 from model_export.manifest import FrameInput, Manifest, Provenance, Resize, State, Task, TensorSpec
+from model_export.sampling import Sampler
 from server.analytics.scene import Scene
 from server.domain.analysis import Analysis
 from server.wire.messages import GetState, InferDone, PutState, StateRows, TensorMeta
@@ -15,7 +16,6 @@ from server.worker.frames import FileFrames
 from server.worker.gated import GatedFrames
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
-from server.worker.sampling import Sampler
 from server.worker.walk import Walk
 
 WIDTH, HEIGHT = 320, 192

@@ -12,6 +12,7 @@ import numpy as np
 import zmq
 
 from model_export.manifest import FrameInput, Manifest, Provenance, State, Task, TensorSpec
+from model_export.sampling import Sampler
 from server.analytics.scene import Scene
 from server.core.metrics_page import Page
 from server.domain.analysis import Analysis
@@ -36,7 +37,6 @@ from server.worker.every_frame import EveryFrame
 from server.worker.frames import FileFrames
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
-from server.worker.sampling import Sampler
 from server.worker.walk import Walk
 
 SIDE = 4

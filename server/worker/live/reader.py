@@ -16,6 +16,7 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 from model_export.errors import VidserveError
+from model_export.sampling import Sampler
 from server.core.calls import Call, CallRow, CallRows
 from server.core.errors import AddressRefused
 from server.domain.outcome import Outcome
@@ -26,7 +27,6 @@ from server.worker.live.connection import Connection, Shot
 from server.worker.live.errors import SourceEnded, SourceError, SourceLate, SourceLost
 from server.worker.live.intake import Intake, Link, LiveFrame
 from server.worker.live.sources import OpenLive
-from server.worker.sampling import Sampler
 
 _log = logging.getLogger(__name__)
 

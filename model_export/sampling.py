@@ -1,4 +1,4 @@
-"""Which frames of a source are wanted, by media time: the same ones at any speed of reading."""
+"""Which frames of a source are wanted, by media time: the same at any speed of reading, in training and serving."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.worker.sampling import Sampler
+from model_export.sampling import Sampler
 
 
 def picked(fps, times):
