@@ -46,6 +46,17 @@ def test_the_health_check_of_the_images_finds_it_well(guarded: Server) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_web_socket_without_a_key_is_refused_at_its_handshake(guarded: Server) -> None:
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    answer = guarded.client.get("/v1/ws", headers=handshake)
+    assert (answer.status_code, answer.json()["code"]) == (401, "key_missing")
+
+
 def test_an_upload_without_a_key_is_refused(guarded: Server, tmp_path: Path) -> None:
     (tmp_path / "large.mp4").write_bytes(bytes(8 * 2**20))
     with (tmp_path / "large.mp4").open("rb") as video:
