@@ -96,7 +96,7 @@ class NewStream(_Value):
         default=None, description="what people call it; the host of the URL if absent", examples=["front door"]
     )
     url: Url = Field(
-        description="`rtsp://`, `http://` or `https://` (MJPEG, HLS), `file:///…` or a device (`/dev/video0`). "
+        description="`rtsp(s)://`, `http(s)://` (MJPEG, HLS), `file:///…` or a device (`/dev/video0`). "
         "Credentials in it are taken out and kept apart",
         repr=False,
         examples=["rtsp://192.168.1.20/stream1"],

@@ -2,7 +2,7 @@
 
 | source                         | allowed                                          | else the code is         |
 | ------------------------------ | ------------------------------------------------ | ------------------------ |
-| `rtsp:`, `http:`, `https:`     | by address, below                                | `address_refused`        |
+| `rtsp(s):`, `http(s):`         | by address, below                                | `address_refused`        |
 | `file:///…`                    | in one of `[sources] folders`                    | `source_file_refused`    |
 | `/dev/video0`, `/dev/v4l/by-…` | unless `[sources] allow_devices` is false        | `source_device_refused`  |
 | anything else                  | never                                            | `source_scheme_refused`  |
@@ -35,7 +35,7 @@ from server.core.loopback import is_loopback
 from server.core.settings import Settings
 from server.domain.stream import KeptStream, StreamSource, Transport
 
-NETWORK = ("rtsp", "http", "https")
+NETWORK = ("rtsp", "rtsps", "http", "https")
 _DEVICE = re.compile(r"/dev/(video[0-9]{1,3}|v4l/by-(id|path)/[\w:.+-]+)")
 _IPV4 = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 _SOURCES = "Use rtsp://, http://, https://, file:///… or a device such as /dev/video0."

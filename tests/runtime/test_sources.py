@@ -22,6 +22,7 @@ def refused(url, policy=None, username=None):
     "url",
     [
         "rtsp://192.168.1.20/stream1",
+        "rtsps://192.168.1.1:7441/abc",
         "rtsp://camera.local:8554/a?channel=1&subtype=0",
         "http://93.184.215.14/video.mjpg",
         "https://example.com/live/index.m3u8",
