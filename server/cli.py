@@ -141,7 +141,10 @@ def serve(
     """
     from server.commands.serve import run
 
-    run(_configuration(config, host=host, port=port, data=data, admin_key_file=key_file).settings)
+    def read() -> Settings:
+        return _configuration(config, host=host, port=port, data=data, admin_key_file=key_file).settings
+
+    run(read(), read)
 
 
 @app.command()

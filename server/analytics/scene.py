@@ -61,9 +61,12 @@ class Scene:
         analysis: what is asked for.
         owner: job or stream; events are named after it.
         live: it is a stream.
+        events_after: number of an event that came before the first.
     """
 
-    def __init__(self, manifest: Manifest, analysis: Analysis, *, owner: str, live: bool = False) -> None:
+    def __init__(
+        self, manifest: Manifest, analysis: Analysis, *, owner: str, live: bool = False, events_after: int = 0
+    ) -> None:
         self._manifest = manifest
         self._confidence = analysis.confidence
         self._labels = frozenset(analysis.labels) if analysis.labels else None
@@ -76,7 +79,7 @@ class Scene:
         self._standing = Standing()
         self._tracks = Tracks()
         self._summary = Summary(tracked=tracked)
-        self._seq = 0
+        self._seq = events_after
 
     def read(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Prediction:
         """What the model says of one input."""

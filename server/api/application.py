@@ -14,7 +14,7 @@ from server.api import errors, openapi
 from server.api.access import Access
 from server.api.deps import Intake
 from server.api.middleware import Edge
-from server.api.routes import events, health, imports, jobs, models, results, subscribe, tickets
+from server.api.routes import events, health, imports, jobs, models, results, streams, subscribe, tickets
 from server.api.tickets import Tickets
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -49,7 +49,7 @@ def build(intake: Intake, lifespan: Lifespan, *, key: str | None = None) -> Fast
     app.state.tickets = Tickets()
     app.state.closed = key is not None
     errors.install(app, openapi.methods)
-    for routes in (jobs, results, subscribe, events, models, imports, tickets, health):
+    for routes in (jobs, results, streams, subscribe, events, models, imports, tickets, health):
         app.include_router(routes.router)
     _document(app)
     app.add_middleware(Access, key=key, tickets=app.state.tickets)

@@ -10,7 +10,7 @@ from fastapi.requests import HTTPConnection
 
 from model_export.errors import ManifestInvalid, ModelNotFound
 from model_export.manifest import parse_reference
-from server.api.ports import Events, Imports, Jobs, Models, Runtime, Subscriptions
+from server.api.ports import Events, Imports, Jobs, Models, Runtime, Streams, Subscriptions
 from server.api.tickets import Tickets
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Uploads
@@ -34,6 +34,10 @@ def runtime_of(request: Request) -> Runtime:
 
 def _jobs(request: Request) -> Jobs:
     return runtime_of(request).jobs
+
+
+def _streams(request: Request) -> Streams:
+    return runtime_of(request).streams
 
 
 def _models(request: Request) -> Models:
@@ -89,6 +93,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 JobsDep = Annotated[Jobs, Depends(_jobs)]
+StreamsDep = Annotated[Streams, Depends(_streams)]
 ModelsDep = Annotated[Models, Depends(_models)]
 ImportsDep = Annotated[Imports, Depends(_imports)]
 SubscriptionsDep = Annotated[Subscriptions, Depends(_subscriptions)]

@@ -15,6 +15,7 @@ from server.api.errors import MEDIA_TYPE, Problem, problem_value
 from server.api.job_request import JobByUrl
 from server.domain.event import Event
 from server.domain.result import Row
+from server.domain.stream import NewStream, ProbeSource, StreamChange
 
 _REFERENCE = "#/components/schemas/{name}"
 _WHEN = {
@@ -37,7 +38,7 @@ _EXAMPLES = {
     401: ("key_missing", "This server wants a key.", "Send `Authorization: Bearer KEY`."),
     404: ("model_not_found", "There is no model 'yolo'.", "GET /v1/models lists those there are."),
     406: ("format_not_possible", "Job 5f0e did not track, and mot is about tracks.", "Ask for ?format=ndjson."),
-    409: ("model_in_use", "Jobs need yolox-nano@1.", "Cancel them, or wait for their end."),
+    409: ("model_in_use", "Jobs or streams need yolox-nano@1.", "Cancel them, or wait for their end."),
     413: ("upload_too_large", "The file is larger than 4294967296 bytes.", "Send a shorter or smaller video."),
     415: (
         "content_type_unsupported",
@@ -68,6 +69,29 @@ JOB_EXAMPLE = {
     "frames": {"analysed": 377},
     "summary": {"car": {"frames": 153, "most_at_once": 2, "tracks": 4, "first_s": 2.4, "last_s": 27.92}},
     "warnings": [],
+}
+
+STREAM_EXAMPLE = {
+    "id": "8c1d5e0f2a7b4c69",
+    "name": "front door",
+    "managed_by": "api",
+    "url": "rtsp://192.168.1.20/stream1",
+    "username": "viewer",
+    "transport": "tcp",
+    "loop": False,
+    "state": "running",
+    "paused": False,
+    "created_at": "2026-01-02T10:00:00Z",
+    "analysis": {"model": "yolox-nano", "labels": ["person"], "sample_fps": 5.0},
+    "model": "yolox-nano@1",
+    "codec": "h264",
+    "width": 640,
+    "height": 360,
+    "fps": 9.97,
+    "last_frame_at": "2026-01-02T10:20:00.310000Z",
+    "last_result_at": "2026-01-02T10:20:00.290000Z",
+    "reconnects": 0,
+    "frames": {"analysed": 6000, "sampled_out": 6000},
 }
 
 IMPORT_EXAMPLE = {
@@ -107,6 +131,7 @@ to do. Send `X-Request-ID` to find a call in the server's log; each answer has o
 
 TAGS = [
     {"name": "jobs", "description": "Videos analysed from their first frame to their last."},
+    {"name": "streams", "description": "Cameras and other sources that never end."},
     {"name": "subscriptions", "description": "News as they come. WebSockets, too: `/v1/ws`, `/v1/streams/{id}/ws`."},
     {"name": "events", "description": "What happened."},
     {"name": "models", "description": "What the server can see with, and pictures one by one."},
@@ -165,7 +190,10 @@ def document(app: FastAPI) -> Mapping[str, Any]:
             separate_input_output_schemas=False,
         )
         schemas = made["components"]["schemas"]
-        _, ours = models_json_schema([(Problem, "serialization"), (JobByUrl, "validation")], ref_template=_template())
+        bodies = (JobByUrl, NewStream, StreamChange, ProbeSource)
+        _, ours = models_json_schema(
+            [(Problem, "serialization"), *((body, "validation") for body in bodies)], ref_template=_template()
+        )
         _, rows = msgspec.json.schema_components([Row, Event], ref_template=_REFERENCE)
         for name, schema in {**ours["$defs"], **rows}.items():
             schemas.setdefault(name, schema)

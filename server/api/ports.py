@@ -12,6 +12,7 @@ from server.domain.health import Health
 from server.domain.job import Job, JobState
 from server.domain.model import ModelStatus
 from server.domain.model_import import ModelImport
+from server.domain.stream import NewStream, ProbeResult, ProbeSource, Stream, StreamChange, StreamState
 from server.events.filter import Filter
 from server.events.position import Position
 from server.storage.events import Wanted
@@ -45,6 +46,29 @@ class Jobs(Protocol):
 
     def rows(self, job_id: str) -> AsyncIterator[bytes]:
         """The rows finished so far as NDJSON, in chunks of whole lines."""
+
+
+class Streams(Protocol):
+    """The streams of the server. Every method that takes an id raises StreamNotFound where there is none, those that
+    change one StreamDeclared where it stands in the settings file.
+    """
+
+    async def create(self, new: NewStream, *, force: bool) -> Stream:
+        """Although the models cannot do as much, if `force` says so."""
+
+    async def get(self, stream_id: str) -> Stream: ...
+
+    async def list(
+        self, *, state: StreamState | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Stream], str | None]:
+        """A page, by name, and the next page's cursor."""
+
+    async def change(self, stream_id: str, change: StreamChange, *, force: bool) -> Stream: ...
+
+    async def delete(self, stream_id: str) -> None: ...
+
+    async def probe(self, probe: ProbeSource) -> ProbeResult:
+        """Why a source gives no picture is an answer too."""
 
 
 class Models(Protocol):
@@ -155,6 +179,9 @@ class Runtime(Protocol):
 
     @property
     def jobs(self) -> Jobs: ...
+
+    @property
+    def streams(self) -> Streams: ...
 
     @property
     def models(self) -> Models: ...

@@ -20,6 +20,7 @@ from server.api.errors import problem, problem_value
 from server.api.socket_session import MESSAGE_BYTES
 from server.app import create_app
 from server.commands.address import listen, url_of
+from server.commands.reload import ReadSettings, Reload
 from server.core.errors import Stopping
 from server.core.keys import key_file
 from server.core.log import LogConfig, configure
@@ -39,21 +40,27 @@ WhenReady = Callable[[Runtime, str], Awaitable[bool]]
 """Called with the runtime and the server's URL once it is ready; False ends the server."""
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, read: ReadSettings | None = None) -> None:
     """Serve until a signal; returns when everything has ended.
+
+    Args:
+        read: the settings again, at SIGHUP.
 
     Raises:
         AddressRefused: the address is taken.
         VidserveError: the server cannot start.
     """
     configure(LogConfig.of(settings.log))
-    asyncio.run(serve(settings, listen(settings.host, settings.port), announce))
+    asyncio.run(serve(settings, listen(settings.host, settings.port), announce, read))
 
 
-async def serve(settings: Settings, listener: socket.socket, when_ready: WhenReady) -> None:
+async def serve(
+    settings: Settings, listener: socket.socket, when_ready: WhenReady, read: ReadSettings | None = None
+) -> None:
     """Start every process, answer requests, and end everything in order at a signal."""
     url = url_of(listener)
-    async with _Signals() as signals, Runtime(settings) as runtime:
+    async with _Signals() as signals, Reload(read) as reload, Runtime(settings) as runtime:
+        reload.runtime = runtime
         server = _Server(
             uvicorn.Config(
                 _Ending(create_app(settings, runtime)),

@@ -8,6 +8,7 @@ inside a decoder, and at which frame. Nothing is locked: a row has one writer, a
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ some two hundred streams; its pictures and probes."""
 _WORDS = 16
 _CALL, _FRAME, _SINCE, _USED = range(4)
 _OWNER = slice(32, 32 + 64)
+_THREAD = 12
 
 
 class Call(IntEnum):
@@ -48,12 +50,14 @@ class Seen(NamedTuple):
         owner: the job or stream, or "" for pictures and probes.
         since: CLOCK_MONOTONIC when the call began; of no meaning for `Call.NONE`.
         frame: index of the last frame that was reached, -1 before the first.
+        crashed: its thread is the one that crashed.
     """
 
     owner: str
     call: Call
     since: float
     frame: int
+    crashed: bool = False
 
 
 class CallRow:
@@ -65,10 +69,11 @@ class CallRow:
         self._bytes = words
 
     def begin(self, owner: str) -> None:
-        """From here on the row is of this job or stream."""
+        """From here on the row is of this job or stream, and of the thread that says so."""
         self._integers[_CALL] = Call.NONE
         self._integers[_FRAME] = -1
         self._bytes[_OWNER] = owner.encode()[:64].ljust(64, b"\0")
+        self._integers[_THREAD] = _signed(threading.get_ident())
         self._integers[_USED] = 1
 
     def end(self) -> None:
@@ -135,20 +140,35 @@ class CallPage:
         start = worker * ROWS * size
         return [CallRow(self._buffer[at : at + size]) for at in range(start, start + ROWS * size, size)]
 
-    def seen(self, worker: int) -> list[Seen]:
-        """The rows of a worker that are somebody's."""
+    def seen(self, worker: int, crashed: int | None = None) -> list[Seen]:
+        """The rows of a worker that are somebody's.
+
+        Args:
+            crashed: its thread that did, where that is known.
+        """
         rows = self._words[worker]
-        return [_seen(rows[number]) for number in np.flatnonzero(rows[:, _USED])]
+        return [_seen(rows[number], crashed) for number in np.flatnonzero(rows[:, _USED])]
 
     def clear(self, worker: int) -> None:
         """Forget what a worker that is gone was doing."""
         self._words[worker] = 0
 
 
-def _seen(words: npt.NDArray[np.int64]) -> Seen:
+def _seen(words: npt.NDArray[np.int64], crashed: int | None) -> Seen:
     words = words.copy()
     since = float(words[_SINCE : _SINCE + 1].view(np.float64)[0])
     owner = words.tobytes()[_OWNER].rstrip(b"\0").decode(errors="replace")
     call = int(words[_CALL])
-    # Whatever stands there: a worker whose memory was spoilt may have written anything.
-    return Seen(owner, Call(call) if call in _CALLS else Call.NONE, since, int(words[_FRAME]))
+    return Seen(
+        owner,
+        # Whatever stands there: a worker whose memory was spoilt may have written anything.
+        Call(call) if call in _CALLS else Call.NONE,
+        since,
+        int(words[_FRAME]),
+        crashed is not None and int(words[_THREAD]) == _signed(crashed),
+    )
+
+
+def _signed(thread: int) -> int:
+    """A thread's number in a word that has a sign."""
+    return thread - 2**64 if thread >= 2**63 else thread

@@ -49,14 +49,15 @@ def give_memory_back() -> None:
 
 
 class Life:
-    """Whether to go on. Ctrl-C in the terminal reaches every process of the group, so children leave it to the parent,
-    who asks them to stop in order; when the parent is gone, `over` is set and a few seconds later the process ends,
-    whatever it is doing.
+    """Whether to go on. Ctrl-C in the terminal, or a SIGHUP, may reach every process of the group, so children leave
+    them to the parent, who asks them to stop in order; when the parent is gone, `over` is set and a few seconds later
+    the process ends, whatever it is doing.
     """
 
     def __init__(self) -> None:
         self.over = threading.Event()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: self.over.set())
         threading.Thread(target=self._watch, name="parent", daemon=True).start()
 

@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from model_export.errors import VidserveError
-from server.core.expectation import expectation, holds, is_secret, leaves
+from server.core.expectation import expectation, holds, is_secret, leaves, named_sections
+from server.core.log import redacted
 
 FILE_NAME = "vidserve.toml"
 PREFIX = "VIDSERVE_"
@@ -62,7 +63,8 @@ class Configuration(Generic[Kind]):
 
     Attributes:
         file: the settings file that was read, if any.
-        origins: by dotted key, such as `engine.max_batch`; every key is there.
+        origins: by dotted key, such as `engine.max_batch`; every key is there, in the order of their definition, and
+            after them what is said of sections with names of their own.
     """
 
     settings: Kind
@@ -70,14 +72,14 @@ class Configuration(Generic[Kind]):
     origins: Mapping[str, str]
 
     def shown(self) -> list[tuple[str, str, str]]:
-        """Key, value and origin of every setting in the order of their definition; secrets hidden."""
+        """Key, value and origin of every setting in the order of `origins`; secrets hidden."""
         rows = []
-        for key, field in leaves(type(self.settings)).items():
+        for key, origin in self.origins.items():
             value: Any = self.settings
             for part in key.split("."):
-                value = getattr(value, part)
-            text = "**********" if is_secret(field) and value is not None else _as_toml(value)
-            rows.append((key, text, self.origins[key]))
+                value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+            text = "**********" if isinstance(value, SecretStr) else redacted(_as_toml(value))
+            rows.append((key, text, origin))
         return rows
 
 
@@ -112,17 +114,32 @@ def load(
         key = name.removeprefix(PREFIX).lower().replace("__", ".")
         _put(values, key, Value(text, name), known, problems)
     file = _find(config, environ, here, values.get("data"), known)
+    sections: list[str] = []
     if file is not None:
-        for key, value in _read(file, environ, problems).items():
+        read, sections = _read(file, environ, problems, named_sections(kind))
+        known = {**known, **_leaves_of(sections, kind)}
+        for key, value in read.items():
             _put(values, key, value, known, problems)
     if problems:
         raise SettingsInvalid(*problems)
     try:
-        settings = kind.model_validate(_nested(values))
+        settings = kind.model_validate(_nested(values, sections))
     except ValidationError as error:
         raise SettingsInvalid(*_explained(error, values, known)) from None
-    origins = {key: values[key].origin if key in values else "default" for key in known}
+    always = leaves(kind)
+    origins = {
+        key: values[key].origin if key in values else "default" for key in known if key in values or key in always
+    }
     return Configuration(settings, file, origins)
+
+
+def _leaves_of(sections: list[str], kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of sections with names of their own, such as `streams.front`."""
+    models = named_sections(kind)
+    found: dict[str, FieldInfo] = {}
+    for section in sections:
+        found |= leaves(models[section.partition(".")[0]], f"{section}.")
+    return found
 
 
 def _put(values: dict[str, Value], key: str, value: Value, known: Mapping[str, FieldInfo], problems: list[str]) -> None:
@@ -179,8 +196,14 @@ def _find(
     return next((path for path in (here / FILE_NAME, here / folder / FILE_NAME) if path.is_file()), None)
 
 
-def _read(file: Path, environ: Mapping[str, str], problems: list[str]) -> dict[str, Value]:
-    """The keys of a settings file, dotted."""
+def _read(
+    file: Path, environ: Mapping[str, str], problems: list[str], named: Collection[str]
+) -> tuple[dict[str, Value], list[str]]:
+    """The keys of a settings file, dotted; and which sections with names of their own it has, such as `streams.front`.
+
+    Args:
+        named: which fields are made of such sections.
+    """
     try:
         text = file.read_text(encoding="utf-8")
         tree = tomllib.loads(text)
@@ -195,7 +218,12 @@ def _read(file: Path, environ: Mapping[str, str], problems: list[str]) -> dict[s
         except KeyError as error:
             name = error.args[0]
             problems.append(f"{origin}: {key} wants the variable {name}, which is not set.")
-    return values
+    sections: list[str] = []
+    for field in named:
+        branch = tree.get(field)
+        if isinstance(branch, dict):
+            sections.extend(f"{field}.{name}" for name, section in branch.items() if isinstance(section, dict))
+    return values, sections
 
 
 def _flat(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -228,14 +256,19 @@ def _filled(given: Any, environ: Mapping[str, str]) -> Any:
     return given
 
 
-def _nested(values: Mapping[str, Value]) -> dict[str, Any]:
+def _nested(values: Mapping[str, Value], sections: list[str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
+    for section in sections:  # also those that hold nothing
+        _branch(tree, section.split("."))
     for key, value in values.items():
-        *sections, last = key.split(".")
-        branch = tree
-        for section in sections:
-            branch = branch.setdefault(section, {})
-        branch[last] = value.given
+        *path, last = key.split(".")
+        _branch(tree, path)[last] = value.given
+    return tree
+
+
+def _branch(tree: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    for part in path:
+        tree = tree.setdefault(part, {})
     return tree
 
 
@@ -243,10 +276,15 @@ def _explained(error: ValidationError, values: Mapping[str, Value], known: Mappi
     lines = []
     for problem in error.errors():
         path = [str(part) for part in problem["loc"]]
-        key = next(key for length in range(len(path), 0, -1) if (key := ".".join(path[:length])) in known)
-        value, field = values[key], known[key]
-        given = "" if is_secret(field) else f" not {_as_toml(value.given)},"
-        lines.append(f"{value.origin}: {key} must be {expectation(field)},{given}".rstrip(",") + ".")
+        key = next((key for length in range(len(path), 0, -1) if (key := ".".join(path[:length])) in known), None)
+        if key is None:
+            lines.append(f"{path[1]!r} cannot be a name in [{path[0]}.NAME]: letters, digits, _ and - can, up to 48.")
+        elif key not in values:
+            lines.append(f"{key} is missing.")
+        else:
+            value, field = values[key], known[key]
+            given = "" if is_secret(field) else f" not {redacted(_as_toml(value.given))},"
+            lines.append(f"{value.origin}: {key} must be {expectation(field)},{given}".rstrip(",") + ".")
     return list(dict.fromkeys(lines))
 
 
@@ -270,5 +308,5 @@ def _as_toml(value: Any) -> str:
     if isinstance(value, Path | SecretStr):
         return json.dumps(str(value))
     if isinstance(value, tuple):
-        return json.dumps(list(value))
+        return json.dumps(list(value), default=str)
     return json.dumps(value, default=str)

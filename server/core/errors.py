@@ -10,7 +10,12 @@
     │   ├── MessageInvalid         a WebSocket message that cannot be understood
     │   ├── FormatNotPossible      a format that cannot say what these results say
     │   ├── UrlRefused             an address that the server must not fetch from
-    │   └── AddressRefused         an address that no camera may have
+    │   └── SourceNotAllowed       a source that streams must not open
+    │       ├── SourceUrlInvalid
+    │       ├── SourceSchemeRefused
+    │       ├── SourceFileRefused
+    │       ├── SourceDeviceRefused
+    │       └── AddressRefused     an address that no camera may have
     ├── AccessError                who calls may not
     │   ├── KeyMissing
     │   ├── KeyWrong
@@ -21,12 +26,14 @@
     │   ├── JobNotFound
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
     │   └── TransitionRefused      a state that cannot follow the present one
+    ├── StreamError
+    │   ├── StreamNotFound
+    │   ├── StreamExists           a name that another stream has
+    │   └── StreamDeclared         it stands in the settings file, and is changed there
     ├── ModelImportError           something about bringing a model in
     │   └── ImportNotFound
     ├── EventError
     │   └── EventNotFound
-    ├── StreamError
-    │   └── StreamNotFound
     ├── FetchError                 a job's URL gave no video
     │   ├── FetchFailed
     │   └── FetchTimeout
@@ -38,6 +45,8 @@
         ├── ModelUnavailable       the model is there, but does not serve
         ├── QueueFull              as many jobs, imports or pictures wait as may
         ├── SubscribersFull        as many subscribers are connected as may be
+        ├── CapacityExceeded       more than the models were measured to do
+        ├── StreamsFull            as many streams as there may be
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -117,7 +126,37 @@ class UrlRefused(RequestError):
     code = "url_refused"
 
 
-class AddressRefused(RequestError):
+class SourceNotAllowed(RequestError):
+    """A source that streams must not open."""
+
+    code = "source_not_allowed"
+
+
+class SourceUrlInvalid(SourceNotAllowed):
+    """A URL that cannot be read."""
+
+    code = "source_url_invalid"
+
+
+class SourceSchemeRefused(SourceNotAllowed):
+    """A kind of source that the server does not open."""
+
+    code = "source_scheme_refused"
+
+
+class SourceFileRefused(SourceNotAllowed):
+    """A file that is not there, or not in one of the folders whose files streams may play."""
+
+    code = "source_file_refused"
+
+
+class SourceDeviceRefused(SourceNotAllowed):
+    """A device that streams must not open."""
+
+    code = "source_device_refused"
+
+
+class AddressRefused(SourceNotAllowed):
     """An address that no camera may have; the settings say which may."""
 
     code = "address_refused"
@@ -183,6 +222,30 @@ class TransitionRefused(JobError):
     code = "state_conflict"
 
 
+class StreamError(VidserveError):
+    """Something about a stream."""
+
+    code = "stream_error"
+
+
+class StreamNotFound(StreamError):
+    """No stream has this id."""
+
+    code = "stream_not_found"
+
+
+class StreamExists(StreamError):
+    """Another stream has this name."""
+
+    code = "stream_exists"
+
+
+class StreamDeclared(StreamError):
+    """The stream stands in the settings file, and is changed there."""
+
+    code = "stream_declared"
+
+
 class ModelImportError(VidserveError):
     """Something about bringing a model in."""
 
@@ -205,18 +268,6 @@ class EventNotFound(EventError):
     """No event has this id."""
 
     code = "event_not_found"
-
-
-class StreamError(VidserveError):
-    """Something about a stream."""
-
-    code = "stream_error"
-
-
-class StreamNotFound(StreamError):
-    """No stream has this id."""
-
-    code = "stream_not_found"
 
 
 class FetchError(VidserveError):
@@ -285,6 +336,18 @@ class SubscribersFull(Unavailable):
     code = "subscribers_full"
 
 
+class CapacityExceeded(Unavailable):
+    """The stream would ask more of the models than they were measured to do."""
+
+    code = "capacity_exceeded"
+
+
+class StreamsFull(Unavailable):
+    """There are as many streams as there may be."""
+
+    code = "streams_full"
+
+
 class Stopping(Unavailable):
     """The server is stopping and takes no new work."""
 
@@ -313,6 +376,11 @@ STATUS: dict[str, int] = {
     "picture_unreadable": 422,
     "picture_too_large": 422,
     "url_refused": 422,
+    "source_not_allowed": 422,
+    "source_url_invalid": 422,
+    "source_scheme_refused": 422,
+    "source_file_refused": 422,
+    "source_device_refused": 422,
     "address_refused": 422,
     "access_error": 403,
     "key_missing": 401,
@@ -324,6 +392,10 @@ STATUS: dict[str, int] = {
     "job_not_found": 404,
     "idempotency_key_conflict": 409,
     "state_conflict": 409,
+    "stream_error": 500,
+    "stream_not_found": 404,
+    "stream_exists": 409,
+    "stream_declared": 409,
     "import_error": 500,
     "import_not_found": 404,
     "import_crashed": 422,
@@ -332,8 +404,6 @@ STATUS: dict[str, int] = {
     "default_configured": 409,
     "event_error": 500,
     "event_not_found": 404,
-    "stream_error": 500,
-    "stream_not_found": 404,
     "fetch_error": 502,
     "fetch_failed": 502,
     "fetch_timeout": 504,
@@ -345,6 +415,8 @@ STATUS: dict[str, int] = {
     "queue_full": 429,
     "subscribers_full": 503,
     "model_unavailable": 503,
+    "capacity_exceeded": 503,
+    "streams_full": 503,
     "stopping": 503,
     "wire_error": 500,
     "shared_memory_too_small": 500,

@@ -22,7 +22,7 @@ from server.core.settings import LogSettings
 
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
 _SECRET = re.compile(
-    r"(?P<name>(?<![a-z0-9])(?:access_token|api_?key|auth|key|passwd|password|pwd|secret|sig|signature|ticket|token"
+    r"(?P<name>(?<![a-z0-9])(?:access_token|api_?key|auth|key|pass|passwd|password|psw|pwd|secret|sig|signature|ticket|token"
     r"|x-amz-[a-z-]+))=(?P<value>[^\s&#,;'\"]+)",
     re.IGNORECASE,
 )

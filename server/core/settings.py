@@ -10,13 +10,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from server.core.machine import cores, memory_bytes
 from server.domain.analysis import ModelReference
+from server.domain.stream import DECLARED_NAME, NewStream
 
 Provider = Literal["auto", "cpu", "cuda"]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+DeclaredName = Annotated[str, StringConstraints(pattern=rf"^{DECLARED_NAME}$")]
 
 KEY_PATTERN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 """What `Authorization: Bearer` can carry (RFC 6750), and so long that guessing is hopeless."""
@@ -139,6 +141,34 @@ class JobsSettings(_Section):
     )
 
 
+class SourcesSettings(_Section):
+    """`[sources]`: which sources streams may open, and how long that may take."""
+
+    allow_private: bool = Field(
+        default=True,
+        description="whether streams may lead to private addresses, where cameras are; to link-local addresses and "
+        "those of a cloud's metadata they never may",
+    )
+    allow_loopback: bool | None = Field(
+        default=None,
+        description="whether streams may lead to this machine; if absent while the server itself listens on loopback "
+        "only",
+    )
+    allow_devices: bool = Field(default=True, description="whether streams may open video devices of this machine")
+    folders: tuple[Folder, ...] = Field(
+        default=(), max_length=100, description="folders whose files streams may play (`file:` URLs); none if empty"
+    )
+    open_s: float = Field(
+        default=10.0, ge=0.5, le=120, description="how long opening a source may take, in seconds, before it is retried"
+    )
+    read_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        le=120,
+        description="how long a source may give no frame, in seconds, before it is opened anew",
+    )
+
+
 class ImportsSettings(_Section):
     """`[imports]`: models that are brought in over HTTP, one at a time, each in a process of its own."""
 
@@ -195,6 +225,7 @@ class LimitsSettings(_Section):
     model_bytes: int = Field(
         default=2 * 2**30, ge=1024, le=2**44, description="the largest model taken over HTTP, in bytes"
     )
+    streams: int = Field(default=256, ge=0, le=256, description="how many streams there may be")
 
 
 class Settings(_Section):
@@ -217,9 +248,13 @@ class Settings(_Section):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     workers: WorkersSettings = Field(default_factory=WorkersSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
+    sources: SourcesSettings = SourcesSettings()
     imports: ImportsSettings = Field(default_factory=ImportsSettings)
     events: EventsSettings = EventsSettings()
     limits: LimitsSettings = LimitsSettings()
+    streams: dict[DeclaredName, NewStream] = Field(
+        default={}, description="`[streams.NAME]`: streams that are there for as long as they stand in the file"
+    )
 
     @field_validator("admin_key")
     @classmethod

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from server.domain.analysis import Analysis
 from server.domain.outcome import Outcome
+
+LIVE_SAMPLE_FPS = 5.0
+"""Frames that a stream looks at a second where nobody says how many."""
+DECLARED_PREFIX = "cfg_"
+"""Of the ids of streams that stand in the settings file."""
+DECLARED_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}"
+
+_VISIBLE = r"[^\x00-\x1f\x7f]"
+_BLACK = r"[^\x00-\x20\x7f]"
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=rf"^{_BLACK}({_VISIBLE}*{_BLACK})?$")]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=rf"^{_BLACK}+$")]
+Username = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=rf"^{_VISIBLE}+$")]
+Password = Annotated[SecretStr, Field(min_length=1, max_length=256)]
 
 
 class StreamState(StrEnum):
@@ -59,6 +73,9 @@ class StreamSource(msgspec.Struct, frozen=True, kw_only=True):
     private: bool = True
     loopback: bool = False
 
+    def __repr__(self) -> str:
+        return f"StreamSource(url={self.url.partition('?')[0]!r}, username={self.username!r}, …)"
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +89,67 @@ class StreamProblem(_Value):
     at: datetime
 
 
+class NewStream(_Value):
+    """A stream that shall be, as a client or the settings file says it."""
+
+    name: Name | None = Field(
+        default=None, description="what people call it; the host of the URL if absent", examples=["front door"]
+    )
+    url: Url = Field(
+        description="`rtsp(s)://`, `http(s)://` (MJPEG, HLS), `file:///…` or a device (`/dev/video0`). "
+        "Credentials in it are taken out and kept apart",
+        repr=False,
+        examples=["rtsp://192.168.1.20/stream1"],
+    )
+    username: Username | None = Field(default=None, description="that the camera asks for", examples=["viewer"])
+    password: Password | None = Field(default=None, description="that the camera asks for; never shown again")
+    transport: Transport = Field(default=Transport.TCP, description="how RTSP brings its packets")
+    loop: bool = Field(default=False, description="of a file: begin again at its end")
+    paused: bool = Field(default=False, description="do not open it until told so")
+    analysis: Analysis = Field(
+        default_factory=Analysis,
+        description=f"what to do with its frames; `sample_fps` is {LIVE_SAMPLE_FPS:g} if absent, null for every frame",
+    )
+
+
+class StreamChange(_Value):
+    """What shall be different in a stream; what is absent stays as it is."""
+
+    name: Name | None = Field(default=None, description="what people call it", examples=["back door"])
+    url: Url | None = Field(default=None, description="where it is now", repr=False)
+    username: Username | None = Field(default=None, description="null: none")
+    password: Password | None = Field(default=None, description="null: none. Absent or masked it stays as it is")
+    transport: Transport | None = Field(default=None, description="how RTSP brings its packets")
+    loop: bool | None = Field(default=None, description="of a file: begin again at its end")
+    paused: bool | None = Field(default=None, description="true closes the source, false opens it again")
+    analysis: Analysis | None = Field(
+        default=None,
+        description="its keys replace those there are; null is what holds where nothing is said, and every frame for "
+        "`sample_fps`",
+    )
+
+
+class KeptStream(_Value):
+    """What is known of a stream while nobody looks at it, secrets and all.
+
+    Attributes:
+        url: without credentials; its query may hold some all the same.
+        analysis: `sample_fps` says it all: null is every frame.
+    """
+
+    id: str
+    created_at: datetime
+    managed_by: ManagedBy = ManagedBy.API
+    name: str
+    url: str = Field(repr=False)
+    username: str | None = None
+    password: SecretStr | None = None
+    transport: Transport = Transport.TCP
+    loop: bool = False
+    paused: bool = False
+    analysis: Analysis
+
+
 class Stream(_Value):
     """A stream as clients see it. Credentials are write-only."""
 
@@ -81,6 +159,7 @@ class Stream(_Value):
     url: str = Field(description="without credentials")
     username: str | None = None
     transport: Transport = Transport.TCP
+    loop: bool = False
     state: StreamState
     paused: bool = False
     created_at: datetime
@@ -95,3 +174,37 @@ class Stream(_Value):
     reconnects: int = Field(default=0, description="since the server was started")
     frames: dict[Outcome, int] = Field(default={}, description="frames by outcome since the server was started")
     error: StreamProblem | None = None
+
+
+class ProbeSource(_Value):
+    """A source that shall be tried; its fields are those of `NewStream`."""
+
+    url: Url = Field(description="as of a stream", examples=["rtsp://192.168.1.20/stream1"], repr=False)
+    username: Username | None = Field(default=None, description="that the camera asks for")
+    password: Password | None = Field(default=None, description="that the camera asks for")
+    transport: Transport = Field(default=Transport.TCP, description="how RTSP brings its packets")
+
+
+class ProbeFailure(_Value):
+    """Why a source gave no picture."""
+
+    code: str
+    message: str
+
+
+class ProbeResult(_Value):
+    """What a source gave when it was tried."""
+
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = Field(default=None, description="as the source declares it, or as measured")
+    picture: str | None = Field(default=None, description="a JPEG, base64")
+    error: ProbeFailure | None = Field(default=None, description="why there is no picture; absent where there is one")
+
+
+def live(analysis: Analysis) -> Analysis:
+    """An analysis as a stream does it: `sample_fps` where it is not said."""
+    if "sample_fps" in analysis.model_fields_set:
+        return analysis
+    return analysis.model_copy(update={"sample_fps": LIVE_SAMPLE_FPS})

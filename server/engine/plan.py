@@ -12,7 +12,7 @@ from model_export.manifest import Manifest
 from server.core.machine import processor
 from server.engine.running import MAX_BATCH, Running
 from server.engine.session import Options
-from server.engine.tuning.choices import Choices, Subject
+from server.engine.tuning.choices import Choices, Subject, machine
 
 
 class Plan(NamedTuple):
@@ -50,7 +50,7 @@ def subject(manifest: Manifest, provider: str, running: Running) -> Subject:
     return Subject(
         model=manifest.name,
         sha256=manifest.files[MODEL],
-        machine=f"{processor()}, {running.cores} cores",
+        machine=machine(running.cores),
         onnxruntime=ort.__version__,
         provider=provider,
         asked=" ".join(f"{name}={value or 'any'}" for name, value in asked.items()),

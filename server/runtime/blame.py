@@ -1,8 +1,9 @@
 """Which job a worker's death is laid at the door of, and when a job has killed often enough.
 
 The rule. A death is suspicious if the process did it by itself (`server.runtime.death`): it crashed, hung, or took too
-much memory. Suspected are then the jobs that were inside a decoder call, or, if a call hung, those that were in theirs
-for longest; all, if none was inside, and if it was the memory, which does not say whose it is. A suspect goes on from
+much memory. Suspected is then the job whose thread got the signal, where that is known; else those that were inside a
+decoder call, or, if a call hung, those that were in theirs for longest; all, if none was inside, and if it was the
+memory, which does not say whose it is. A suspect goes on from
 its checkpoint alone, in the quarantine worker; its neighbours go on elsewhere, suspected of nothing. Every suspicious
 death is a strike, and three strikes in a row at about the same frame or before it set a job aside: it is `failed`. A
 checkpoint well beyond the frame where it died clears it. Deaths by another hand (SIGKILL, SIGSTOP) suspect nobody,
@@ -59,6 +60,11 @@ class Strike:
     alone: bool = True
 
 
+def suspects(death: Death, seen: Sequence[Seen]) -> set[str]:
+    """Jobs and streams that are suspected of a worker's death, by the rows that it left."""
+    return {row.owner for row in _suspects(death, seen) if row.owner} if death.by_itself else set()
+
+
 def strikes(death: Death, seen: Sequence[Seen]) -> dict[str, Strike]:
     """Who is suspected of a worker's death, by the rows that it left; pictures are not jobs, but may have done it."""
     if not death.by_itself:
@@ -72,6 +78,9 @@ def had_work(seen: Sequence[Seen]) -> bool:
 
 
 def _suspects(death: Death, seen: Sequence[Seen]) -> Sequence[Seen]:
+    crashed = [row for row in seen if row.crashed]
+    if crashed:
+        return crashed
     inside = [row for row in seen if row.call is not Call.NONE]
     if not inside or death is MEMORY:
         return seen

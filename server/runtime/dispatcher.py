@@ -105,6 +105,16 @@ class Dispatcher:
         if not self._closed:
             self._line.settle(self._busy())
 
+    @property
+    def in_quarantine(self) -> bool:
+        """Whether a job has the quarantine worker."""
+        return QUARANTINE in self._busy()
+
+    @property
+    def waits_for_quarantine(self) -> bool:
+        """Whether a job waits for it."""
+        return self._line.suspects_wait
+
     def attempt(self, job_id: str) -> Attempt | None:
         """The running attempt at a job."""
         case = self._cases.get(job_id)
@@ -305,7 +315,8 @@ class Dispatcher:
     def _covered(self, case: Case, frame: int) -> None:
         """A checkpoint covers all frames before this one; who has come past the place of its death is cleared of it."""
         case.record.pass_by(frame)
-        if case.worker == QUARANTINE and not case.record.suspect and self._line.suspects_wait and case.attempt:
+        others = self._line.suspects_wait or self._workers.wanted()
+        if case.worker == QUARANTINE and not case.record.suspect and others and case.attempt:
             self._spawn(self._move(case.attempt, "it is cleared, and others wait for the quarantine worker"))
 
     async def _move(self, attempt: Attempt, why: str) -> None:

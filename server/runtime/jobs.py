@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_export.errors import VidserveError
-from model_export.manifest import Manifest, Task
-from server.core.errors import FieldProblem, FieldsInvalid, Stopping, StorageFull, TransitionRefused
-from server.domain.analysis import GATE_MODEL, Analysis
+from server.core.errors import Stopping, StorageFull, TransitionRefused
+from server.domain.analysis import Analysis
 from server.domain.job import Job, JobError, JobState
+from server.runtime.analyses import check_analysis
 from server.runtime.dispatcher import Dispatcher
 from server.runtime.ledger import Ledger
-from server.runtime.models import Models, check_labels
+from server.runtime.models import Models
 from server.runtime.space import when_there_is_space
 from server.storage.fetch import check_url, shown
 from server.storage.jobs import JobChanges
@@ -31,12 +31,6 @@ _CANCEL_S = 5.0
 _FETCH_AGAIN_S = 30.0
 
 Fetch = Callable[[str], Awaitable[Upload]]
-
-
-class TaskNotForVideo(VidserveError):
-    """A model that takes tensors was asked to look at a video."""
-
-    code = "task_not_for_video"
 
 
 class Jobs:
@@ -221,16 +215,7 @@ class Jobs:
     async def _new(self, source: str, analysis: Analysis) -> Job:
         if self._closed:
             raise Stopping("The server is stopping.", hint="Send the video again when it is back.")
-        bundle = await self._models.resolve(analysis.model)
-        if bundle.manifest.task is Task.TENSOR:
-            raise TaskNotForVideo(
-                f"{bundle.manifest.id} has task tensor: it takes tensors, not video.",
-                hint="Import it with a family, so that the server knows what its outputs mean.",
-            )
-        check_labels(bundle.manifest, analysis.labels)
-        if analysis.gate is not None:
-            await self._models.resolve(GATE_MODEL)
-            _check_gate(bundle.manifest)
+        bundle = await check_analysis(self._models, analysis)
         return Job(
             id=secrets.token_hex(8),
             state=JobState.QUEUED,
@@ -271,21 +256,6 @@ class Jobs:
         end: JobChanges = {"state": JobState.FAILED, "ended_at": datetime.now(UTC), "error": error}
         with contextlib.suppress(TransitionRefused):  # it was cancelled meanwhile
             await when_there_is_space(lambda: self._ledger.update(job_id, end), job=job_id)
-
-
-def _check_gate(manifest: Manifest) -> None:
-    """See that a model may be spared frames.
-
-    Raises:
-        FieldsInvalid: it looks for motion itself, or remembers what it saw.
-    """
-    if manifest.task is Task.MOTION:
-        why = f"{manifest.id} looks for motion itself."
-    elif manifest.state:
-        why = f"{manifest.id} remembers earlier frames, so it has to see every one."
-    else:
-        return
-    raise FieldsInvalid(FieldProblem("gate", why), hint="Leave gate out, or take another model.")
 
 
 def _fingerprint(content: str, analysis: Analysis) -> str:

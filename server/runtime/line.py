@@ -12,6 +12,26 @@ from server.runtime.case import Case
 QUARANTINE = "quarantine"
 
 
+class Quarantine:
+    """The quarantine worker is there for as long as anybody needs it.
+
+    Args:
+        want: called with whether it shall be there.
+    """
+
+    def __init__(self, want: Callable[[bool], None]) -> None:
+        self._want = want
+        self._needed: set[str] = set()
+
+    def need(self, who: str, needed: bool) -> None:
+        """`who` needs it from now on, or no more."""
+        if needed:
+            self._needed.add(who)
+        else:
+            self._needed.discard(who)
+        self._want(bool(self._needed))
+
+
 @dataclass(frozen=True)
 class Workers:
     """Those that run jobs.
@@ -21,12 +41,16 @@ class Workers:
         quarantine: called with whether that one is needed.
         jobs_each: how many each of the others may have at once.
         jobs_in_all: how many may run at once.
+        occupied: whether a stream is in the quarantine worker.
+        wanted: whether streams wait for it.
     """
 
     ready: Callable[[], Sequence[str]]
     quarantine: Callable[[bool], None]
     jobs_each: int
     jobs_in_all: int
+    occupied: Callable[[], bool] = lambda: False
+    wanted: Callable[[], bool] = lambda: False
 
 
 class Line:
@@ -64,7 +88,8 @@ class Line:
         if len(busy) >= self._workers.jobs_in_all:
             return None
         ready = self._workers.ready()
-        if self._suspects and QUARANTINE in ready and QUARANTINE not in busy:
+        free = QUARANTINE in ready and QUARANTINE not in busy and not self._workers.occupied()
+        if self._suspects and free:
             return self._suspects.popleft(), QUARANTINE
         worker = min((name for name in ready if name != QUARANTINE), key=busy.count, default=None)
         if not self._queue or worker is None or busy.count(worker) >= self._workers.jobs_each:

@@ -22,7 +22,7 @@ _LET_GO_S = 1.0
 
 
 class ModelInUse(VidserveError):
-    """Jobs that have not ended need the model."""
+    """Jobs that have not ended, or streams, need the model."""
 
     code = "model_in_use"
 
@@ -41,7 +41,7 @@ class Models:
         loading: which of them the engine has.
         default_model: that serves where an analysis names none; None: the repository's own.
         pictures: the way of single ones.
-        pinned: the models (`name@version`) of jobs that have not ended.
+        pinned: the models (`name@version`) of jobs that have not ended, and of streams.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Models:
         Raises:
             ModelNotFound: there is none.
             ModelReadOnly: it came with the server.
-            ModelInUse: jobs that have not ended need it.
+            ModelInUse: jobs that have not ended, or streams, need it.
         """
         name, version = parse_reference(reference)
         entries = await asyncio.to_thread(self.repository.entries, name)
@@ -166,7 +166,7 @@ class Models:
 
         Raises:
             ModelNotFound: there is none.
-            ModelInUse: jobs that run need it.
+            ModelInUse: jobs or streams that run need it.
         """
         await asyncio.to_thread(self._resolve, reference)
         name, version = parse_reference(reference)
@@ -175,8 +175,8 @@ class Models:
         self._put_away.update(one.id for one in models)
         await self.loading.unload(models)
 
-    async def acquire(self, reference: str) -> Bundle:
-        """A loaded model for as long as a job runs; `release` lets it go.
+    async def acquire(self, reference: str | None) -> Bundle:
+        """A loaded model for as long as a job or a stream runs; `release` lets it go.
 
         Raises:
             ModelNotFound, ModelUnavailable: as `load`.
@@ -189,7 +189,7 @@ class Models:
         return bundle
 
     def release(self, model: str) -> None:
-        """A job that had acquired it is over."""
+        """A job or stream that had acquired it is over."""
         loaded = self.loading.models.get(model)
         if loaded is not None:
             loaded.users -= 1
@@ -306,7 +306,10 @@ async def _see_unused(models: Sequence[Loaded]) -> None:
 
 def _refuse_in_use(ids: Collection[str]) -> None:
     if ids:
-        raise ModelInUse(f"Jobs need {', '.join(sorted(ids))}.", hint="Cancel them, or wait for their end.")
+        raise ModelInUse(
+            f"Jobs or streams need {', '.join(sorted(ids))}.",
+            hint="Cancel them, wait for their end, or have them use another model.",
+        )
 
 
 def check_labels(manifest: Manifest, labels: Sequence[str] | None) -> None:

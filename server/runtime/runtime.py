@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import os
@@ -17,14 +18,11 @@ import zmq.asyncio
 
 from model_export.errors import VidserveError
 from model_export.repository import Repository
-from server.core.log import LogConfig
-from server.core.machine import memory_bytes
 from server.core.metrics import Metrics
 from server.core.settings import Settings
 from server.domain.health import Health, Part
-from server.engine.config import EngineConfig
-from server.engine.running import CHOICES, Running
-from server.engine.tuning.order import Tuning
+from server.engine.running import CHOICES
+from server.engine.tuning.choices import Choices
 from server.events.bus import Bounds, Bus
 from server.events.history import History
 from server.events.states import States
@@ -38,22 +36,25 @@ from server.runtime.import_attempt import ImportLimits
 from server.runtime.imports import Imports
 from server.runtime.jobs import Jobs
 from server.runtime.ledger import Ledger
-from server.runtime.line import QUARANTINE, Workers
+from server.runtime.line import QUARANTINE, Quarantine, Workers
 from server.runtime.loading import ENGINE, Loading
 from server.runtime.models import Models
 from server.runtime.news import JobNews
 from server.runtime.pictures import Pictures
 from server.runtime.shared import reserved
+from server.runtime.stream_workers import StreamWorkers
+from server.runtime.streaming import Streaming
+from server.runtime.streams import Streams
 from server.runtime.subscriptions import Subscriptions
-from server.runtime.watch import WorkerWatch
+from server.runtime.upbringing import engine_config, worker_config, worker_watch
 from server.storage.database import Database
 from server.storage.events import EventStore
 from server.storage.fetch import fetch
 from server.storage.imports import ImportStore
 from server.storage.jobs import JobStore
 from server.storage.media import Media
+from server.storage.streams import StreamStore
 from server.wire.memory import sweep
-from server.worker.config import WorkerConfig
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,6 @@ SHIPPED = Path(__file__).parent.parent / "models"
 _STORAGE_S = 15.0
 _LOAD_S = 600.0
 """An engine that has not loaded a model by then hangs."""
-_LEAST_MEMORY = 512 * 2**20
 
 
 class Runtime:
@@ -74,8 +74,9 @@ class Runtime:
     jobs: Jobs
     models: Models
     imports: Imports
-    metrics: Metrics
+    streams: Streams
     bus: Bus
+    metrics: Metrics
     subscriptions: Subscriptions
     events: EventStore
 
@@ -90,6 +91,7 @@ class Runtime:
         self.settings = settings
         self._data = settings.data.resolve()
         self._repository = (models or self._data / "models").resolve()
+        self._choices = self._repository.parent / CHOICES
         self._worker_module = worker
         self._workers = [f"worker-{number}" for number in range(settings.workers.count)]
         self._stack = AsyncExitStack()
@@ -126,6 +128,21 @@ class Runtime:
         problems += missing
         return Health(ready=not problems, problems=tuple(problems), parts=parts)
 
+    async def reload(self, settings: Settings) -> None:
+        """Take the streams from settings that were read anew; all else needs another start.
+
+        Raises:
+            VidserveError: they cannot be used; everything is as it was.
+        """
+        await self.streams.declare(settings.streams)
+        changed = sorted(
+            name
+            for name in Settings.model_fields
+            if name != "streams" and getattr(settings, name) != getattr(self.settings, name)
+        )
+        if changed:
+            _log.warning("changes of %s take effect at the next start", ", ".join(changed))
+
     def scrape(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return self.metrics.scrape()
@@ -158,8 +175,9 @@ class Runtime:
             shared.page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
         )
         self.bus = Bus(Bounds(subscribers=settings.events.subscribers, all_bytes=settings.events.replay_mb * 2**20))
-        news = JobNews(self.bus, States())
-        ledger = Ledger(store, self.metrics, news)
+        states = States()
+        news = JobNews(self.bus, states)
+        ledger = self._ledger = Ledger(store, self.metrics, news)
         self._pictures = Pictures(
             hub, engine_address=engine_address, worker=self._next_worker, most=settings.limits.pictures
         )
@@ -170,7 +188,7 @@ class Runtime:
             default_model=settings.engine.default_model,
             engine_address=engine_address,
             pictures=self._pictures,
-            pinned=ledger.pinned,
+            pinned=self._pinned,
         )
         self.imports = Imports(
             ImportStore(self._data),
@@ -179,21 +197,46 @@ class Runtime:
             waiting=settings.imports.waiting,
         )
         self._children = Children(hub, self.metrics)
+        quarantine = Quarantine(lambda needed: self._children.want(QUARANTINE, needed))
+        ready = functools.partial(self._children.ready, [*self._workers, QUARANTINE])
         self._dispatcher = Dispatcher(
             hub,
             self.models,
             ledger,
             media,
             Workers(
-                ready=lambda: self._children.ready([*self._workers, QUARANTINE]),
-                quarantine=lambda needed: self._children.want(QUARANTINE, needed),
+                ready=ready,
+                quarantine=functools.partial(quarantine.need, "jobs"),
                 jobs_each=settings.workers.jobs_each,
                 jobs_in_all=settings.jobs.running,
+                occupied=lambda: self._streaming.dispatcher.in_quarantine,
+                wanted=lambda: self._streaming.dispatcher.waits_for_quarantine,
             ),
             Terms(checkpoint_s=settings.jobs.checkpoint_s, max_run_s=settings.jobs.max_run_s),
             news,
             stale=shared.stale,
         )
+        self._streaming = Streaming.of(
+            settings,
+            StreamStore(database),
+            hub,
+            self.models,
+            StreamWorkers(
+                ready=ready,
+                quarantine=functools.partial(quarantine.need, "streams"),
+                occupied=lambda: self._dispatcher.in_quarantine,
+                wanted=lambda: self._dispatcher.waits_for_quarantine,
+            ),
+            Choices(self._choices),
+            shared.page,
+            self.metrics,
+            self.bus,
+            states,
+            count=shared.recorder.event,
+            stale=shared.stale,
+            next_worker=self._next_worker,
+        )
+        self.streams = self._streaming.streams
         self.jobs = Jobs(
             ledger,
             media,
@@ -224,6 +267,8 @@ class Runtime:
         self._stack.push_async_callback(self._children.stop, [ENGINE])
         self._stack.push_async_callback(self._children.stop, [*self._workers, QUARANTINE])
         self._stack.push_async_callback(self._dispatcher.close)
+        self._stack.push_async_callback(self._streaming.dispatcher.close)
+        self._stack.push_async_callback(self.streams.close)
         self._stack.push_async_callback(self.jobs.close)
         self._stack.push_async_callback(self.models.close)
         self._stack.push_async_callback(self.imports.close)
@@ -235,25 +280,14 @@ class Runtime:
         self.models.watch()
         await self.jobs.restart()
         await self.imports.restart()
+        await self.streams.restart(settings.streams)
 
     def _add_engine(self, api: str, address: str) -> None:
-        settings = self.settings.engine
-        log = LogConfig.of(self.settings.log).named(ENGINE)
         self._children.add(
             ENGINE,
             "server.engine.process",
-            lambda incarnation: EngineConfig(
-                address=address,
-                api=api,
-                incarnation=incarnation,
-                # Beside the models: `analyze` has a data folder of its own, and theirs says how they run.
-                running=Running.of(settings, self._repository.parent / CHOICES),
-                tuning=Tuning() if settings.tune else Tuning(after_s=None),
-                page=self._shared.page_name,
-                page_writers=self._shared.writers,
-                writer=0,
-                log=log,
-            ),
+            # Beside the models: `analyze` has a data folder of its own, and theirs says how they run.
+            engine_config(self.settings, self._shared, ENGINE, api=api, address=address, choices=self._choices),
             lost=self._engine_lost,
             back=lambda: self._spawn(self._engine_back()),
             look=lambda _: HUNG if self._loading.longest_s > _LOAD_S else None,
@@ -262,45 +296,24 @@ class Runtime:
         )
 
     def _add_worker(self, api: str, name: str, number: int) -> None:
-        settings, limits = self.settings.workers, self.settings.limits
-        log = LogConfig.of(self.settings.log).named(name)
-        share = max(_LEAST_MEMORY, memory_bytes() // (settings.count + 1))
-        watch = WorkerWatch(
-            self._shared.calls,
-            number,
-            call_s=settings.call_s,
-            memory_bytes=share if settings.memory_mb is None else settings.memory_mb * 2**20,
-        )
+        watch = worker_watch(self.settings, self._shared, name, number)
 
         def lost(death: Death) -> bool:
             seen = watch.last_seen()
             self._pictures.worker_lost(name)
             self._dispatcher.worker_lost(name, death, seen)
+            self._streaming.worker_lost(name, death, seen)
             return had_work(seen)
 
         self._children.add(
             name,
             self._worker_module,
-            lambda incarnation: WorkerConfig(
-                name=name,
-                incarnation=incarnation,
-                api=api,
-                segment=self._shared.segments[name],
-                page=self._shared.page_name,
-                page_writers=self._shared.writers,
-                writer=1 + number,
-                calls=self._shared.calls_name,
-                workers=len(self._shared.segments),
-                worker=number,
-                max_pixels=limits.pixels,
-                max_s=limits.video_s,
-                log=log,
-            ),
+            worker_config(self.settings, self._shared, name, number, api=api),
             lost=lost,
-            back=self._dispatcher.wake,
+            back=self._worker_back,
             look=watch.look,
             # Read when the library is loaded: a picture that says to be larger is not unfolded.
-            environ={"OPENCV_IO_MAX_IMAGE_PIXELS": str(limits.pixels)},
+            environ={"OPENCV_IO_MAX_IMAGE_PIXELS": str(self.settings.limits.pixels)},
         )
 
     # ── what children do ─────────────────────────────────────────────────────────────────────────────────────────
@@ -319,6 +332,10 @@ class Runtime:
         self._spawn(self._dispatcher.engine_lost(death))
         return False
 
+    def _worker_back(self) -> None:
+        self._dispatcher.wake()
+        self._streaming.dispatcher.wake()
+
     def _next_worker(self) -> str:
         """The worker for a picture: in turn, of those that are up."""
         ready = self._children.ready(self._workers)
@@ -332,6 +349,10 @@ class Runtime:
             return list(self.settings.engine.models)
         default = self.settings.engine.default_model or self.models.repository.default_model()
         return [default] if default else []
+
+    async def _pinned(self) -> set[str]:
+        """The models that must not be removed."""
+        return await self._ledger.pinned() | await self.streams.pinned()
 
     async def _watch_storage(self, media: Media) -> None:
         while True:

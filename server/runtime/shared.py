@@ -8,10 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from server.core.calls import CallPage
-from server.core.metrics_page import Page
+from server.core.metrics_page import Page, Recorder
 from server.runtime.line import QUARANTINE
 from server.wire.memory import PREFIX, SharedFile
 from server.wire.slots import Segment, few_of, size_classes
+
+_WORDS_BYTES = 4096
+"""Of a worker's last words; they may become more."""
+_MOST_WORDS = 2**20
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Shared:
         writers: regions of it: the engine's is the first, then come the workers', the API process's is the last.
         calls, calls_name: the page of calls.
         segments: names of the segments of frame slots, by worker; in the order of the workers' rows and regions.
+        last_words: what each worker leaves when it crashes.
     """
 
     page: Page
@@ -30,11 +35,25 @@ class Shared:
     calls: CallPage
     calls_name: str
     segments: Mapping[str, str]
+    last_words: Mapping[str, SharedFile]
+
+    @property
+    def recorder(self) -> Recorder:
+        """What this process counts itself."""
+        return self.page.recorder(self.writers - 1)
 
     @property
     def stale(self) -> Callable[[], None]:
         """Counts a message that this process drops."""
-        return self.page.recorder(self.writers - 1).stale
+        return self.recorder.stale
+
+    def take_last_words(self, worker: str) -> bytes:
+        """What a worker left when it crashed; the next one finds an empty file."""
+        file = self.last_words[worker]
+        words = os.pread(file.descriptor, _MOST_WORDS, 0).strip(b"\0")
+        os.ftruncate(file.descriptor, 0)
+        os.ftruncate(file.descriptor, _WORDS_BYTES)
+        return words
 
 
 @contextmanager
@@ -51,7 +70,7 @@ def reserved(workers: Sequence[str], shm_mb: int) -> Iterator[Shared]:
     names = [*workers, QUARANTINE]
     writers = 1 + len(names) + 1
     classes = size_classes(shm_mb * 2**20)
-    segments = {}
+    segments, last_words = {}, {}
     with ExitStack() as stack:
         page = SharedFile.create(f"{run}.metrics", Page.bytes_for(writers))
         stack.callback(page.close)
@@ -61,6 +80,8 @@ def reserved(workers: Sequence[str], shm_mb: int) -> Iterator[Shared]:
             segment = Segment.create(f"{run}.{name}", few_of(classes) if name == QUARANTINE else classes)
             stack.callback(segment.close)
             segments[name] = segment.name
+            words = last_words[name] = SharedFile.create(f"{run}.{name}.last-words", _WORDS_BYTES)
+            stack.callback(words.close)
         yield Shared(
             page=Page(page.buffer, writers),
             page_name=page.name,
@@ -68,4 +89,5 @@ def reserved(workers: Sequence[str], shm_mb: int) -> Iterator[Shared]:
             calls=CallPage(calls.buffer, len(names)),
             calls_name=calls.name,
             segments=segments,
+            last_words=last_words,
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.core.calls import Call, CallPage, Seen
+from server.core.last_words import thread_of
 from server.core.machine import own_memory_bytes
 from server.runtime.death import HUNG, MEMORY, Death
 
@@ -21,12 +22,14 @@ class WorkerWatch:
         worker: which rows of the page are its.
         call_s: how long a call of a decoder may take; opening a file half as long again.
         memory_bytes: how much it may have for itself.
+        last_words: takes what it left when it crashed.
     """
 
     page: CallPage
     worker: int
     call_s: float
     memory_bytes: int
+    last_words: Callable[[], bytes] = bytes
 
     def look(self, pid: int) -> Death | None:
         """Why it must be killed, if it must."""
@@ -36,8 +39,8 @@ class WorkerWatch:
         return HUNG if any(now - row.since > self._limit_s(row.call) for row in self.page.seen(self.worker)) else None
 
     def last_seen(self) -> Sequence[Seen]:
-        """What its jobs were at when it died; the next one finds an empty page."""
-        seen = self.page.seen(self.worker)
+        """What its jobs and streams were at when it died; the next one finds an empty page."""
+        seen = self.page.seen(self.worker, thread_of(self.last_words()))
         self.page.clear(self.worker)
         return seen
 

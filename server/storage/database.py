@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class Database:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _close_to_others(path)
         except OSError as error:
             raise StorageError(
                 f"{path.parent} cannot be made: {error.strerror}.",
@@ -122,7 +124,12 @@ def upgrade(connection: Connection, *, path: Path) -> None:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False},
+        # Errors quote the statement, and would the values: passwords of cameras are among them.
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: object) -> None:
@@ -138,6 +145,15 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _close_to_others(path: Path) -> None:
+    """Let only its owner read the file: it holds secrets. SQLite gives the files beside it the same mode."""
+    with path.open("ab"):
+        pass
+    for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            one.chmod(0o600)
 
 
 def _driver(connection: Connection) -> Any:

@@ -98,3 +98,25 @@ class EventRow(Base):
     label: Mapped[str | None]
     at: Mapped[datetime]
     data: Mapped[str]
+
+
+class StreamRow(Base):
+    """A stream that came over the API. `number` is the order of creation.
+
+    `password`, and the query of `url`, are secrets in plain text: a camera wants the password itself. The file has mode
+    0600, no statement is logged with its values, and nothing but `StreamStore` reads the row.
+    """
+
+    __tablename__ = "streams"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    name: Mapped[str]
+    url: Mapped[str]
+    username: Mapped[str | None]
+    password: Mapped[str | None]
+    transport: Mapped[str]
+    loop: Mapped[bool]
+    paused: Mapped[bool]
+    analysis: Mapped[dict[str, Any]]

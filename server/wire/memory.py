@@ -39,6 +39,11 @@ class SharedFile:
         self._descriptor = descriptor
         self._owned = owned
 
+    @property
+    def descriptor(self) -> int:
+        """For who writes it like any file."""
+        return self._descriptor
+
     @classmethod
     def create(cls, name: str, size: int) -> SharedFile:
         """Make a file of `size` zero bytes, with every byte reserved, and lock it for as long as this process lives.

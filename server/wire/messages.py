@@ -292,6 +292,7 @@ class StartStream(Message, frozen=True, tag=True):
         gate: folder of the background model, where the analysis has a gate.
         engine: address of the engine that serves both.
         row: of the metrics page, the stream's own.
+        events_after: number of an event; the stream's first one has the next, so that numbers rise over all attempts.
     """
 
     stream: str
@@ -302,6 +303,10 @@ class StartStream(Message, frozen=True, tag=True):
     engine: str
     row: int
     gate: str = ""
+    events_after: int = 0
+
+    def __repr__(self) -> str:
+        return f"StartStream(stream={self.stream!r}, attempt={self.attempt}, bundle={self.bundle!r}, …)"
 
 
 class ChangeStream(Message, frozen=True, tag=True):
@@ -326,6 +331,9 @@ class Probe(Message, frozen=True, tag=True):
 
     request: int
     source: bytes
+
+    def __repr__(self) -> str:
+        return f"Probe(request={self.request}, …)"
 
 
 # ── worker → API ─────────────────────────────────────────────────────────────────────────────────────────────────

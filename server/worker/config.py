@@ -18,6 +18,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
         page, page_writers, writer: the metrics page, and which region is this worker's.
         max_pixels: the most that a frame or picture may have.
         max_s: the longest that a video may last, in seconds; None: any.
+        last_words: name of the file for what it leaves when it crashes.
         calls, workers, worker: the page of calls, and which rows are this worker's.
     """
 
@@ -33,4 +34,5 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     calls: str
     workers: int
     worker: int
+    last_words: str
     log: LogConfig

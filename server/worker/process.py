@@ -17,6 +17,7 @@ import zmq
 from model_export.video import open_video
 from server.core.calls import CallPage, CallRows
 from server.core.child import Life, give_memory_back, read_config, sacrifice
+from server.core.last_words import leave
 from server.core.log import configure
 from server.core.metrics_page import Page
 from server.wire.memory import SharedFile
@@ -157,15 +158,17 @@ class Worker:
         self._streams.pop((stream, attempt), None)
 
 
-def main(open_source: OpenLimited = open_video) -> None:
+def main(open_source: OpenLimited = open_video, open_live: OpenLiveLimited = open_live) -> None:
     config = read_config(WorkerConfig)
     configure(config.log)
+    last_words = SharedFile.attach(config.last_words)
+    leave(last_words.descriptor)
     sacrifice()
     give_memory_back()
     sys.setswitchinterval(_SWITCH_S)
     # One decoding and resizing thread a job: the cores belong to the engine.
     cv2.setNumThreads(1)
-    worker = Worker(config, Life(), open_source)
+    worker = Worker(config, Life(), open_source, open_live)
     try:
         worker.run()
     finally:

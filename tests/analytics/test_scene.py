@@ -198,3 +198,11 @@ def test_tracks_end_where_labels_are_other_ones_or_nothing_is_tracked_any_more(l
     rows, events = watched(after, range(5, 8))
     assert {one.track_id for one in rows[-1].objects} == ({3, 4} if labels else {msgspec.UNSET})
     assert [event.seq for event in events] == ([5, 6] if labels else [])
+
+
+def test_the_events_of_a_stream_are_numbered_after_those_that_were_before() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True, events_after=41)
+    scene.see(live(0), scene.read(drive(0)))
+    row, events = scene.see(live(1), scene.read(drive(1)))
+    assert [event.id for event in events] == ["cam-42", "cam-43"]
+    assert row.events == [42, 43]

@@ -13,12 +13,30 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from model_export.errors import ModelNotFound, ModelReadOnly
 from model_export.manifest import Task
 from model_export.options import ImportOptions
-from server.core.errors import ImportNotFound, JobNotFound, KeyConflict, ModelUnavailable, QueueFull
+from server.core.errors import (
+    ImportNotFound,
+    JobNotFound,
+    KeyConflict,
+    ModelUnavailable,
+    QueueFull,
+    StreamDeclared,
+    StreamNotFound,
+)
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
 from server.domain.job import Job, JobState
 from server.domain.model import InputSize, ModelState, ModelStatus
 from server.domain.model_import import ImportState, ModelImport
+from server.domain.stream import (
+    ManagedBy,
+    NewStream,
+    ProbeFailure,
+    ProbeResult,
+    ProbeSource,
+    Stream,
+    StreamChange,
+    StreamState,
+)
 from server.runtime.models import ModelInUse
 from server.storage.fetch import check_url, shown
 from server.storage.uploads import Upload
@@ -142,6 +160,66 @@ class FakeJobs:
         )
 
 
+class FakeStreams:
+    def __init__(self) -> None:
+        self.streams: dict[str, Stream] = {}
+        self.made: list[tuple[NewStream, bool]] = []
+        self.changed: list[tuple[StreamChange, bool]] = []
+        self.probed: list[ProbeSource] = []
+        self.broken: Exception | None = None
+        self._numbers = itertools.count(1)
+
+    def add(self, name: str = "front door", **more: object) -> Stream:
+        """A stream that is there already."""
+        moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        said = {"id": f"stream{next(self._numbers)}", "created_at": moment, "url": "rtsp://camera/1"}
+        usual = {"state": StreamState.RUNNING, "analysis": Analysis(sample_fps=5)}
+        stream = Stream(**{**said, **usual, "name": name, **more})
+        self.streams[stream.id] = stream
+        return stream
+
+    async def create(self, new: NewStream, *, force: bool) -> Stream:
+        if self.broken is not None:
+            raise self.broken
+        self.made.append((new, force))
+        return self.add(new.name or "camera", state=StreamState.STARTING)
+
+    async def get(self, stream_id: str) -> Stream:
+        if stream_id not in self.streams:
+            raise StreamNotFound(f"There is no stream {stream_id!r}.", hint="GET /v1/streams lists them.")
+        return self.streams[stream_id]
+
+    async def list(
+        self, *, state: StreamState | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[Stream], str | None]:
+        found = sorted((one for one in self.streams.values() if state in (None, one.state)), key=lambda one: one.name)
+        rest = [one for one in found if cursor is None or one.name > cursor]
+        return rest[:limit], rest[limit - 1].name if len(rest) > limit else None
+
+    async def change(self, stream_id: str, change: StreamChange, *, force: bool) -> Stream:
+        stream = await self._own(stream_id)
+        self.changed.append((change, force))
+        said = change.model_dump(include=change.model_fields_set & {"paused", "name"})
+        self.streams[stream_id] = stream.model_copy(update=said)
+        return self.streams[stream_id]
+
+    async def delete(self, stream_id: str) -> None:
+        await self._own(stream_id)
+        del self.streams[stream_id]
+
+    async def probe(self, probe: ProbeSource) -> ProbeResult:
+        self.probed.append(probe)
+        if "broken" in probe.url:
+            return ProbeResult(error=ProbeFailure(code="source_unauthorized", message="It wants a password."))
+        return ProbeResult(codec="h264", width=640, height=360, fps=10.0, picture="SlBFRw==")
+
+    async def _own(self, stream_id: str) -> Stream:
+        stream = await self.get(stream_id)
+        if stream.managed_by is ManagedBy.CONFIG:
+            raise StreamDeclared(f"Stream {stream_id} stands in the settings file.", hint="Change it there.")
+        return stream
+
+
 class FakeModels:
     def __init__(self) -> None:
         self.models = [a_model(version=2), a_model(), a_model("moving-objects", task=Task.MOTION, versions=(1,))]
@@ -261,6 +339,7 @@ class FakeMetrics:
 class FakeRuntime:
     def __init__(self) -> None:
         self.jobs = FakeJobs()
+        self.streams = FakeStreams()
         self.models = FakeModels()
         self.imports = FakeImports()
         self.metrics = FakeMetrics()

@@ -91,7 +91,7 @@ def test_what_nobody_foresaw_is_a_problem_too_and_its_trace_is_logged(site, clie
 
 
 def test_a_path_or_method_that_is_not_there_is_a_problem(client):
-    for path in ("/v1/streams", "/v1/jobs/", "/v1/models/"):
+    for path in ("/v1/cameras", "/v1/jobs/", "/v1/models/"):
         assert_problem(client.get(path), 404, "not_found")
     answer = client.delete("/v1/jobs")
     assert_problem(answer, 405, "method_not_allowed")
@@ -162,7 +162,10 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/jobs/{job_id}/cancel",
         "/v1/jobs/{job_id}/results",
         "/v1/jobs/{job_id}/subscribe",
-        "/v1/streams/{stream_id}/subscribe",
+        "/v1/streams",
+            "/v1/streams/probe",
+            "/v1/streams/{stream_id}",
+            "/v1/streams/{stream_id}/subscribe",
         "/v1/subscribe",
         "/v1/events",
         "/v1/events/{event_id}",

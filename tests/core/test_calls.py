@@ -1,4 +1,5 @@
 import mmap
+import threading
 import time
 
 from server.core.calls import ROWS, Call, CallPage, Seen
@@ -54,3 +55,15 @@ def test_a_page_that_was_spoilt_is_read_all_the_same():
     buffer = mmap.mmap(-1, CallPage.bytes_for(1))
     buffer.write(bytes(range(256)) * (len(buffer) // 256))
     assert all(seen.call in Call for seen in CallPage(buffer, 1).seen(0))
+
+
+def test_a_row_knows_whether_the_thread_that_crashed_is_its_own():
+    pages = page()
+    for number, owner in enumerate("ab"):
+        thread = threading.Thread(target=pages.rows(0)[number].begin, args=(owner,))
+        thread.start()
+        thread.join()
+    pages.rows(0)[2].begin("c")
+    seen = pages.seen(0, crashed=threading.get_ident())
+    assert [(row.owner, row.crashed) for row in seen] == [("a", False), ("b", False), ("c", True)]
+    assert not any(row.crashed for row in pages.seen(0))

@@ -151,3 +151,64 @@ def test_the_page_of_all_settings_says_what_the_code_says(key: str) -> None:
     row = next((line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{key}` |")), "")
     assert expectation(field) in row
     assert str(field.description) in row
+
+
+def streams_file(folder: Path, *lines: str) -> Path:
+    return settings_file(folder, *lines, "[streams.back]", 'url = "/dev/video0"')
+
+
+def test_streams_are_sections_with_names_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2\n")
+    streams_file(
+        tmp_path,
+        "[streams.front]",
+        'url = "rtsp://${CAMERA}/1"',
+        f"password_file = '{tmp_path / 'password'}'",
+        "[streams.front.analysis]",
+        'model = "yolox-nano"',
+    )
+    streams = read(tmp_path, CAMERA="192.168.1.20").settings.streams
+    assert list(streams) == ["front", "back"]
+    front = streams["front"]
+    assert (front.url, front.analysis.model) == ("rtsp://192.168.1.20/1", "yolox-nano")
+    assert front.password is not None
+    assert front.password.get_secret_value() == "hunter2"
+
+
+def test_what_is_said_of_streams_is_shown_without_secrets(tmp_path: Path) -> None:
+    file = streams_file(
+        tmp_path, "[streams.front]", 'url = "rtsp://me:hunter2@camera/1?password=hunter2"', "password = 'hunter2'"
+    )
+    shown = {key: (value, origin) for key, value, origin in read(tmp_path).shown() if key.startswith("streams.")}
+    assert shown["streams.front.password"] == ("**********", f"{file} line 3")
+    assert shown["streams.back.url"][0] == '"/dev/video0"'
+    assert "hunter2" not in str(shown)
+    assert "hunter2" not in repr(read(tmp_path).settings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["[streams.front]", "url = 'rtsp://camera/1'", "usrname = 'me'"],
+            "there is no setting streams.front.usrname; did you mean streams.front.username?",
+        ),
+        (
+            ["[streams.front]", "transport = 'tpc'", "url = 'rtsp://camera/1'"],
+            'line 2: streams.front.transport must be one of "tcp", "udp", not "tpc".',
+        ),
+        (["[streams.front]"], "streams.front.url is missing."),
+        (
+            ["[streams.front]", "url = 'rtsp://camera/1'", "analysis.sample_fps = 0"],
+            "line 3: streams.front.analysis.sample_fps must be a number above 0",
+        ),
+        (["[streams.'front door']", "url = 'rtsp://camera/1'"], "'front door' cannot be a name in [streams.NAME]"),
+        (
+            ["[streams]", "allow_private = true"],
+            "there is no setting streams.allow_private; did you mean sources.allow_private?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_stream_is_named_with_its_place(tmp_path: Path, lines: list[str], said: str) -> None:
+    streams_file(tmp_path, *lines)
+    assert said in complaint(tmp_path)

@@ -75,3 +75,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(choices, t
 def test_a_choice_in_words():
     assert choice().words == "2 sessions of 1 thread, batches of up to 4, optimisation all"
     assert choice(sessions=1, threads=2, max_batch=1).words == "1 session of 2 threads, no batches, optimisation all"
+
+
+def test_how_fast_a_graph_is_holds_for_one_machine_and_provider(choices):
+    choices.put(subject(asked="any"), choice(frames_s=70.0))
+    choices.put(subject(asked="threads=1"), choice(frames_s=60.0))
+    choices.put(subject(model="other", sha256="b" * 64), choice(frames_s=9.0))
+    assert choices.frames_s("a" * 64, "cpu", "cpu, 2 cores") == 60.0
+    assert choices.frames_s("a" * 64, "cuda", "cpu, 2 cores") is None
+    assert choices.frames_s("a" * 64, "cpu", "cpu, 4 cores") is None
+    assert choices.frames_s("c" * 64, "cpu", "cpu, 2 cores") is None

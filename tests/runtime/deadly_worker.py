@@ -1,4 +1,5 @@
-"""A worker that takes files which do what they say: `crash`, `hang` or `grow`, at a frame, the first few times.
+"""A worker that takes files which do what they say: `crash`, `hang` or `grow`, at a frame, the first few times. Jobs
+and streams may play them.
 
 python -m deadly_worker      (as `server.worker.process`; every other file is a video as usual)
 """
@@ -10,9 +11,14 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 
 from model_export.video import open_video
+from server.core.calls import Call
+from server.worker.live import sources as live_sources
+from server.worker.live.connection import Shot
+from server.worker.live.errors import SourceEnded
 from server.worker.process import main
 
 _MAGIC = "deadly "
@@ -80,11 +86,42 @@ class Deadly:
             signal.pthread_kill(threading.get_ident(), signal.Signals[self._does])
 
 
+class DeadlyLive:
+    """The same as a live source."""
+
+    codec = "deadly"
+    fps = float(_FPS)
+    bulk = recorded = False
+
+    def __init__(self, path: Path) -> None:
+        self._file = Deadly(path)
+
+    def grab(self) -> Shot:
+        if not self._file.grab():
+            raise SourceEnded("The file is over.")
+        frame = av.VideoFrame.from_ndarray(self._file.retrieve(), format="bgr24")
+        return Shot(self._file.pts_s, time.monotonic(), frame)
+
+    def close(self) -> None:
+        pass
+
+
 def open_source(path: Path, **limits):
+    return Deadly(path) if _is_deadly(path) else open_video(path, **limits)
+
+
+def open_live(source, row, **limits):
+    path = Path(source.url.removeprefix("file://"))
+    if not _is_deadly(path):
+        return live_sources.open_live(source, row, **limits)
+    with row.inside(Call.OPEN):
+        return DeadlyLive(path)
+
+
+def _is_deadly(path: Path) -> bool:
     with path.open("rb") as file:
-        deadly = file.read(len(_MAGIC)) == _MAGIC.encode()
-    return Deadly(path) if deadly else open_video(path, **limits)
+        return file.read(len(_MAGIC)) == _MAGIC.encode()
 
 
 if __name__ == "__main__":
-    main(open_source)
+    main(open_source, open_live)

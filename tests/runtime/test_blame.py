@@ -4,7 +4,7 @@ import pytest
 from dispatcher_builders import inside
 
 from server.core.calls import Call
-from server.runtime.blame import Record, Strike, had_work, strikes
+from server.runtime.blame import Record, Strike, had_work, strikes, suspects
 from server.runtime.death import HUNG, MEMORY, SILENT, STOPPED, death_of
 
 SEGV = death_of(-signal.SIGSEGV, out_of_memory=False)
@@ -125,3 +125,11 @@ def test_a_checkpoint_well_beyond_the_place_of_death_clears():
     record.add(strike(100))
     assert record.suspect
     assert not record.condemned
+
+
+def test_where_it_is_known_whose_thread_crashed_nobody_else_is_suspected():
+    waiting, crashed = inside("a"), inside("b", Call.NONE)._replace(crashed=True)
+    assert suspects(SEGV, [waiting, crashed]) == {"b"}
+    assert set(strikes(SEGV, [waiting, crashed])) == {"b"}
+    assert suspects(SEGV, [waiting, inside("")._replace(crashed=True)]) == set()
+    assert suspects(KILL, [waiting, crashed]) == set()

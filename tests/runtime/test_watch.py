@@ -1,6 +1,7 @@
 import mmap
 import os
 import time
+from threading import get_ident
 
 import pytest
 
@@ -63,4 +64,12 @@ def test_what_was_seen_last_is_seen_once(page):
     page.rows(0)[3].begin("job")
     watch = WorkerWatch(page, 0, call_s=10.0, memory_bytes=MUCH)
     assert [row.owner for row in watch.last_seen()] == ["job"]
+    assert watch.last_seen() == []
+
+
+def test_what_a_worker_left_when_it_crashed_tells_whose_thread_it_was(page):
+    page.rows(0)[0].begin("job")
+    words = b"Fatal Python error: Segmentation fault\n\nCurrent thread 0x%x (most recent call first):" % get_ident()
+    watch = WorkerWatch(page, 0, call_s=10.0, memory_bytes=MUCH, last_words=lambda: words)
+    assert [row.crashed for row in watch.last_seen()] == [True]
     assert watch.last_seen() == []

@@ -10,10 +10,21 @@ from typing import NamedTuple
 
 import msgspec
 
+from server.core.machine import processor
+
 _log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _MOST = 200
+
+
+def machine(cores: int) -> str:
+    """This machine, as far as it decides how fast a model runs.
+
+    Args:
+        cores: that the engine may use.
+    """
+    return f"{processor()}, {cores} cores"
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -89,6 +100,14 @@ class Choices:
             if inherited is None and msgspec.structs.replace(entry.subject, sha256=subject.sha256) == subject:
                 inherited = Found(entry.choice, exact=False)
         return inherited
+
+    def frames_s(self, sha256: str, provider: str, machine: str) -> float | None:
+        """Frames a second that a graph was measured to do, whatever was asked; the last measurement counts."""
+        for entry in reversed(self._entries()):
+            about = entry.subject
+            if (about.sha256, about.provider, about.machine) == (sha256, provider, machine):
+                return entry.choice.frames_s
+        return None
 
     def put(self, subject: Subject, choice: Choice) -> None:
         """Keep a choice; the oldest go when there are too many. Readers see the old file or the new one.

@@ -77,7 +77,9 @@ class LiveWalk:
         self._bundle, self._gate = order.bundle, order.gate
         self._analysis = Analysis.model_validate_json(order.analysis)
         self._manifest = _manifest(order.bundle)
-        self._scene = Scene(self._manifest, self._analysis, owner=order.stream, live=True)
+        self._scene = Scene(
+            self._manifest, self._analysis, owner=order.stream, live=True, events_after=order.events_after
+        )
         self._way = self._build()
 
     def run(self, next_change: Callable[[], ChangeStream | None]) -> StreamEnded:
