@@ -35,6 +35,7 @@ PARTS = {
     "recurrent": "recurrent",
     "gate": "gate",
     "scrape": "scrape",
+    "subscribers": "subscribers",
     **CAMERAS,
 }
 """The module of each; its `rows` measures."""

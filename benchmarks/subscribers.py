@@ -22,8 +22,8 @@ WARM_S, SECONDS = 3, 45
 _PATIENCE_S = 60
 
 
-def rows(stage: Stage | None = None) -> Iterator[Row]:
-    """Server and subscribers on the same machine; the subscribers take their share of its cores."""
+def rows(stage: Stage) -> Iterator[Row]:
+    """Server and subscribers on the same machine, of whose cores the subscribers take their share."""
     with _broadcasting() as (pid, port):
         before, cpu = processes.pss_mb(pid), processes.cpu_seconds(pid)
         command = [sys.executable, "-m", "benchmarks.listeners", str(port), f"/v1/streams/{STREAM}/subscribe"]
@@ -65,9 +65,3 @@ def _broadcasting() -> Iterator[tuple[int, int]]:
         finally:
             server.terminate()
             server.wait(_PATIENCE_S)
-
-
-if __name__ == "__main__":
-    from benchmarks.table import formatted
-
-    print(formatted(list(rows())))

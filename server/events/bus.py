@@ -32,6 +32,7 @@ class Bounds:
     """
     Attributes:
         owner_items, owner_bytes: kept of each owner for replay.
+        job_bytes: kept of each job, whose files have the rest.
         all_bytes: kept of all owners together; the largest gives way.
         queue_items, queue_bytes: that may wait for one subscriber.
         subscribers: at a time.
@@ -40,6 +41,7 @@ class Bounds:
 
     owner_items: int = 2000
     owner_bytes: int = 2**20
+    job_bytes: int = 2**17
     all_bytes: int = 64 * 2**20
     queue_items: int = 1000
     queue_bytes: int = 2**19
@@ -85,7 +87,8 @@ class Bus:
         ring = self._rings.get(owner)
         if ring is None:
             bounds = self._bounds
-            ring = Ring(owner, kind, max_items=bounds.owner_items, max_bytes=bounds.owner_bytes)
+            max_bytes = bounds.owner_bytes if kind is OwnerKind.STREAM else bounds.job_bytes
+            ring = Ring(owner, kind, max_items=bounds.owner_items, max_bytes=max_bytes)
             self._rings[owner] = ring
             if kind is OwnerKind.STREAM:
                 ring.subscribers.update(self._all_streams)

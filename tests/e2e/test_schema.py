@@ -19,6 +19,11 @@ positive_data_acceptance.enabled = false
 negative_data_rejection.enabled = false
 # What is accepted (202) is there later: a model that is being brought in.
 ensure_resource_availability.enabled = false
+
+# Answers that never end; tests of their own ask for them.
+[[operations]]
+include-path-regex = "^/v1/(streams/[^/]+/)?subscribe$"
+enabled = false
 """
 
 

@@ -98,8 +98,10 @@ def test_over_a_socket_a_job_is_followed_to_its_end(server):
         messages = []
         while not messages or messages[-1]["data"].get("state") != "done":
             messages.append(json.loads(socket.recv(timeout=60)))
-    assert {message["event"] for message in messages} == {"subscribed", "state", "result"}
-    assert [message["data"]["frame"] for message in messages if message["event"] == "result"] == list(range(FRAMES))
+    # Of what was before it asked only the newest is kept in memory.
+    assert {message["event"] for message in messages} - {"gap"} == {"subscribed", "state", "result"}
+    frames = [message["data"]["frame"] for message in messages if message["event"] == "result"]
+    assert frames == list(range(FRAMES))[-len(frames) :]
 
 
 def test_events_are_in_the_history_until_their_job_is_deleted(server):
@@ -200,4 +202,4 @@ def test_a_browser_follows_a_job_over_a_socket(server, page):
         })""",
         job["id"],
     )
-    assert frames == list(range(FRAMES))
+    assert frames == list(range(FRAMES))[-len(frames) :]

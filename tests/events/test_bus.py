@@ -111,6 +111,14 @@ def test_what_is_kept_is_bounded_over_all_owners_and_the_largest_gives_way():
     assert told(follower(bus, "small", after=START)) == [0]
 
 
+def test_of_a_job_less_is_kept_since_its_files_have_it():
+    bus = a_bus("cam", jobs=("job",), owner_bytes=20_000, job_bytes=2_000)
+    for owner in ("cam", "job"):
+        say(bus, owner, *range(10))
+    assert len(told(follower(bus, "cam", after=START))) == 10
+    assert told(follower(bus, "job", after=START)) == ["gap too_old", 8, 9]
+
+
 def test_filters_look_at_kinds_types_and_labels():
     bus = a_bus("cam")
     every = {
