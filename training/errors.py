@@ -69,3 +69,9 @@ class SplitInvalid(DataError):
     """The data cannot be split as asked, or not as they were before."""
 
     code = "data_split_invalid"
+
+
+class ModelUnsuitable(TrainingError):
+    """A model that cannot be evaluated or explained: it takes or gives something else than was expected."""
+
+    code = "model_unsuitable"
