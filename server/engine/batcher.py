@@ -187,11 +187,9 @@ class Batcher:
         heads = self._eligible()
         if not heads or idle < 1:
             return None
-        least = 1
         if self._blocks:
             first = min(heads, key=lambda stream: stream.rank(0)).waiting[0]
             heads = [stream for stream in heads if stream.waiting[0].kind == first.kind]
-            least = self._policy.holding(first.rows)
         ready = len(heads) if self._policy.one_each else sum(stream.rows for stream in heads)
         largest = self._policy.sizes[-1]
         waits = self._policy.max_delay_s > 0
@@ -205,7 +203,11 @@ class Batcher:
             closed = "timeout"
         else:
             return None
-        size = max(least, self._policy.size(share))
+        if self._blocks:
+            # Blocks cannot be cut, so there is room for the first, and no more padding than they leave.
+            requests = self._choose(heads, self._policy.holding(max(share, first.rows)))
+            return Batch(requests, self._policy.holding(sum(request.rows for request in requests)), closed)
+        size = self._policy.size(share)
         # A place that would be padding costs the same with a frame in it.
         return Batch(self._choose(heads, min(ready, size)), size, closed)
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from server.engine.answers import Answered
-from server.wire.messages import SizeTally, Spent, Tally
+from server.wire.tally import SizeTally, Spent, Tally
 
 
 class Took(NamedTuple):
