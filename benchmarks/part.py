@@ -36,6 +36,7 @@ PARTS = {
     "gate": "gate",
     "scrape": "scrape",
     "subscribers": "subscribers",
+    "v2": "tensors",
     **CAMERAS,
 }
 """The module of each; its `rows` measures."""

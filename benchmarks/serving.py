@@ -52,6 +52,7 @@ class Server:
         settings: by their keys, for example `engine.models`.
 
     Attributes:
+        port: it listens at.
         ready_s: seconds from its start until it was ready.
         address: its URL.
         client: for what the methods do not do.
@@ -60,7 +61,7 @@ class Server:
     def __init__(self, data: Path, settings: Mapping[str, str]) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+            self.port = port = int(probe.getsockname()[1])
         settings = {"engine.tune": "false", **settings}  # nothing shall be measured between measurements
         self._variables = {f"VIDSERVE_{key.upper().replace('.', '__')}": value for key, value in settings.items()}
         self._command = [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(port)]
@@ -187,6 +188,11 @@ def import_model(data: Path, model: Path, labels: Path, name: str) -> None:
     named = ("--family", "yolox", "--name", name, "--labels", str(labels))
     _vidserve(data, "models", "import", str(model), *named)
     _vidserve(data, "models", "default", name)
+
+
+def import_raw(data: Path, model: Path, name: str) -> None:
+    """`vidserve models import` of a model that is asked with tensors."""
+    _vidserve(data, "models", "import", str(model), "--family", "raw", "--name", name)
 
 
 def measure_model(data: Path, name: str) -> None:

@@ -165,6 +165,15 @@ class Manifest(_Value):
         """`name@version`."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def shares_runs(self) -> bool:
+        """Whether rows of several requests may run together.
+
+        Of task `tensor` the first axis need not be a batch at all; it is one where import saw rows that do not depend
+        on each other.
+        """
+        return self.task is not Task.TENSOR or (self.batch.fixed is None and self.batch.invariant)
+
     def label(self, class_id: int) -> str:
         """The label of a class, or `class_N` where the manifest has none for it."""
         return self.labels[class_id] if 0 <= class_id < len(self.labels) else f"class_{class_id}"

@@ -101,7 +101,7 @@ def _take_ticket(scope: Scope) -> str | None:
 
 
 async def _refuse(error: AccessError, scope: Scope, receive: Receive, send: Send) -> None:
-    answer = problem_of(error)
+    answer = problem_of(error, scope["path"])
     if answer.status_code == 401:
         tried = "" if isinstance(error, KeyMissing) else ', error="invalid_token"'
         answer.headers["WWW-Authenticate"] = _CHALLENGE + tried

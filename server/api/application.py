@@ -16,6 +16,7 @@ from server.api.deps import Intake
 from server.api.middleware import Edge
 from server.api.routes import events, health, imports, jobs, models, results, streams, subscribe, tickets
 from server.api.tickets import Tickets
+from server.api.v2 import inference, repository, statistics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -48,8 +49,10 @@ def build(intake: Intake, lifespan: Lifespan, *, key: str | None = None) -> Fast
     app.state.intake = intake
     app.state.tickets = Tickets()
     app.state.closed = key is not None
+    app.state.undeclared = inference.MODELS
     errors.install(app, openapi.methods)
-    for routes in (jobs, results, streams, subscribe, events, models, imports, tickets, health):
+    v1 = (jobs, results, streams, subscribe, events, models, imports, tickets)
+    for routes in (*v1, repository, statistics, inference, health):
         app.include_router(routes.router)
     _document(app)
     app.add_middleware(Access, key=key, tickets=app.state.tickets)

@@ -10,7 +10,7 @@ from fastapi.requests import HTTPConnection
 
 from model_export.errors import ManifestInvalid, ModelNotFound
 from model_export.manifest import parse_reference
-from server.api.ports import Events, Imports, Jobs, Models, Runtime, Streams, Subscriptions
+from server.api.ports import Events, Imports, Jobs, Models, Runtime, Streams, Subscriptions, Tensors
 from server.api.tickets import Tickets
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Uploads
@@ -32,39 +32,50 @@ def runtime_of(request: Request) -> Runtime:
     return cast(Runtime, request.app.state.runtime)
 
 
-def _jobs(request: Request) -> Jobs:
+# Coroutines, though they wait for nothing: plain functions would each be run in a thread.
+
+
+async def _runtime(request: Request) -> Runtime:
+    return runtime_of(request)
+
+
+async def _jobs(request: Request) -> Jobs:
     return runtime_of(request).jobs
 
 
-def _streams(request: Request) -> Streams:
+async def _streams(request: Request) -> Streams:
     return runtime_of(request).streams
 
 
-def _models(request: Request) -> Models:
+async def _models(request: Request) -> Models:
     return runtime_of(request).models
 
 
-def _imports(request: Request) -> Imports:
+async def _tensors(request: Request) -> Tensors:
+    return runtime_of(request).tensors
+
+
+async def _imports(request: Request) -> Imports:
     return runtime_of(request).imports
 
 
-def _subscriptions(request: HTTPConnection) -> Subscriptions:
+async def _subscriptions(request: HTTPConnection) -> Subscriptions:
     return cast(Runtime, request.app.state.runtime).subscriptions
 
 
-def _events(request: Request) -> Events:
+async def _events(request: Request) -> Events:
     return runtime_of(request).events
 
 
-def _intake(request: Request) -> Intake:
+async def _intake(request: Request) -> Intake:
     return cast(Intake, request.app.state.intake)
 
 
-def _tickets(request: Request) -> Tickets:
+async def _tickets(request: Request) -> Tickets:
     return cast(Tickets, request.app.state.tickets)
 
 
-def _reference(
+async def _reference(
     name: Annotated[
         str,
         Path(
@@ -80,7 +91,7 @@ def _reference(
     return name
 
 
-def _idempotency_key(request: Request) -> str | None:
+async def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -95,10 +106,11 @@ def _idempotency_key(request: Request) -> str | None:
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 StreamsDep = Annotated[Streams, Depends(_streams)]
 ModelsDep = Annotated[Models, Depends(_models)]
+TensorsDep = Annotated[Tensors, Depends(_tensors)]
 ImportsDep = Annotated[Imports, Depends(_imports)]
 SubscriptionsDep = Annotated[Subscriptions, Depends(_subscriptions)]
 EventsDep = Annotated[Events, Depends(_events)]
-RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 TicketsDep = Annotated[Tickets, Depends(_tickets)]
 IntakeDep = Annotated[Intake, Depends(_intake)]
 KeyDep = Annotated[str | None, Depends(_idempotency_key)]

@@ -1,4 +1,7 @@
-"""Errors on their way out: `application/problem+json` (RFC 9457) for everything that goes wrong."""
+"""Errors on their way out: `application/problem+json` (RFC 9457) for everything that goes wrong.
+
+Below /v2 the protocol has a form of its own, `{"error": …}`.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,13 @@ class Problem(BaseModel):
     errors: list[Invalid] | None = Field(default=None, description="the fields that are wrong, of `fields_invalid`")
 
 
+class Refused(BaseModel):
+    """What went wrong and what to do, as the inference protocol has it. `code` is stable; the text may change."""
+
+    error: str = Field(examples=["There is no model 'yolo'. GET /v1/models lists those there are."])
+    code: str = Field(examples=["model_not_found"])
+
+
 def problem_value(
     status: int, code: str, detail: str, *, hint: str | None = None, errors: Sequence[Invalid] = ()
 ) -> Problem:
@@ -55,8 +65,12 @@ def problem_value(
     )
 
 
-def problem(value: Problem, *, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as an answer."""
+def problem(value: Problem, *, headers: Mapping[str, str] | None = None, path: str = "") -> Response:
+    """A problem as an answer, in the form that callers of the path expect."""
+    if path == "/v2" or path.startswith("/v2/"):
+        error = f"{value.detail} {value.hint}" if value.hint else value.detail
+        said = Refused(error=error, code=value.code)
+        return Response(said.model_dump_json(), value.status, dict(headers or {}), "application/json")
     return Response(value.model_dump_json(exclude_none=True), value.status, dict(headers or {}), MEDIA_TYPE)
 
 
@@ -72,10 +86,10 @@ def problem_value_of(error: VidserveError) -> Problem:
     )
 
 
-def problem_of(error: VidserveError) -> Response:
-    """An error of the one tree as an answer."""
+def problem_of(error: VidserveError, path: str = "") -> Response:
+    """An error of the one tree as an answer to callers of the path."""
     value = problem_value_of(error)
-    return problem(value, headers=RETRY if value.status in _NOT_NOW else None)
+    return problem(value, headers=RETRY if value.status in _NOT_NOW else None, path=path)
 
 
 def install(app: FastAPI, methods: Callable[[Request], Sequence[str]]) -> None:
@@ -87,11 +101,11 @@ def install(app: FastAPI, methods: Callable[[Request], Sequence[str]]) -> None:
 
     @app.exception_handler(VidserveError)
     async def _ours(request: Request, error: VidserveError) -> Response:
-        return problem_of(error)
+        return problem_of(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem_of(_fields_invalid(request, error))
+        return problem_of(_fields_invalid(request, error), request.url.path)
 
     @app.exception_handler(HTTPException)
     async def _plain(request: Request, error: HTTPException) -> Response:
@@ -108,6 +122,7 @@ def install(app: FastAPI, methods: Callable[[Request], Sequence[str]]) -> None:
                 hint=hints.get(error.status_code),
             ),
             headers=headers,
+            path=request.url.path,
         )
 
 

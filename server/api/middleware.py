@@ -56,19 +56,20 @@ class Edge:
                 if status is not None:
                     raise
                 log.exception("%s %s failed", scope["method"], scope["path"])
-                await _unforeseen(request_id)(scope, receive, answer)
+                await _unforeseen(request_id, scope["path"])(scope, receive, answer)
             finally:
                 _count(scope, status or _CLIENT_GONE, time.perf_counter() - begun)
 
 
-def _unforeseen(request_id: str) -> ASGIApp:
+def _unforeseen(request_id: str, path: str) -> ASGIApp:
     return problem(
         problem_value(
             500,
             "internal_error",
             "The server failed in a way that nobody foresaw.",
             hint=f"The log of the server says more under request {request_id}.",
-        )
+        ),
+        path=path,
     )
 
 

@@ -136,6 +136,7 @@ TAGS = [
     {"name": "events", "description": "What happened."},
     {"name": "models", "description": "What the server can see with, and pictures one by one."},
     {"name": "access", "description": "Tickets for callers that cannot send a header."},
+    {"name": "inference protocol", "description": "Open Inference Protocol v2: tensors in, tensors out."},
     {"name": "health", "description": "Whether the server works, and how hard."},
 ]
 
@@ -179,7 +180,7 @@ def reference(name: str) -> dict[str, str]:
 
 
 def document(app: FastAPI) -> Mapping[str, Any]:
-    """The document, made once."""
+    """The document, made once; `app.state.undeclared` are more models that it needs."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title,
@@ -190,7 +191,7 @@ def document(app: FastAPI) -> Mapping[str, Any]:
             separate_input_output_schemas=False,
         )
         schemas = made["components"]["schemas"]
-        bodies = (JobByUrl, NewStream, StreamChange, ProbeSource)
+        bodies = (JobByUrl, NewStream, StreamChange, ProbeSource, *app.state.undeclared)
         _, ours = models_json_schema(
             [(Problem, "serialization"), *((body, "validation") for body in bodies)], ref_template=_template()
         )

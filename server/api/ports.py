@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from model_export.options import ImportOptions
 from server.core.metrics import Metrics
 from server.domain.analysis import Analysis
 from server.domain.health import Health
+from server.domain.inference import Inference, Inferred, TensorModel
 from server.domain.job import Job, JobState
 from server.domain.model import ModelStatus
 from server.domain.model_import import ModelImport
@@ -17,6 +19,7 @@ from server.events.filter import Filter
 from server.events.position import Position
 from server.storage.events import Wanted
 from server.storage.uploads import Upload
+from server.wire.tally import Tally
 
 
 class Jobs(Protocol):
@@ -93,6 +96,40 @@ class Models(Protocol):
         self, reference: str | None, image: bytes, *, confidence: float | None, labels: Sequence[str] | None
     ) -> bytes:
         """A result row as JSON."""
+
+
+class Arrival(Protocol):
+    """A request on its way in."""
+
+    def grow(self, to: int, /) -> None:
+        """It has so many bytes in all. Raises TooManyRequests where all that arrive have too many."""
+
+
+class Arrivals(Protocol):
+    """What may be under way at a time."""
+
+    def one(self) -> AbstractContextManager[Arrival]:
+        """While a request is under way. Raises TooManyRequests where as many are as may be."""
+
+
+class Tensors(Protocol):
+    """Models for clients that send tensors. Every method that takes a reference raises ModelNotFound."""
+
+    @property
+    def arrivals(self) -> Arrivals: ...
+
+    @property
+    def request_bytes(self) -> int:
+        """That one request may have."""
+
+    async def describe(self, reference: str) -> TensorModel: ...
+
+    async def infer(self, reference: str, inference: Inference) -> Inferred: ...
+
+    async def tallies(self) -> Sequence[Tally]:
+        """Of the models that are up."""
+
+    async def unload(self, reference: str) -> None: ...
 
 
 class Imports(Protocol):
@@ -185,6 +222,9 @@ class Runtime(Protocol):
 
     @property
     def models(self) -> Models: ...
+
+    @property
+    def tensors(self) -> Tensors: ...
 
     @property
     def imports(self) -> Imports: ...

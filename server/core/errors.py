@@ -22,6 +22,10 @@
     │   ├── TicketExpired
     │   ├── TicketInvalid          altered, of an earlier run, or for something else
     │   └── CrossSite              a page of another site makes a browser call
+    │   ├── AddressRefused         an address that no camera may have
+    │   ├── TensorInvalid          a tensor that is not what its header says, or not what the model takes
+    │   ├── RequestTimeout         a body that does not arrive
+    │   └── SequenceInvalid        a sequence of frames that is not known, or cannot be
     ├── JobError
     │   ├── JobNotFound
     │   ├── KeyConflict            an Idempotency-Key that was used for something else
@@ -47,6 +51,8 @@
         ├── SubscribersFull        as many subscribers are connected as may be
         ├── CapacityExceeded       more than the models were measured to do
         ├── StreamsFull            as many streams as there may be
+        ├── TooManyRequests        as many requests or sequences are under way as may
+        ├── DeadlinePassed         nobody wants the answer any more
         └── Stopping               the server is on its way out
 
 The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
@@ -196,6 +202,24 @@ class CrossSite(AccessError):
     """A page of another site makes a browser call a server that asks nobody for a key."""
 
     code = "cross_site"
+
+
+class TensorInvalid(RequestError):
+    """A tensor that is not what its header says, or not what the model takes."""
+
+    code = "tensor_invalid"
+
+
+class RequestTimeout(RequestError):
+    """A body that does not arrive in a sensible time."""
+
+    code = "request_timeout"
+
+
+class SequenceInvalid(RequestError):
+    """A sequence of frames that is not known, or cannot be."""
+
+    code = "sequence_invalid"
 
 
 class JobError(VidserveError):
@@ -348,6 +372,18 @@ class StreamsFull(Unavailable):
     code = "streams_full"
 
 
+class TooManyRequests(Unavailable):
+    """As many requests, or sequences of them, are under way as may."""
+
+    code = "too_many_requests"
+
+
+class DeadlinePassed(Unavailable):
+    """The time that the client gave is over."""
+
+    code = "deadline_passed"
+
+
 class Stopping(Unavailable):
     """The server is stopping and takes no new work."""
 
@@ -388,6 +424,9 @@ STATUS: dict[str, int] = {
     "ticket_expired": 401,
     "ticket_invalid": 401,
     "cross_site": 403,
+    "tensor_invalid": 400,
+    "request_timeout": 408,
+    "sequence_invalid": 400,
     "job_error": 500,
     "job_not_found": 404,
     "idempotency_key_conflict": 409,
@@ -414,12 +453,14 @@ STATUS: dict[str, int] = {
     "unavailable": 503,
     "queue_full": 429,
     "subscribers_full": 503,
+    "too_many_requests": 429,
+    "deadline_passed": 504,
     "model_unavailable": 503,
     "capacity_exceeded": 503,
     "streams_full": 503,
     "stopping": 503,
     "wire_error": 500,
-    "shared_memory_too_small": 500,
+    "shared_memory_too_small": 503,
     "frame_too_large": 422,
     "stale_frame": 500,
     "data_folder_in_use": 500,
@@ -435,6 +476,8 @@ STATUS: dict[str, int] = {
     "not_measurable": 422,
     "output_too_large": 500,
     "frame_refused": 422,
+    "run_failed": 422,
+    "not_loaded": 503,
     "model_not_loaded": 503,
     "engine_silent": 503,
     "inference_failed": 500,

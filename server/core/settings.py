@@ -198,6 +198,33 @@ class EventsSettings(_Section):
     keep: int = Field(default=1_000_000, ge=1, le=10**9, description="how many events are kept; the oldest go first")
 
 
+class TensorsSettings(_Section):
+    """`[v2]`: the Open Inference Protocol, for clients that send tensors."""
+
+    shm_mb: int = Field(
+        default=64,
+        ge=8,
+        le=16384,
+        description="shared memory for tensors, in MiB, reserved when the first come; a row of inputs or outputs may "
+        "take a quarter of it",
+    )
+    requests: int = Field(
+        default=64, ge=1, le=4096, description="requests under way at a time; one more is refused with 429"
+    )
+    request_bytes: int = Field(
+        default=64 * 2**20,
+        ge=1024,
+        le=2**32,
+        description="the largest request taken, unpacked, in bytes; all that are under way may have four times as many",
+    )
+    sequences: int = Field(
+        default=256, ge=1, le=65536, description="sequences of recurrent models that are kept at a time"
+    )
+    sequence_idle_s: float = Field(
+        default=60.0, ge=0.1, le=86400, description="how long a sequence is kept without a request, in seconds"
+    )
+
+
 class LimitsSettings(_Section):
     """`[limits]`: what one request may cost."""
 
@@ -251,6 +278,7 @@ class Settings(_Section):
     sources: SourcesSettings = SourcesSettings()
     imports: ImportsSettings = Field(default_factory=ImportsSettings)
     events: EventsSettings = EventsSettings()
+    v2: TensorsSettings = TensorsSettings()
     limits: LimitsSettings = LimitsSettings()
     streams: dict[DeclaredName, NewStream] = Field(
         default={}, description="`[streams.NAME]`: streams that are there for as long as they stand in the file"

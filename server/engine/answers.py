@@ -19,9 +19,13 @@ Array = npt.NDArray[Any]
 
 
 class OutputTooLarge(VidserveError):
-    """A frame's outputs fit neither a message nor the slot that came with the request."""
+    """A request's outputs fit neither a message nor the slot that came with it; they take `needed` bytes."""
 
     code = "output_too_large"
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 @dataclass(slots=True)
@@ -35,27 +39,38 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Of a batch: when it left the queue (CLOCK_MONOTONIC), seconds that the run took, frames that shared it."""
+    """Of a batch: when it left the queue (CLOCK_MONOTONIC), seconds that the run took, rows that shared it."""
 
     began: float
     infer_s: float
-    frames: int
+    rows: int
 
 
-def answer(request: Request, outputs: Mapping[str, Array], row: int, timing: Timing, segments: Segments) -> Answered:
-    """A row of the outputs, one array after the other: as payload, or in the request's slot where that is too much.
+def answer(
+    request: Request, outputs: Mapping[str, Array], row: int | None, timing: Timing, segments: Segments
+) -> Answered:
+    """A request's rows of the outputs, one array after the other: as payload, or in its slot where that is too much.
+
+    Args:
+        row: its first one; None where the run was the request's alone, and all of the outputs are.
 
     Raises:
         OutputTooLarge: it is too much, and there is no slot or too small a one.
         StaleFrame: the slot holds something else by now.
     """
-    arrays = [np.ascontiguousarray(value[row]) for value in outputs.values()]
+    if request.ask.inputs:
+        names = request.ask.outputs or tuple(outputs)
+        part = slice(row, None if row is None else row + request.rows)
+        arrays = [np.asarray(outputs[name] if row is None else outputs[name][part], order="C") for name in names]
+    else:
+        names = tuple(outputs)
+        arrays = [np.ascontiguousarray(value[row]) for value in outputs.values()]
     if request.ask.least is not None:
         # Scores descend, so what counts comes first; the rest is most of it.
         found = int(np.count_nonzero(outputs["scores"][row] >= request.ask.least))
         arrays = [array[:found] for array in arrays]
     metas = tuple(
-        TensorMeta(name, name_of(array.dtype), array.shape) for name, array in zip(outputs, arrays, strict=True)
+        TensorMeta(name, name_of(array.dtype), array.shape) for name, array in zip(names, arrays, strict=True)
     )
     total = sum(array.nbytes for array in arrays)
     in_slot = total > INLINE_OUTPUT_BYTES
@@ -67,15 +82,15 @@ def answer(request: Request, outputs: Mapping[str, Array], row: int, timing: Tim
         in_slot,
         queue_s=max(0.0, timing.began - request.arrived),
         infer_s=timing.infer_s,
-        batch=timing.frames,
+        batch=timing.rows,
     )
     if not in_slot:
         return Answered(request, done, [b"".join([array.data for array in arrays])])
     if ask.reply is None:
-        raise OutputTooLarge(f"The outputs take {total} bytes, and the request brought no slot for them.")
+        raise OutputTooLarge(f"The outputs take {total} bytes, and the request brought no slot for them.", total)
     slot = segments.array(ask.reply).view(np.uint8).reshape(-1)
     if len(slot) < total:
-        raise OutputTooLarge(f"The outputs take {total} bytes, and the request's slot holds {len(slot)}.")
+        raise OutputTooLarge(f"The outputs take {total} bytes, and the request's slot holds {len(slot)}.", total)
     at = 0
     for array in arrays:
         slot[at : at + array.nbytes] = array.reshape(-1).view(np.uint8)
@@ -89,8 +104,12 @@ def name_of(dtype: np.dtype[Any]) -> str:
     return dtype.name
 
 
-def refusal(request: Request, code: str, message: str, now: float) -> Answered:
-    """No outputs, and why."""
+def refusal(request: Request, code: str, message: str, now: float, *, needed: int = 0) -> Answered:
+    """No outputs, and why.
+
+    Args:
+        needed: bytes that its slot lacked room for.
+    """
     ask = request.ask
     waited = max(0.0, now - request.arrived)
-    return Answered(request, InferDone(ask.stream, ask.seq, error=code, message=message, queue_s=waited))
+    return Answered(request, InferDone(ask.stream, ask.seq, error=code, message=message, queue_s=waited, needed=needed))

@@ -2,6 +2,8 @@
 
 Live before jobs; within a batch each stream gets one place before any gets two; then the earliest deadline, then who
 was served longest ago. A stream's requests run in the order in which they came.
+
+A request is a frame, or a block of rows that run together; blocks share a run with others of their kind.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,34 +23,48 @@ Key = tuple[bytes, str]
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A frame that wants to run.
+    """A frame, or a block of rows, that wants to run.
 
     Attributes:
         peer: who asked, on the router.
         arrived: CLOCK_MONOTONIC seconds.
+        rows: that it takes in a batch; no more than the largest size has.
+        kind: what it may share a run with; None for whatever the model's inputs declare in full.
     """
 
     peer: bytes
     ask: Infer
     arrived: float
+    rows: int = 1
+    kind: Hashable = None
 
     @property
     def key(self) -> Key:
         """Of its stream."""
         return self.peer, self.ask.stream
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is one row, and may share a run with any other."""
+        return self.rows == 1 and self.kind is None
+
 
 class Batch(NamedTuple):
     """Requests that run together.
 
     Attributes:
-        size: rows of the run; above the number of requests the rest is padding.
+        size: rows of the run; above those of the requests the rest is padding.
         closed: why no more were waited for: `full`, `timeout` or `idle`.
     """
 
     requests: list[Request]
     size: int
     closed: str
+
+    @property
+    def rows(self) -> int:
+        """Of the requests, without padding."""
+        return sum(request.rows for request in self.requests)
 
 
 @dataclass(frozen=True)
@@ -72,14 +89,19 @@ class Policy:
             return next((size for size in self.sizes if size >= waiting), self.sizes[-1])
         return max(size for size in self.sizes if size <= waiting)
 
+    def holding(self, rows: int) -> int:
+        """The smallest batch size that has room for so many."""
+        return next((size for size in self.sizes if size >= rows), self.sizes[-1])
+
 
 class _Stream:
     """A stream's requests that wait, and how many run."""
 
-    __slots__ = ("running", "served", "waiting")
+    __slots__ = ("rows", "running", "served", "waiting")
 
     def __init__(self, served: int) -> None:
         self.waiting: deque[Request] = deque()
+        self.rows = 0
         self.running = 0
         self.served = served
 
@@ -96,6 +118,7 @@ class Batcher:
         self._policy = policy
         self._streams: dict[Key, _Stream] = {}
         self._count = 0
+        self._blocks = 0
         self._with_deadline = 0
         self._turns = 0
 
@@ -109,7 +132,9 @@ class Batcher:
             # As if it had been served just now: whoever comes and goes must not get before those who stay.
             stream = self._streams[request.key] = _Stream(self._turns)
         stream.waiting.append(request)
+        stream.rows += request.rows
         self._count += 1
+        self._blocks += not request.plain
         self._with_deadline += request.ask.deadline is not None
 
     def finish(self, request: Request) -> None:
@@ -126,6 +151,7 @@ class Batcher:
             return []
         dropped = list(stream.waiting)
         stream.waiting.clear()
+        stream.rows = 0
         self._leave(dropped)
         if not stream.running:
             del self._streams[key]
@@ -145,6 +171,7 @@ class Batcher:
             past = [r for r in stream.waiting if r.ask.deadline is not None and r.ask.deadline <= now]
             if past:
                 stream.waiting = deque(r for r in stream.waiting if r not in past)
+                stream.rows = sum(r.rows for r in stream.waiting)
                 late += past
                 if not stream.waiting and not stream.running:
                     del self._streams[key]
@@ -160,7 +187,10 @@ class Batcher:
         heads = self._eligible()
         if not heads or idle < 1:
             return None
-        ready = len(heads) if self._policy.one_each else sum(len(stream.waiting) for stream in heads)
+        if self._blocks:
+            first = min(heads, key=lambda stream: stream.rank(0)).waiting[0]
+            heads = [stream for stream in heads if stream.waiting[0].kind == first.kind]
+        ready = len(heads) if self._policy.one_each else sum(stream.rows for stream in heads)
         largest = self._policy.sizes[-1]
         waits = self._policy.max_delay_s > 0
         # Where waiting pays, one large batch is quicker than two halves; where it does not, two sessions are.
@@ -173,6 +203,10 @@ class Batcher:
             closed = "timeout"
         else:
             return None
+        if self._blocks:
+            # Blocks cannot be cut, so there is room for the first, and no more padding than they leave.
+            requests = self._choose(heads, self._policy.holding(max(share, first.rows)))
+            return Batch(requests, self._policy.holding(sum(request.rows for request in requests)), closed)
         size = self._policy.size(share)
         # A place that would be padding costs the same with a frame in it.
         return Batch(self._choose(heads, min(ready, size)), size, closed)
@@ -198,14 +232,25 @@ class Batcher:
         one_each = self._policy.one_each
         return [s for s in self._streams.values() if s.waiting and not (one_each and s.running)]
 
-    def _choose(self, heads: list[_Stream], count: int) -> list[Request]:
+    def _choose(self, heads: list[_Stream], room: int) -> list[Request]:
+        """Requests for so many rows; a block that does not fit waits, and so does what comes after it of its stream.
+
+        Args:
+            heads: streams whose first request is of one kind.
+        """
         chosen: list[Request] = []
+        kind = heads[0].waiting[0].kind
         # The number breaks ties, and keeps streams from being compared.
         heap = [(stream.rank(0), number, 0, stream) for number, stream in enumerate(heads)]
         heapq.heapify(heap)
-        while heap and len(chosen) < count:
+        while heap and room:
             _, number, taken, stream = heapq.heappop(heap)
+            request = stream.waiting[0]
+            if request.rows > room or request.kind != kind:
+                continue
             chosen.append(stream.waiting.popleft())
+            room -= request.rows
+            stream.rows -= request.rows
             stream.running += 1
             self._turns += 1
             stream.served = self._turns
@@ -216,4 +261,5 @@ class Batcher:
 
     def _leave(self, requests: list[Request]) -> None:
         self._count -= len(requests)
+        self._blocks -= sum(not r.plain for r in requests)
         self._with_deadline -= sum(r.ask.deadline is not None for r in requests)

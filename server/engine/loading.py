@@ -17,7 +17,7 @@ from server.engine.models import Model
 from server.engine.plan import fingerprint, plan
 from server.engine.running import Running
 from server.engine.session import OnnxSession, Session, open_session, release_memory
-from server.engine.warmup import slim, warm_up, worthwhile
+from server.engine.warmup import Takes, slim, warm_up, worthwhile
 
 _GPU_DELAY_S = 0.002
 GPU_PARALLEL = 2
@@ -51,19 +51,20 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         if on_cpu:
             # One session for all lanes would do and save memory, but its runs wait for each other: 3 to 7 % slower.
             sessions += [OnnxSession(bundle.model, "cpu", chosen.options) for _ in range(chosen.sessions - 1)]
-        if bundle.golden is not None:
-            tolerance = ROUNDING[manifest.precision]
-            golden.check(golden.read(bundle.golden), first.run, tolerance, state=manifest.state)
+        samples = golden.read(bundle.golden) if bundle.golden is not None else None
+        if samples is not None:
+            golden.check(samples, first.run, ROUNDING[manifest.precision], state=manifest.state)
         policy = policy_for(manifest, on_cpu=on_cpu, max_batch=chosen.max_batch, max_delay_s=running.max_delay_s)
         run_s = None
-        if manifest.input is not None:
+        takes = _takes(manifest, samples)
+        if takes is not None:
             timed = worthwhile if on_cpu and len(policy.sizes) > 1 and not chosen.measured else warm_up
             # Time that the thread did not have the processor is not the model's.
             clock = time.thread_time if on_cpu and chosen.options.threads == 1 else time.perf_counter
-            warm = timed(policy.sizes, manifest, manifest.input, sessions, clock)
+            warm = timed(policy.sizes, manifest, takes, sessions, clock)
             policy, run_s = replace(policy, sizes=warm.sizes), chosen.run_s or warm.run_s
             if on_cpu:
-                slim(policy.sizes[0], manifest, manifest.input, sessions)
+                slim(policy.sizes[0], manifest, takes, sessions)
                 release_memory()
         return Model(
             manifest,
@@ -84,10 +85,25 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         raise
 
 
+def _takes(manifest: Manifest, samples: golden.Golden | None) -> Takes | None:
+    """What to warm a model up with; None where nothing is known that it would take.
+
+    What runs as it came has no sizes to warm up, and has run on its samples already.
+    """
+    if manifest.input is not None:
+        return manifest.input
+    if samples is None or not manifest.shares_runs:
+        return None
+    states = {state.input for state in manifest.state}
+    return {name: value[:1] for name, value in samples.inputs.items() if name not in states}
+
+
 def policy_for(manifest: Manifest, *, on_cpu: bool, max_batch: int, max_delay_s: float | None) -> Policy:
     """How a model's requests may be batched, with all sizes that may be used."""
     delay_s = max_delay_s if max_delay_s is not None else (0.0 if on_cpu else _GPU_DELAY_S)
     one_each = bool(manifest.state)
+    if not manifest.shares_runs:
+        return Policy((1,), one_each=one_each)
     if manifest.batch.fixed is not None:
         return Policy((manifest.batch.fixed,), delay_s, pad=True, one_each=one_each)
     if not manifest.batch.invariant:

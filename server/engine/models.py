@@ -8,26 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from model_export.errors import ModelError, VidserveError
+from model_export.errors import VidserveError
 from model_export.manifest import Manifest
-from server.engine.answers import Answered, Timing, answer, name_of, refusal
+from server.engine.answers import Answered, OutputTooLarge, Timing, answer, refusal
 from server.engine.batcher import Batch, Batcher, Policy, Request
+from server.engine.inputs import FrameRefused, Inputs, Tensors
 from server.engine.session import Provider, Session, SessionFailed
 from server.engine.state import StateRows
+from server.engine.tally import TallyKeeper, Took
 from server.wire.slots import Segments
 
 _log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
-
-
-class FrameRefused(ModelError):
-    """A frame that is not what the model takes."""
-
-    code = "frame_refused"
 
 
 class Model:
@@ -47,6 +42,7 @@ class Model:
         in_flight: batches that run.
         leaving: no new requests are taken; it goes when the last has run.
         quick: it runs in a fraction of the time that the costliest model here takes.
+        tally: what it was asked and has done.
     """
 
     def __init__(
@@ -79,14 +75,26 @@ class Model:
         self.in_flight = 0
         self.leaving = False
         self.quick = False
+        self.inputs = Inputs(manifest)
+        self.tally = TallyKeeper()
         self._sessions = list(sessions)
-        self._input, self._frame = _frame_input(manifest)
-        self._pixels: dict[tuple[int, int], Array] = {}
 
     @property
     def can_be_measured(self) -> bool:
         """Whether there is something to find out, and a way to: only what takes frames can be fed."""
         return not self.measured and not self.leaving and self.manifest.input is not None
+
+    def add(self, request: Request) -> None:
+        """Take a request into the queue.
+
+        Raises:
+            FrameRefused: no batch has so many rows.
+        """
+        request.rows, request.kind = self.inputs.block(request.ask)
+        largest = self.policy.sizes[-1]
+        if not 1 <= request.rows <= largest:
+            raise FrameRefused(f"{self.manifest.id} takes 1 to {largest} rows at once, not {request.rows}.")
+        self.batcher.add(request)
 
     def run(self, lane: int, batch: Batch, segments: Segments) -> tuple[list[Answered], float]:
         """Run a batch: an answer to each request, and the seconds that the session took.
@@ -96,94 +104,74 @@ class Model:
         began = time.monotonic()
         answers: list[Answered] = []
         requests: list[Request] = []
-        frames: list[Array] = []
+        tensors: list[Tensors] = []
         for request in batch.requests:
             try:
-                frames.append(self._frame_of(request, segments))
+                tensors.append(self.inputs.of(request, segments))
                 requests.append(request)
             except VidserveError as error:
                 answers.append(refusal(request, error.code, str(error), began))
+                self.tally.failed(answers[-1].done.queue_s)
         if not requests:
             return answers, 0.0
         try:
-            outputs, seconds = self._infer(lane, requests, frames, batch.size)
+            outputs, gather_s, seconds = self._infer(lane, requests, tensors, batch.size)
         except SessionFailed as error:
             if len(requests) == 1:
                 _log.error("%s failed on a frame of %s: %s", self.manifest.id, requests[0].ask.stream, error)
-                return [*answers, refusal(requests[0], "run_failed", str(error), began)], 0.0
+                answers.append(refusal(requests[0], "run_failed", str(error), began))
+                self.tally.failed(time.monotonic() - requests[0].arrived)
+                return answers, 0.0
             # One bad row must not take the others with it.
             total = 0.0
             for request in requests:
-                alone, seconds = self.run(lane, Batch([request], self.policy.size(1), batch.closed), segments)
+                size = self.policy.holding(request.rows)
+                alone, seconds = self.run(lane, Batch([request], size, batch.closed), segments)
                 answers += alone
                 total += seconds
             return answers, total
-        timing = Timing(began, seconds, len(requests))
-        for row, request in enumerate(requests):
-            try:
-                answers.append(answer(request, outputs, row, timing, segments))
-            except VidserveError as error:
-                answers.append(refusal(request, error.code, str(error), began))
-        return answers, seconds
+        start = time.perf_counter()
+        own = self._answered(requests, outputs, Timing(began, seconds, sum(one.rows for one in requests)), segments)
+        took = Took(gather_s, seconds, time.perf_counter() - start)
+        self.tally.ran(own, sum(one.rows for one in requests), took)
+        return answers + own, seconds
 
     def close(self) -> None:
         """Give its memory back."""
         for session in self._sessions:
             session.close()
         self._sessions.clear()
-        self._pixels.clear()
+        self.inputs.close()
         self.states = StateRows(())
 
-    def _frame_of(self, request: Request, segments: Segments) -> Array:
-        """A request's pixels as they lie in their slot.
-
-        Raises:
-            FrameRefused: they are not what the model takes.
-            WireError: the slot holds something else by now.
-        """
-        ref = request.ask.frame
-        if self._frame is None:
-            raise FrameRefused(f"{self.manifest.id} takes more than a frame.", hint="Ask it over /v2.")
-        shape, dtype = self._frame
-        if tuple(ref.shape) != shape or ref.dtype != name_of(dtype):
-            raise FrameRefused(
-                f"{self.manifest.id} takes frames of {list(shape)} {dtype}, not {list(ref.shape)} {ref.dtype}."
-            )
-        return segments.array(ref)
-
     def _infer(
-        self, lane: int, requests: Sequence[Request], frames: Sequence[Array], size: int
-    ) -> tuple[dict[str, Array], float]:
-        """The outputs without state, and the seconds of the run alone."""
-        if size == 1:
-            pixels = frames[0][None]
-        else:
-            pixels = self._gathered(lane, size)
-            for row in range(size):
-                # Padding repeats a frame of this batch: nothing else could make its run fail.
-                pixels[row] = frames[row] if row < len(frames) else frames[0]
+        self, lane: int, requests: Sequence[Request], tensors: Sequence[Tensors], size: int
+    ) -> tuple[dict[str, Array], float, float]:
+        """The outputs without state, and the seconds that putting the inputs together and the run alone took."""
+        start = time.perf_counter()
         keys = [request.key for request in requests]
         # A stream that starts over does so here and not on arrival, when an earlier frame of it may still run.
         rows = [None if request.ask.reset else request.key for request in requests]
-        inputs = {self._input: pixels, **self.states.gather(rows, size)}
+        inputs = {**self.inputs.gather(lane, size, requests, tensors), **self.states.gather(rows, size)}
         session = self._sessions[lane % len(self._sessions)]
-        start = time.perf_counter()
+        gathered = time.perf_counter()
         outputs = session.run(inputs)
-        seconds = time.perf_counter() - start
+        ran = time.perf_counter()
         self.states.scatter(keys, outputs)
-        return outputs, seconds
+        return outputs, gathered - start, ran - gathered
 
-    def _gathered(self, lane: int, size: int) -> Array:
-        """The lane's own array for a batch, used again and again."""
-        assert self._frame is not None
-        pixels = self._pixels.get((lane, size))
-        if pixels is None:
-            pixels = self._pixels[lane, size] = np.empty((size, *self._frame[0]), self._frame[1])
-        return pixels
-
-
-def _frame_input(manifest: Manifest) -> tuple[str, tuple[tuple[int, ...], np.dtype[Any]] | None]:
-    """The name of the input that takes frames, with one frame's shape and dtype; None where there is no such input."""
-    if manifest.input is not None:
-        return manifest.input.name, ((manifest.input.height, manifest.input.width, 3), np.dtype(np.uint8))
-    return "", None
+    def _answered(
+        self, requests: Sequence[Request], outputs: dict[str, Array], timing: Timing, segments: Segments
+    ) -> list[Answered]:
+        """Each request's own rows."""
+        answers = []
+        row = 0
+        for request in requests:
+            try:
+                answers.append(answer(request, outputs, row if self.inputs.shared else None, timing, segments))
+            except OutputTooLarge as error:
+                answers.append(refusal(request, error.code, str(error), timing.began, needed=error.needed))
+            except VidserveError as error:
+                answers.append(refusal(request, error.code, str(error), timing.began))
+            row += request.rows
+        return answers

@@ -28,6 +28,7 @@ from server.core.metrics_page import ERRORS, Page
 from server.engine.answers import refusal
 from server.engine.batcher import Batch, Key, Request
 from server.engine.config import EngineConfig
+from server.engine.inputs import FrameRefused
 from server.engine.lanes import Crew, Mailbox, Ran
 from server.engine.models import Model
 from server.engine.shelf import Gone, NotUp, Shelf, Up
@@ -41,12 +42,14 @@ from server.wire.messages import (
     Cancel,
     EngineReady,
     GetState,
+    GetTally,
     Heartbeat,
     Infer,
     LoadModel,
     PutState,
     StateRows,
     Stop,
+    Tallies,
     UnloadModel,
 )
 from server.wire.sockets import Dealer, Received, Router
@@ -138,13 +141,17 @@ class Engine:
         elif why is not None:
             self._refuse(request, StateRefused.code, why)
         else:
-            model.batcher.add(request)
+            try:
+                model.add(request)
+            except FrameRefused as error:
+                self._refuse(request, error.code, str(error))
 
     def _expire(self) -> None:
         """Too late: nobody wants the answer any more."""
         now = time.monotonic()
         for model in self._models.values():
             for request in model.batcher.expire(now):
+                model.tally.failed(now - request.arrived)
                 self._refuse(request, "stale", "Its deadline passed before its turn came.")
 
     def _dispatch(self) -> None:
@@ -191,7 +198,7 @@ class Engine:
         self._crew.back(ran.lane)
         model.in_flight -= 1
         if ran.seconds:
-            self._recorder.batch(model.row, len(ran.batch.requests), ran.batch.closed)
+            self._recorder.batch(model.row, ran.batch.rows, ran.batch.closed)
             self._recorder.inference(model.row, ran.seconds)
         self._streams.ran(ran.batch.requests, model)
         for answered in ran.answers:
@@ -231,6 +238,9 @@ class Engine:
                 model = self._models.get(name)
                 rows = model.states.get((received.peer, stream)) if model else None
                 self._router.send(received.peer, StateRows(stream, rows is not None), rows or ())
+            case GetTally():
+                tallies = tuple(model.tally.tally(name) for name, model in self._models.items())
+                self._router.send(received.peer, Tallies(tallies))
             case PutState(stream=stream, model=name):
                 self._put_state((received.peer, stream), name, received.payload)
             case other:

@@ -164,6 +164,7 @@ class Shelf:
                 max_batch=model.policy.sizes[-1],
                 load_s=seconds,
                 settings=model.settings,
+                sizes=model.policy.sizes if model.inputs.shared else (),
             )
         )
 

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 Clock = Callable[[], float]
+Takes = FrameInput | Mapping[str, Array]
+"""What is fed: noise for frames; of other inputs a row of each, again and again."""
 
 GAIN = 0.9
 """A larger batch may take at most this share of the seconds a frame, or it is not worth its wait."""
@@ -40,7 +42,7 @@ class Warm(NamedTuple):
 def warm_up(
     sizes: Sequence[int],
     manifest: Manifest,
-    takes: FrameInput,
+    takes: Takes,
     sessions: Sequence[Session],
     clock: Clock = time.perf_counter,
 ) -> Warm:
@@ -56,7 +58,7 @@ def warm_up(
 def worthwhile(
     sizes: Sequence[int],
     manifest: Manifest,
-    takes: FrameInput,
+    takes: Takes,
     sessions: Sequence[Session],
     clock: Clock = time.perf_counter,
 ) -> Warm:
@@ -88,15 +90,18 @@ def worthwhile(
     return Warm(tuple(kept), alone_s)
 
 
-def slim(size: int, manifest: Manifest, takes: FrameInput, sessions: Sequence[Session]) -> None:
+def slim(size: int, manifest: Manifest, takes: Takes, sessions: Sequence[Session]) -> None:
     """Give back what sessions took for larger runs than will be usual; they take it again when they need it."""
     inputs = noise(size, manifest, takes)
     for session in sessions:
         session.run(inputs, shrink=True)
 
 
-def noise(size: int, manifest: Manifest, takes: FrameInput) -> dict[str, Array]:
-    """A batch of noise for streams that begin; the last frame is the same in every size."""
+def noise(size: int, manifest: Manifest, takes: Takes) -> dict[str, Array]:
+    """A batch for streams that begin, noise where frames are taken; the last row is the same in every size."""
+    if not isinstance(takes, FrameInput):
+        rows = {name: np.repeat(row, size, axis=0) for name, row in takes.items()}
+        return {**rows, **StateRows(manifest.state).gather([], size)}
     shape = (size, takes.height, takes.width, 3)
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return {takes.name: np.ascontiguousarray(frames[::-1]), **StateRows(manifest.state).gather([], size)}

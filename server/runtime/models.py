@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 
 from model_export.bundle import Bundle
 from model_export.errors import ModelNotFound, VidserveError
@@ -19,6 +20,8 @@ from server.runtime.pictures import Pictures
 from server.runtime.succession import Succession
 
 _LET_GO_S = 1.0
+_AT_HAND_S = 1.0
+"""How long it is believed which model a reference means, without a look at the disk."""
 
 
 class ModelInUse(VidserveError):
@@ -64,6 +67,8 @@ class Models:
         """Models that were unloaded by hand."""
         self._going: set[str] = set()
         """Models that are being removed."""
+        self._at_hand: dict[str, tuple[float, str]] = {}
+        """Reference → until when it is believed to mean this `name@version`."""
         self.succession = Succession(loading)
 
     # ── which there are ──────────────────────────────────────────────────────────────────────────────────────────
@@ -76,6 +81,14 @@ class Models:
         """
         bundle, by_version = await asyncio.to_thread(self._resolve, reference)
         return bundle if by_version else await self.succession.serving(bundle)
+
+    def at_hand(self, reference: str) -> Loaded | None:
+        """The loaded model that a reference has meant a moment ago, if that is known and it still serves: looking into
+        the repository costs more than running a small model.
+        """
+        until, id = self._at_hand.get(reference, (0.0, ""))
+        model = self.loading.models.get(id)
+        return model if model is not None and model.ready and time.monotonic() < until else None
 
     async def list(self) -> Sequence[ModelStatus]:
         """Every valid version of every model."""
@@ -104,6 +117,7 @@ class Models:
         if self.loading.of(bundle.manifest.name):
             await self._ensure(bundle, by_hand=True)
         await asyncio.to_thread(self.repository.set_default, bundle.manifest.name, bundle.manifest.version)
+        self._at_hand.clear()
         await self.resolve(bundle.manifest.name)
 
     async def set_server_default(self, name: str) -> None:
@@ -142,6 +156,7 @@ class Models:
             await self.loading.unload([model for model in self.loading.of(name) if model.id in ids])
         finally:
             self._going -= ids
+            self._at_hand.clear()
 
     # ── which run ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,6 +255,21 @@ class Models:
         with model.looking():
             return await self._pictures.predict(str(bundle.folder), image, confidence=confidence, labels=labels)
 
+    @asynccontextmanager
+    async def serving(self, reference: str) -> AsyncIterator[Loaded]:
+        """The model that serves for a reference, loaded and warm; it does not go meanwhile.
+
+        Raises:
+            ModelNotFound, ModelUnavailable: as `load`.
+        """
+        model = self.at_hand(reference)
+        if model is None:
+            model = await self._ensure(await self.resolve(reference))
+            model.by_version |= "@" in reference
+            self._at_hand[reference] = time.monotonic() + _AT_HAND_S, model.id
+        with model.looking():
+            yield model
+
     def watch(self) -> None:
         """From now on notice what others change in the repository."""
         self.succession.watch(lambda name: self.resolve(name))
@@ -307,7 +337,7 @@ async def _see_unused(models: Sequence[Loaded]) -> None:
 def _refuse_in_use(ids: Collection[str]) -> None:
     if ids:
         raise ModelInUse(
-            f"Jobs or streams need {', '.join(sorted(ids))}.",
+            f"Jobs, streams or sequences need {', '.join(sorted(ids))}.",
             hint="Cancel them, wait for their end, or have them use another model.",
         )
 

@@ -26,6 +26,8 @@ from server.engine.tuning.choices import Choices
 from server.events.bus import Bounds, Bus
 from server.events.history import History
 from server.events.states import States
+from server.runtime.arrivals import Arrivals
+from server.runtime.asking import Asking
 from server.runtime.blame import had_work
 from server.runtime.children import Children
 from server.runtime.death import HUNG, Death
@@ -41,11 +43,13 @@ from server.runtime.loading import ENGINE, Loading
 from server.runtime.models import Models
 from server.runtime.news import JobNews
 from server.runtime.pictures import Pictures
+from server.runtime.room import Room
 from server.runtime.shared import reserved
 from server.runtime.stream_workers import StreamWorkers
 from server.runtime.streaming import Streaming
 from server.runtime.streams import Streams
 from server.runtime.subscriptions import Subscriptions
+from server.runtime.tensors import Tensors
 from server.runtime.upbringing import engine_config, worker_config, worker_watch
 from server.storage.database import Database
 from server.storage.events import EventStore
@@ -73,6 +77,7 @@ class Runtime:
 
     jobs: Jobs
     models: Models
+    tensors: Tensors
     imports: Imports
     streams: Streams
     bus: Bus
@@ -190,6 +195,18 @@ class Runtime:
             pictures=self._pictures,
             pinned=self._pinned,
         )
+        asking = Asking(zmq.Context.shadow(context.underlying), engine_address, "api.v2", os.getpid())
+        self.tensors = Tensors(
+            self.models,
+            asking,
+            Room(f"{shared.run}.tensors", settings.v2.shm_mb * 2**20),
+            Arrivals(settings.v2.requests, settings.v2.request_bytes * 4),
+            request_bytes=settings.v2.request_bytes,
+            sequences_at_once=settings.v2.sequences,
+            idle_s=settings.v2.sequence_idle_s,
+        )
+        self._stack.push_async_callback(self.tensors.close)
+        self.tensors.start()
         self.imports = Imports(
             ImportStore(self._data),
             self.models,
@@ -329,6 +346,7 @@ class Runtime:
     def _engine_lost(self, death: Death) -> bool:
         self._loading.engine_lost(death)
         self._pictures.engine_lost()
+        self.tensors.engine_lost()
         self._spawn(self._dispatcher.engine_lost(death))
         return False
 

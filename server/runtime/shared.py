@@ -22,6 +22,7 @@ _MOST_WORDS = 2**20
 class Shared:
     """
     Attributes:
+        run: begins the names of all shared memory of this run.
         page, page_name: of metrics.
         writers: regions of it: the engine's is the first, then come the workers', the API process's is the last.
         calls, calls_name: the page of calls.
@@ -29,6 +30,7 @@ class Shared:
         last_words: what each worker leaves when it crashes.
     """
 
+    run: str
     page: Page
     page_name: str
     writers: int
@@ -83,6 +85,7 @@ def reserved(workers: Sequence[str], shm_mb: int) -> Iterator[Shared]:
             words = last_words[name] = SharedFile.create(f"{run}.{name}.last-words", _WORDS_BYTES)
             stack.callback(words.close)
         yield Shared(
+            run=run,
             page=Page(page.buffer, writers),
             page_name=page.name,
             writers=writers,

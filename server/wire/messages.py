@@ -11,6 +11,8 @@ from enum import IntEnum
 
 import msgspec
 
+from server.wire.tally import Tally
+
 PROTOCOL = 2
 INLINE_OUTPUT_BYTES = 256 * 1024
 
@@ -65,19 +67,21 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Infer(Message, frozen=True, tag=True):
-    """Run one frame.
+    """Run one frame, or other tensors.
 
     Attributes:
         stream: whose frame it is: the unit of order, fairness and recurrent state.
         seq: of the request within the stream, rising; results of a stream are answered in this order.
         model: `name@version`.
-        frame: the input, uint8 [H, W, 3].
+        frame: the input, uint8 [H, W, 3]; with `inputs` the bytes of the slot that holds those, uint8 [bytes].
         priority: live before jobs.
         deadline: CLOCK_MONOTONIC seconds after which nobody wants the answer; None: never.
         reset: forget the stream's recurrent state first.
         reply: a slot for outputs that are too large for a message, or None.
         least: of a detector, the score below which nothing need be sent; None: send all.
         together: the answer may wait until so many of the stream can leave as one, or nothing of it is left here.
+        inputs: tensors with their batch axis, as `server.wire.tensors` lays them. The outputs have theirs then, too.
+        outputs: the names of those that are wanted; empty: all.
     """
 
     stream: str
@@ -90,6 +94,8 @@ class Infer(Message, frozen=True, tag=True):
     reply: FrameRef | None = None
     least: float | None = None
     together: int = 1
+    inputs: tuple[TensorMeta, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 class Cancel(Message, frozen=True, tag=True):
@@ -109,6 +115,10 @@ class GetState(Message, frozen=True, tag=True):
     model: str
 
 
+class GetTally(Message, frozen=True, tag=True):
+    """Ask what has run since the models came up; `Tallies` brings it."""
+
+
 class PutState(Message, frozen=True, tag=True):
     """Set a stream's recurrent rows (payload: one buffer per state, in the manifest's order). Not answered."""
 
@@ -126,6 +136,7 @@ class InferDone(Message, frozen=True, tag=True):
     Attributes:
         error: a code, or None. `stale`: past its deadline. Anything else: the run failed.
         queue_s: waited before the run. infer_s: the run. batch: frames that shared it.
+        needed: bytes that the slot for the outputs lacked room for, where that is the error.
     """
 
     stream: str
@@ -137,6 +148,7 @@ class InferDone(Message, frozen=True, tag=True):
     queue_s: float = 0.0
     infer_s: float = 0.0
     batch: int = 0
+    needed: int = 0
 
 
 class Cancelled(Message, frozen=True, tag=True):
@@ -154,6 +166,12 @@ class StateRows(Message, frozen=True, tag=True):
 
     stream: str
     found: bool
+
+
+class Tallies(Message, frozen=True, tag=True):
+    """Of the models that are up."""
+
+    models: tuple[Tally, ...]
 
 
 # ── API → engine ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +213,7 @@ class ModelLoaded(Message, frozen=True, tag=True):
         provider: that runs it.
         asked: that was asked for; where they differ, `why` says the reason.
         sessions, threads, max_batch: how it runs.
+        sizes: of batches, ascending; empty where what comes in one request runs by itself, whatever its size.
         load_s: seconds from the command to here.
         settings: all that may decide over bits of its answers, in one line: where two loads of the same model file say
             the same, so do their answers.
@@ -210,6 +229,7 @@ class ModelLoaded(Message, frozen=True, tag=True):
     max_batch: int
     load_s: float
     settings: str
+    sizes: tuple[int, ...] = ()
 
 
 class ModelFailed(Message, frozen=True, tag=True):
@@ -467,7 +487,7 @@ class Heartbeat(Message, frozen=True, tag=True):
 
 
 AnyMessage = (
-    Infer | Cancel | GetState | PutState | InferDone | Cancelled | StateRows
+    Infer | Cancel | GetState | PutState | GetTally | InferDone | Cancelled | StateRows | Tallies
     | LoadModel | UnloadModel | Stop | EngineReady | ModelLoaded | ModelFailed | ModelUnloaded
     | StartJob | CancelJob | RowsTaken | Predict | StartStream | ChangeStream | StopStream | Probe
     | WorkerReady | JobRows | JobCheckpoint | JobEnded | Predicted

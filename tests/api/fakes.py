@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from model_export.errors import ModelNotFound, ModelReadOnly
-from model_export.manifest import Task
+from model_export.manifest import Task, TensorSpec
 from model_export.options import ImportOptions
 from server.core.errors import (
     ImportNotFound,
@@ -24,6 +24,7 @@ from server.core.errors import (
 )
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
+from server.domain.inference import Inference, Inferred, Tensor, TensorModel
 from server.domain.job import Job, JobState
 from server.domain.model import InputSize, ModelState, ModelStatus
 from server.domain.model_import import ImportState, ModelImport
@@ -37,9 +38,11 @@ from server.domain.stream import (
     StreamChange,
     StreamState,
 )
+from server.runtime.arrivals import Arrivals
 from server.runtime.models import ModelInUse
 from server.storage.fetch import check_url, shown
 from server.storage.uploads import Upload
+from server.wire.tally import SizeTally, Spent, Tally
 
 
 def an_object(label: str = "car", class_id: int = 2, track_id: int | None = 1, x1: float = 10.0) -> dict:
@@ -269,6 +272,44 @@ class FakeModels:
         return ndjson(a_row(0, an_object(track_id=None))).strip()
 
 
+class FakeTensors:
+    """A model `net` that takes x [rows, 2] of FP32 and answers y, twice of it.
+
+    Attributes:
+        asked: every inference, with the reference that it was asked under.
+        broken: is raised instead of an answer.
+    """
+
+    def __init__(self) -> None:
+        self.arrivals = Arrivals(requests=2, total_bytes=4096)
+        self.request_bytes = 2048
+        self.asked: list[tuple[str, Inference]] = []
+        self.unloaded: list[str] = []
+        self.broken: Exception | None = None
+
+    async def describe(self, reference: str) -> TensorModel:
+        if reference.partition("@")[0] != "net":
+            raise ModelNotFound(f"There is no model {reference!r}.")
+        tensors = [(TensorSpec(name=name, dtype="float32", shape=(None, 2)),) for name in ("x", "y")]
+        return TensorModel("net", 1, *tensors, batches=True, recurrent=False, labels=("cat", "dog"))
+
+    async def infer(self, reference: str, inference: Inference) -> Inferred:
+        if self.broken is not None:
+            raise self.broken
+        self.asked.append((reference, inference))
+        return Inferred("net", 1, [Tensor("y", inference.inputs[0].array * 2)])
+
+    async def tallies(self) -> Sequence[Tally]:
+        part = Spent(2, 0.5)
+        size = SizeTally(3, part, part, part)
+        return [
+            Tally(f"net@{version}", 6, 2, 1.5, part, Spent(), part, part, part, part, (size,)) for version in (1, 2)
+        ]
+
+    async def unload(self, reference: str) -> None:
+        self.unloaded.append(reference)
+
+
 class FakeImports:
     def __init__(self) -> None:
         self.imports: dict[str, ModelImport] = {}
@@ -341,6 +382,7 @@ class FakeRuntime:
         self.jobs = FakeJobs()
         self.streams = FakeStreams()
         self.models = FakeModels()
+        self.tensors = FakeTensors()
         self.imports = FakeImports()
         self.metrics = FakeMetrics()
         self.problems: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from fakes import assert_problem
 from structlog.contextvars import get_contextvars
 
 from model_export.options import ImportOptions
-from server.api.errors import Problem
+from server.api.errors import Problem, Refused
 from server.api.openapi import IMPORT_EXAMPLE, JOB_EXAMPLE
 from server.core.errors import STATUS, StorageFull
 from server.domain.job import Job
@@ -126,16 +126,20 @@ def test_every_call_is_explained_and_its_problems_are_problems(document):
             assert call["description"], (method, path)
             for status, answer in call["responses"].items():
                 if int(status) >= 400:
-                    assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
+                    form = "application/json" if path.startswith("/v2") else "application/problem+json"
+                    assert list(answer["content"]) == [form], (method, path, status)
 
 
 def test_the_examples_are_what_they_are_examples_of(document):
     Job.model_validate(JOB_EXAMPLE)
     ModelImport.model_validate(IMPORT_EXAMPLE)
-    for calls in document["paths"].values():
+    for path, calls in document["paths"].items():
         for call in calls.values():
             for status, answer in call["responses"].items():
-                if int(status) >= 400:
+                if int(status) >= 400 and path.startswith("/v2"):
+                    refused = Refused.model_validate(answer["content"]["application/json"]["example"])
+                    assert STATUS[refused.code] == int(status)
+                elif int(status) >= 400:
                     example = Problem.model_validate(answer["content"]["application/problem+json"]["example"])
                     assert (example.status, STATUS[example.code]) == (int(status), int(status))
 
@@ -163,9 +167,9 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/jobs/{job_id}/results",
         "/v1/jobs/{job_id}/subscribe",
         "/v1/streams",
-            "/v1/streams/probe",
-            "/v1/streams/{stream_id}",
-            "/v1/streams/{stream_id}/subscribe",
+        "/v1/streams/probe",
+        "/v1/streams/{stream_id}",
+        "/v1/streams/{stream_id}/subscribe",
         "/v1/subscribe",
         "/v1/events",
         "/v1/events/{event_id}",
@@ -179,6 +183,18 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/imports",
         "/v1/imports/{import_id}",
         "/v1/tickets",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/stats",
+        *(
+            f"/v2/models/{{name}}{version}{rest}"
+            for version in ("", "/versions/{version}")
+            for rest in ("", "/config", "/infer", "/ready", "/stats")
+        ),
+        "/v2/repository/index",
+        "/v2/repository/models/{name}/load",
+        "/v2/repository/models/{name}/unload",
         "/health/live",
         "/health/ready",
         "/metrics",

@@ -16,8 +16,9 @@ from model_export.manifest import Batch, FrameInput, Manifest, Precision, Proven
 from server.engine.batcher import Key, Request
 from server.engine.running import Running
 from server.wire.memory import PREFIX
-from server.wire.messages import FrameRef, Infer, Priority
+from server.wire.messages import FrameRef, Infer, Priority, TensorMeta
 from server.wire.slots import Segment, SizeClass, Slots
+from server.wire.tensors import tensors_bytes, tensors_in
 
 SIDE = 4
 _numbers = itertools.count(1)
@@ -38,11 +39,13 @@ def request(
     peer: bytes = b"w",
     reset: bool = False,
     together: int = 1,
+    rows: int = 1,
+    kind: str | None = None,
 ) -> Request:
     ref = FrameRef("shm", "vidserve.none", 0, 0, (SIDE, SIDE, 3), "uint8")
     priority = Priority.LIVE if live else Priority.JOB
     ask = Infer(stream, seq or next(_numbers), model, ref, priority, deadline, reset, together=together)
-    return Request(peer, ask, at)
+    return Request(peer, ask, at, rows, kind)
 
 
 def mean_graph() -> onnx.ModelProto:
@@ -206,6 +209,39 @@ def _floats(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
+def tensor_bundle(
+    folder: Path,
+    graph: onnx.ModelProto,
+    inputs: dict[str, tuple[int | None, ...]],
+    outputs: dict[str, tuple[int | None, ...]],
+    *,
+    batch: Batch | None = None,
+) -> Bundle:
+    """A bundle `name@1` of task `tensor`, all of it float32."""
+
+    def specs(shapes: dict[str, tuple[int | None, ...]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in shapes.items())
+
+    manifest = Manifest(
+        name=folder.name,
+        version=1,
+        task=Task.TENSOR,
+        family="raw",
+        inputs=specs(inputs),
+        outputs=specs(outputs),
+        batch=batch or Batch(),
+        provenance=Provenance(tool="test"),
+    )
+    return Bundle.write(folder / "1", manifest, {"model.onnx": graph.SerializeToString()})
+
+
+def adding_graph(width: int | str = 2) -> onnx.ModelProto:
+    """sum [B, width] of a and b."""
+    values = {name: _floats(name, ["B", width]) for name in ("a", "b", "sum")}
+    node = helper.make_node("Add", ["a", "b"], ["sum"])
+    return _graph([node], [values["a"], values["b"]], [values["sum"]])
+
+
 def running(**changes) -> Running:
     """How models run in a test, unless it says otherwise."""
     usual = {
@@ -232,6 +268,15 @@ class Frames:
         ref, array = self.slots.take(shape)
         array[:] = level
         return ref
+
+    def tensors(self, arrays: dict[str, np.ndarray], *, stream: str = "s", seq: int = 0, **options) -> Request:
+        """A request for tensors, each with its batch axis."""
+        metas = tuple(TensorMeta(name, array.dtype.name, array.shape) for name, array in arrays.items())
+        ref, slot = self.slots.take((tensors_bytes(metas),))
+        for name, place in tensors_in(slot, metas).items():
+            place[...] = arrays[name]
+        ask = Infer(stream, seq or next(_numbers), "m@1", ref, Priority.JOB, reply=ref, inputs=metas, **options)
+        return Request(b"w", ask, 0.0)
 
     def ask(self, level: int, *, stream: str = "s", seq: int = 0, peer: bytes = b"w", **options) -> Request:
         """A request for such a frame."""

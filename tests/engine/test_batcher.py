@@ -204,3 +204,65 @@ def test_no_stream_gets_two_places_more_than_another_while_both_wait(count, size
         if max(served.values()) >= 40:
             break
         assert max(served.values()) - min(served.values()) <= 1
+
+
+def block(stream, rows, kind=None, **options):
+    return request(stream, rows=rows, kind=kind, **options)
+
+
+def test_blocks_fill_a_batch_together_with_frames():
+    batch = filled(CPU, block("a", 4), request("b"), block("c", 2), request("d")).take(0.0, idle=1)
+    assert (sorted(streams(batch)), batch.size, batch.rows) == (["a", "b", "c", "d"], 8, 8)
+
+
+def test_a_block_is_not_cut_even_where_sessions_would_share():
+    batcher = filled(CPU, block("a", 4), request("b"))
+    first = batcher.take(0.0, idle=2)
+    assert (streams(first), first.size) == (["a"], 4)
+    assert streams(batcher.take(0.0, idle=1)) == ["b"]
+
+
+def test_a_block_that_does_not_fit_waits_and_a_smaller_one_takes_the_place():
+    batcher = filled(CPU, block("a", 4), block("b", 4), block("c", 4), request("d"))
+    assert streams(batcher.take(0.0, idle=1)) == ["a", "b"]
+    batcher = filled(Policy((1, 2, 4)), block("a", 2), block("b", 4), request("c"), request("d"))
+    assert streams(batcher.take(0.0, idle=1)) == ["a", "c", "d"]
+    assert streams(batcher.take(0.0, idle=1)) == ["b"]
+
+
+def test_a_block_between_two_sizes_is_padded():
+    batch = filled(CPU, block("a", 3)).take(0.0, idle=1)
+    assert (batch.size, batch.rows) == (4, 3)
+
+
+def test_only_blocks_of_a_kind_share_a_run():
+    batcher = filled(CPU, block("a", 1, "small"), block("b", 1, "large"), block("c", 2, "small"), request("d"))
+    assert [sorted(streams(batcher.take(0.0, idle=1))) for _ in range(3)] == [["a", "c"], ["b"], ["d"]]
+    assert len(batcher) == 0
+
+
+def test_rows_that_are_cancelled_or_too_late_do_not_count():
+    batcher = filled(CPU, block("a", 4), block("b", 4, deadline=1.0), request("c"))
+    batcher.cancel(key("a"))
+    batcher.expire(2.0)
+    batch = batcher.take(2.0, idle=1)
+    assert (streams(batch), batch.size) == (["c"], 1)
+
+
+@given(
+    asked=st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([1, 2, 3, 4]), st.sampled_from("xy")), max_size=30
+    ),
+    idle=st.integers(1, 3),
+)
+def test_whatever_is_asked_every_row_runs_once_and_no_batch_is_too_small(asked, idle):
+    waiting = [block(name, rows, kind) for name, rows, kind in asked]
+    batcher = filled(Policy((1, 2, 4)), *waiting)
+    ran = []
+    while (batch := batcher.take(0.0, idle)) is not None:
+        assert batch.rows <= batch.size
+        assert len({one.kind for one in batch.requests}) == 1
+        ran += batch.requests
+    assert sorted(map(id, ran)) == sorted(map(id, waiting))
+    for name in "abc":
+        assert [id(r) for r in ran if r.ask.stream == name] == [id(r) for r in waiting if r.ask.stream == name]

@@ -27,6 +27,7 @@ from server.wire.messages import (
     EngineReady,
     FrameRef,
     GetState,
+    GetTally,
     Heartbeat,
     Infer,
     InferDone,
@@ -458,3 +459,15 @@ def test_it_ends_when_its_parent_is_gone(start):
     engine = start()
     engine.process.stdin.close()
     assert engine.process.wait(8) == 0
+
+
+def test_what_has_run_is_told_to_whoever_asks(engine, mean):
+    engine.load(mean)
+    for seq in range(1, 4):
+        engine.ask("mean@1", seq, seq)
+    for _ in range(3):
+        engine.answer()
+    engine.worker.send(GetTally())
+    [tally] = engine.answer()[0].models
+    assert (tally.model, tally.rows, tally.success.count, tally.fail.count) == ("mean@1", 3, 3, 0)
+    assert tally.run.seconds > 0
