@@ -20,6 +20,9 @@ from server.worker.live.errors import SourceLost, SourceSilent, SourceTooLarge
 _UNDATED = frozenset({"mpjpeg", "mjpeg"})
 """FFmpeg counts frames for these as if 25 came a second; nobody but their arrival says when they are from."""
 
+_STREAMED = frozenset({"rtsp", "mpegts"})
+_PARSED = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "vvc"})
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -28,8 +31,8 @@ class Shot:
     Attributes:
         stamp_s: the source's time stamp in seconds; None where it has none.
         arrived: CLOCK_MONOTONIC seconds at which its data had come.
-        packets: time stamps and arrivals of what came since the shot before. Where frames are reordered some are of
-            later frames.
+        packets: time stamps of what came since the shot before, and when it had begun to come. Where frames are
+            reordered some are of later frames.
         turned: quarter turns against the clock to set it upright.
     """
 
@@ -124,6 +127,9 @@ class Decoded:
         self._pictured = time.monotonic()
         self._arrived = self._pictured
         self._keyed = False
+        # FFmpeg knows the end of such a packet by the beginning of the next one: that one had come by then.
+        self._held = container.format.name in _STREAMED and self.codec in _PARSED
+        self._began = self._pictured
 
     def grab(self) -> Shot | None:
         while not self._ready:
@@ -173,7 +179,8 @@ class Decoded:
     def _decode(self, packet: Packet[VideoStream]) -> bool:
         """Whether it was sound."""
         if self._dated and packet.pts is not None:
-            self._packets.append((packet.pts * self._base_s, self._arrived))
+            self._packets.append((packet.pts * self._base_s, self._began if self._held else self._arrived))
+        self._began = self._arrived
         try:
             self._ready.extend(packet.decode())
         except (av.error.FFmpegError, OSError, MemoryError):

@@ -59,7 +59,7 @@ class LiveFrames:
         live, begins = taken
         self._begins |= begins
         now = time.monotonic()
-        if now - live.captured > self.max_age_s:
+        if now - live.due > self.max_age_s:
             self._stale = self._stale[0] if self._stale else now, now
             self._pass(Outcome.DROPPED_STALE)
             return None
@@ -75,7 +75,7 @@ class LiveFrames:
         captured_s = time.time() - (time.monotonic() - live.captured)
         moment = Moment(live.index, live.pts_s, width, height, captured_s)
         begins, self._begins = self._begins, False
-        return picture, Turn(moment, {}, captured=live.captured, deadline=live.captured + self.max_age_s, begins=begins)
+        return picture, Turn(moment, {}, captured=live.captured, deadline=live.due + self.max_age_s, begins=begins)
 
     def take_passed(self) -> Outcomes:
         passed, self._passed = self._passed, {}

@@ -21,6 +21,8 @@ class LiveFrame:
         index: in the stream, from 0, also over reconnects.
         pts_s: media time in seconds.
         captured: CLOCK_MONOTONIC seconds; of a source that gives many frames at once, when its turn came.
+        due: when it would have been here had nothing held it up but what holds up every frame of its source; from then
+            on its age counts against `max_age_ms`.
         begins: the source begins anew here: after a (re)connect or a gap.
         turned: quarter turns against the clock to set it upright.
     """
@@ -28,6 +30,7 @@ class LiveFrame:
     index: int
     pts_s: float
     captured: float
+    due: float
     image: VideoFrame
     begins: bool = False
     turned: int = 0

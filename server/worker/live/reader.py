@@ -71,6 +71,7 @@ class Reader:
         self._thread = Thread(target=self._body, name=f"{stream}-source", daemon=True)
         self._media = MediaClock()
         self._capture = CaptureClock()
+        self._usual = CaptureClock()
         self._rate = Rate()
         self._index = -1
         self._pts_s = 0.0
@@ -123,6 +124,7 @@ class Reader:
         with closing(_Watched(self._open(self._source, row), row)) as connection:
             self._media.break_off()
             self._capture.restart()
+            self._usual.restart()
             self._late.clear()
             metronome = Metronome() if connection.bulk else None
             first, begins = self._index, True
@@ -151,13 +153,16 @@ class Reader:
         pts_s, jumped = self._media.next(stamp_s, shot.arrived)
         begins |= jumped or pts_s - self._pts_s > GAP_S
         self._pts_s = pts_s
-        captured = self._captured(shot, pts_s) if metronome is None else self._turn(pts_s, metronome)
+        if metronome is None:
+            captured, due = self._captured(shot, pts_s)
+        else:
+            captured = due = self._turn(pts_s, metronome)
         self._rate.tick(shot.arrived)
         self._tell(shot, connection)
         if not self._sampler.wants(pts_s):
             self._intake.pass_by(Outcome.SAMPLED_OUT)
             return begins
-        self._intake.put(LiveFrame(self._index, pts_s, captured, shot.image, begins, shot.turned))
+        self._intake.put(LiveFrame(self._index, pts_s, captured, due, shot.image, begins, shot.turned))
         return False
 
     def _turn(self, pts_s: float, metronome: Metronome) -> float:
@@ -166,13 +171,15 @@ class Reader:
         self._stopped.wait(max(0.0, due - time.monotonic()))
         return due
 
-    def _captured(self, shot: Shot, pts_s: float) -> float:
+    def _captured(self, shot: Shot, pts_s: float) -> tuple[float, float]:
+        """When a frame was captured, and when it was due here."""
         for stamp_s, arrived in shot.packets:
             stamped = None if self._distrusted else self._media.stamped(stamp_s)
             if stamped is not None:
                 self._capture.observe(stamped, arrived)
         self._capture.observe(pts_s, shot.arrived)
-        return self._capture.captured(pts_s)
+        self._usual.observe(pts_s, shot.arrived)
+        return self._capture.captured(pts_s), self._usual.captured(pts_s)
 
     def _late_again(self) -> None:
         """What is late soon after it was connected anew has no backlog, but a clock that runs slower than ours."""

@@ -40,7 +40,8 @@ def image(level: int = 0, size_wh: tuple[int, int] = (64, 36)) -> av.VideoFrame:
 
 
 def live_frame(index: int, *, begins: bool = False) -> LiveFrame:
-    return LiveFrame(index, index / 10, time.monotonic(), image(index), begins)
+    now = time.monotonic()
+    return LiveFrame(index, index / 10, now, now, image(index), begins)
 
 
 class Camera:
