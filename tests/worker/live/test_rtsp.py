@@ -129,7 +129,6 @@ def test_frames_were_captured_when_the_camera_sent_them(cameras, reading, codec)
     frames = reading(url=cameras.url(f"numbers-{codec}")).take(30)
     pictures = Pictures()
     numbers = [read_number(pictures.of(frame.image)) for frame in frames]
-    assert [(later - earlier) % NUMBERS for earlier, later in itertools.pairwise(numbers)] == [1] * 29
     sent = {count % NUMBERS: at for count, at in cameras.sent(f"numbers-{codec}").items()}
     lag = time.time() - time.monotonic()
     errors = [frame.captured + lag - sent[number] for frame, number in zip(frames, numbers, strict=True)]

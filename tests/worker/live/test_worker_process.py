@@ -42,6 +42,7 @@ class Process:
         self._api = Router(self.context, f"ipc://{folder}/api", "api", 1)
         self._page_file = SharedFile.create(f"{name}.page", Page.bytes_for(1))
         self._calls_file = SharedFile.create(f"{name}.calls", CallPage.bytes_for(1))
+        self._words_file = SharedFile.create(f"{name}.words", 4096)
         self._segment = Segment.create(name, [SizeClass(4096, 16)])
         self.page = Page(self._page_file.buffer, 1)
         self.calls = CallPage(self._calls_file.buffer, 1)
@@ -63,6 +64,7 @@ class Process:
             calls=self._calls_file.name,
             workers=1,
             worker=0,
+            last_words=self._words_file.name,
             log=LogConfig(process="worker-0", level="info"),
         )
         self.output = folder / "stderr"
@@ -110,7 +112,7 @@ class Process:
         self.engine.close()
         self._api.close()
         self.context.destroy(linger=0)
-        for shared in (self._segment, self._page_file, self._calls_file):
+        for shared in (self._segment, self._page_file, self._calls_file, self._words_file):
             shared.close()
 
 
