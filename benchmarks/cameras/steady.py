@@ -38,8 +38,8 @@ def rows(stage: Stage) -> Iterator[Row]:
             time.sleep(stage.seconds)
             end, after, spent = time.time(), streams.scrape(), server.cpu()
             ages = [row.age_s for stream in ids for row in listener.since(stream, start) if row.at <= end]
+            sent = sum(start <= at < end for name in names for at in cameras.sent(name).values())
     found = after.since(before)
-    sent = sum(start <= at < end for name in names for at in cameras.sent(name).values())
     delivered = sum(found.outcomes.values())
     what = f"{CAMERAS} cameras at {FPS:g} fps for {stage.seconds:g} s"
     yield at_least(f"{what}: analysed", 100 * found.analysed, 99, str(found.outcomes), unit=" %")
