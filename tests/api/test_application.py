@@ -8,7 +8,8 @@ from structlog.contextvars import get_contextvars
 from model_export.options import ImportOptions
 from server.api.errors import Problem, Refused
 from server.api.openapi import IMPORT_EXAMPLE, JOB_EXAMPLE
-from server.core.errors import STATUS, StorageFull
+from server.core.errors import StorageFull
+from server.core.statuses import STATUS
 from server.domain.job import Job
 from server.domain.model_import import ModelImport
 
