@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 
 from model_export.errors import VidserveError
 from server.api.validation import field_problems
-from server.core.errors import FieldProblem, FieldsInvalid, RequestError, status_of
+from server.core.errors import FieldProblem, FieldsInvalid, RequestError
+from server.core.statuses import status_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY = {"Retry-After": "2"}

@@ -1,55 +1,53 @@
-"""The server's branches of the error tree, and the HTTP status of every code of the whole tree.
+"""The server's branches of the error tree. `server.core.statuses` gives each its HTTP status.
 
-    VidserveError
-    ├── RequestError               what a client sent cannot be used
-    │   ├── BodyInvalid            a body that is not what its content type says
-    │   ├── FieldsInvalid          fields that are missing, unknown or out of range
-    │   ├── ContentTypeUnsupported
-    │   ├── UploadTooLarge
-    │   ├── NotAcceptable          no format that the server has
-    │   ├── MessageInvalid         a WebSocket message that cannot be understood
-    │   ├── FormatNotPossible      a format that cannot say what these results say
-    │   ├── UrlRefused             an address that the server must not fetch from
-    │   └── SourceNotAllowed       a source that streams must not open
-    │       ├── SourceUrlInvalid
-    │       ├── SourceSchemeRefused
-    │       ├── SourceFileRefused
-    │       ├── SourceDeviceRefused
-    │       └── AddressRefused     an address that no camera may have
-    ├── AccessError                who calls may not
-    │   ├── KeyMissing
-    │   ├── KeyWrong
-    │   ├── TicketExpired
-    │   ├── TicketInvalid          altered, of an earlier run, or for something else
-    │   └── CrossSite              a page of another site makes a browser call
-    ├── JobError
-    │   ├── JobNotFound
-    │   ├── KeyConflict            an Idempotency-Key that was used for something else
-    │   └── TransitionRefused      a state that cannot follow the present one
-    ├── StreamError
-    │   ├── StreamNotFound
-    │   ├── StreamExists           a name that another stream has
-    │   └── StreamDeclared         it stands in the settings file, and is changed there
-    ├── ModelImportError           something about bringing a model in
-    │   └── ImportNotFound
-    ├── EventError
-    │   └── EventNotFound
-    ├── FetchError                 a job's URL gave no video
-    │   ├── FetchFailed
-    │   └── FetchTimeout
-    ├── StorageError
-    │   ├── StorageFull
-    │   ├── StorageBusy            another process holds the database
-    │   └── DatabaseNewer          written by a newer version of the server
-    └── Unavailable                not now
-        ├── ModelUnavailable       the model is there, but does not serve
-        ├── QueueFull              as many jobs, imports or pictures wait as may
-        ├── SubscribersFull        as many subscribers are connected as may be
-        ├── CapacityExceeded       more than the models were measured to do
-        ├── StreamsFull            as many streams as there may be
-        └── Stopping               the server is on its way out
-
-The table is by code and not by class, because branches above this package (`wire`, `engine`, `worker`) are in it too.
+VidserveError
+├── RequestError               what a client sent cannot be used
+│   ├── BodyInvalid            a body that is not what its content type says
+│   ├── FieldsInvalid          fields that are missing, unknown or out of range
+│   ├── ContentTypeUnsupported
+│   ├── UploadTooLarge
+│   ├── NotAcceptable          no format that the server has
+│   ├── MessageInvalid         a WebSocket message that cannot be understood
+│   ├── FormatNotPossible      a format that cannot say what these results say
+│   ├── UrlRefused             an address that the server must not fetch from
+│   └── SourceNotAllowed       a source that streams must not open
+│       ├── SourceUrlInvalid
+│       ├── SourceSchemeRefused
+│       ├── SourceFileRefused
+│       ├── SourceDeviceRefused
+│       └── AddressRefused     an address that no camera may have
+├── AccessError                who calls may not
+│   ├── KeyMissing
+│   ├── KeyWrong
+│   ├── TicketExpired
+│   ├── TicketInvalid          altered, of an earlier run, or for something else
+│   └── CrossSite              a page of another site makes a browser call
+├── JobError
+│   ├── JobNotFound
+│   ├── KeyConflict            an Idempotency-Key that was used for something else
+│   └── TransitionRefused      a state that cannot follow the present one
+├── StreamError
+│   ├── StreamNotFound
+│   ├── StreamExists           a name that another stream has
+│   └── StreamDeclared         it stands in the settings file, and is changed there
+├── ModelImportError           something about bringing a model in
+│   └── ImportNotFound
+├── EventError
+│   └── EventNotFound
+├── FetchError                 a job's URL gave no video
+│   ├── FetchFailed
+│   └── FetchTimeout
+├── StorageError
+│   ├── StorageFull
+│   ├── StorageBusy            another process holds the database
+│   └── DatabaseNewer          written by a newer version of the server
+└── Unavailable                not now
+    ├── ModelUnavailable       the model is there, but does not serve
+    ├── QueueFull              as many jobs, imports or pictures wait as may
+    ├── SubscribersFull        as many subscribers are connected as may be
+    ├── CapacityExceeded       more than the models were measured to do
+    ├── StreamsFull            as many streams as there may be
+    └── Stopping               the server is on its way out
 """
 
 from __future__ import annotations
@@ -354,122 +352,7 @@ class Stopping(Unavailable):
     code = "stopping"
 
 
-STATUS: dict[str, int] = {
-    "internal_error": 500,
-    "model_error": 500,
-    "manifest_invalid": 422,
-    "bundle_invalid": 422,
-    "import_refused": 422,
-    "model_not_found": 404,
-    "video_error": 422,
-    "video_unreadable": 422,
-    "video_too_large": 422,
-    "video_too_long": 422,
-    "request_invalid": 400,
-    "body_invalid": 400,
-    "fields_invalid": 422,
-    "content_type_unsupported": 415,
-    "upload_too_large": 413,
-    "not_acceptable": 406,
-    "format_not_possible": 406,
-    "message_invalid": 422,
-    "picture_unreadable": 422,
-    "picture_too_large": 422,
-    "url_refused": 422,
-    "source_not_allowed": 422,
-    "source_url_invalid": 422,
-    "source_scheme_refused": 422,
-    "source_file_refused": 422,
-    "source_device_refused": 422,
-    "address_refused": 422,
-    "access_error": 403,
-    "key_missing": 401,
-    "key_wrong": 401,
-    "ticket_expired": 401,
-    "ticket_invalid": 401,
-    "cross_site": 403,
-    "job_error": 500,
-    "job_not_found": 404,
-    "idempotency_key_conflict": 409,
-    "state_conflict": 409,
-    "stream_error": 500,
-    "stream_not_found": 404,
-    "stream_exists": 409,
-    "stream_declared": 409,
-    "import_error": 500,
-    "import_not_found": 404,
-    "import_crashed": 422,
-    "import_timeout": 422,
-    "import_memory": 422,
-    "default_configured": 409,
-    "event_error": 500,
-    "event_not_found": 404,
-    "fetch_error": 502,
-    "fetch_failed": 502,
-    "fetch_timeout": 504,
-    "storage_error": 500,
-    "storage_full": 507,
-    "storage_busy": 503,
-    "database_newer": 500,
-    "unavailable": 503,
-    "queue_full": 429,
-    "subscribers_full": 503,
-    "model_unavailable": 503,
-    "capacity_exceeded": 503,
-    "streams_full": 503,
-    "stopping": 503,
-    "wire_error": 500,
-    "shared_memory_too_small": 500,
-    "frame_too_large": 422,
-    "stale_frame": 500,
-    "data_folder_in_use": 500,
-    "task_not_for_video": 422,
-    "model_in_use": 409,
-    "process_down": 503,
-    "state_refused": 422,
-    "golden_mismatch": 422,
-    "model_exists": 409,
-    "model_read_only": 409,
-    "session_failed": 422,
-    "provider_unavailable": 503,
-    "not_measurable": 422,
-    "output_too_large": 500,
-    "frame_refused": 422,
-    "model_not_loaded": 503,
-    "engine_silent": 503,
-    "inference_failed": 500,
-    "predict_failed": 500,
-    "results_refused": 500,
-    "decoder_crashed": 500,
-    "decoder_hung": 500,
-    "decoder_memory": 500,
-    "checkpoint_unreadable": 500,
-    "job_timeout": 500,
-    "source_error": 502,
-    "source_invalid": 422,
-    "source_unreachable": 502,
-    "source_refused": 502,
-    "source_unauthorized": 502,
-    "source_not_found": 502,
-    "source_silent": 504,
-    "source_not_video": 502,
-    "source_too_large": 502,
-    "source_lost": 502,
-    "source_late": 502,
-    "source_ended": 502,
-}
-
-
 def relayed(code: str, message: str) -> VidserveError:
     """An error that another process reported, with its code."""
     kind: type[VidserveError] = type("Relayed", (VidserveError,), {"code": code})
     return kind(message)
-
-
-def status_of(error: VidserveError) -> int:
-    """The HTTP status of an error: that of its code, else of the nearest ancestor's that has one."""
-    for kind in type(error).__mro__:
-        status = STATUS.get(getattr(kind, "code", ""))
-        if status is not None:
-            return status
-    return 500

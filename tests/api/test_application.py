@@ -8,7 +8,8 @@ from structlog.contextvars import get_contextvars
 from model_export.options import ImportOptions
 from server.api.errors import Problem
 from server.api.openapi import IMPORT_EXAMPLE, JOB_EXAMPLE
-from server.core.errors import STATUS, StorageFull
+from server.core.errors import StorageFull
+from server.core.statuses import STATUS
 from server.domain.job import Job
 from server.domain.model_import import ModelImport
 
@@ -163,9 +164,9 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/jobs/{job_id}/results",
         "/v1/jobs/{job_id}/subscribe",
         "/v1/streams",
-            "/v1/streams/probe",
-            "/v1/streams/{stream_id}",
-            "/v1/streams/{stream_id}/subscribe",
+        "/v1/streams/probe",
+        "/v1/streams/{stream_id}",
+        "/v1/streams/{stream_id}/subscribe",
         "/v1/subscribe",
         "/v1/events",
         "/v1/events/{event_id}",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from model_export.errors import VidserveError
-from server.core.errors import STATUS, JobNotFound, KeyConflict, StorageFull, UploadTooLarge, status_of
+from server.core.errors import JobNotFound, KeyConflict, StorageFull, UploadTooLarge
+from server.core.statuses import STATUS, status_of
 
 ROOT = Path(__file__).parents[2]
 
