@@ -14,7 +14,7 @@
         ├── VideoTooLarge        frames with more pixels than allowed
         └── VideoTooLong         more seconds than allowed
 
-Packages above add their own branches; `server.core.errors` gives each an HTTP status. Every class has a stable
+Packages above add their own branches; `server.core.statuses` gives each an HTTP status. Every class has a stable
 `code`, which clients may rely on; the text may change.
 """
 
