@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import av.error
-from av.container import InputContainer
+from av.container import Flags, InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from model_export.container import decoder_options, orientation
+from server.worker.live.access_units import AccessUnits, Unit
 from server.worker.live.errors import SourceLost, SourceSilent, SourceTooLarge
 
 _UNDATED = frozenset({"mpjpeg", "mjpeg"})
 """FFmpeg counts frames for these as if 25 came a second; nobody but their arrival says when they are from."""
 
-_STREAMED = frozenset({"rtsp", "mpegts"})
-_PARSED = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "vvc"})
+_ASSEMBLED = frozenset({"h264", "hevc"})
+"""Over RTP these come in pieces, which are put together here."""
+_UNPARSED = (Flags.no_parse | Flags.no_fillin).value
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,16 @@ class Decoded:
         self._pictured = time.monotonic()
         self._arrived = self._pictured
         self._keyed = False
+        self._decoder = stream.codec_context
+        self._units: AccessUnits | None = None
+        self._complete: deque[Unit] = deque()
+        if container.format.name == "rtsp":
+            if self.codec in _ASSEMBLED:
+                self._units = AccessUnits(self.codec)
+            else:
+                container.flags &= ~_UNPARSED
         # FFmpeg knows the end of such a packet by the beginning of the next one: that one had come by then.
-        self._held = container.format.name in _STREAMED and self.codec in _PARSED
+        self._held = container.format.name == "mpegts"
         self._began = self._pictured
 
     def grab(self) -> Shot | None:
@@ -153,36 +163,59 @@ class Decoded:
         self._container.close()
 
     def _next_packet(self) -> Packet[VideoStream]:
-        """The next one, from the first key picture on: nothing before it decodes.
+        """An encoded picture; the first is a key picture, since nothing before one decodes.
 
         Raises:
             SourceSilent, SourceLost
         """
         while True:
-            self._patience.begin(self._read_s)
-            try:
-                packet = next(self._demuxed, None)
-            # FFmpeg's errors carry the URL, with its secrets.
-            except (av.error.ExitError, TimeoutError):
-                raise SourceSilent(f"Nothing has come for {self._read_s:g} seconds.") from None
-            except (av.error.FFmpegError, OSError):
-                raise SourceLost("The connection broke off.") from None
-            self._arrived = time.monotonic()
-            if packet is None:
-                raise SourceLost("It ended.")
-            if self._arrived - self._pictured > self._read_s:
-                raise SourceSilent(f"Data comes, but no picture has for {self._read_s:g} seconds.")
-            if self._keyed or packet.is_keyframe:
+            if self._complete:
+                unit = self._complete.popleft()
+                packet, key, began = _packet(unit), unit.key, unit.began
+            else:
+                packet = self._read()
+                if self._units is not None:
+                    self._complete.extend(self._units.add(bytes(packet), packet.pts, self._arrived))
+                    continue
+                key, began = packet.is_keyframe, self._began if self._held else self._arrived
+                self._began = self._arrived
+            if self._keyed or key:
                 self._keyed = True
+                if self._dated and packet.pts is not None:
+                    self._packets.append((packet.pts * self._base_s, began))
                 return packet
+
+    def _read(self) -> Packet[VideoStream]:
+        """What the container gives next.
+
+        Raises:
+            SourceSilent, SourceLost
+        """
+        self._patience.begin(self._read_s)
+        try:
+            packet = next(self._demuxed, None)
+        # FFmpeg's errors carry the URL, with its secrets.
+        except (av.error.ExitError, TimeoutError):
+            raise SourceSilent(f"Nothing has come for {self._read_s:g} seconds.") from None
+        except (av.error.FFmpegError, OSError):
+            raise SourceLost("The connection broke off.") from None
+        self._arrived = time.monotonic()
+        if packet is None:
+            raise SourceLost("It ended.")
+        if self._arrived - self._pictured > self._read_s:
+            raise SourceSilent(f"Data comes, but no picture has for {self._read_s:g} seconds.")
+        return packet
 
     def _decode(self, packet: Packet[VideoStream]) -> bool:
         """Whether it was sound."""
-        if self._dated and packet.pts is not None:
-            self._packets.append((packet.pts * self._base_s, self._began if self._held else self._arrived))
-        self._began = self._arrived
         try:
-            self._ready.extend(packet.decode())
+            self._ready.extend(self._decoder.decode(packet))
         except (av.error.FFmpegError, OSError, MemoryError):
             return False
         return True
+
+
+def _packet(unit: Unit) -> Packet[VideoStream]:
+    packet: Packet[VideoStream] = Packet(unit.data)
+    packet.pts = unit.stamp
+    return packet

@@ -103,6 +103,8 @@ def _open_rtsp(source: StreamSource, url: SplitResult, row: CallRow, max_pixels:
         "format_whitelist": "rtsp",
         "protocol_whitelist": "rtp,udp,tcp,tls" if secure else "rtp,udp,tcp",
         "user_agent": "vidserve",
+        # What comes in pieces is put together here; `Decoded` takes this back for codecs where it must not be so.
+        "fflags": "noparse+nofillin",
         **_AT_ONCE,
     }
     until = time.monotonic() + source.open_s
