@@ -18,8 +18,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def command(module: str) -> list[str]:
-    """What starts a module as a child of this process."""
-    return [sys.executable, "-m", "server.core.launch", str(os.getpid()), module]
+    """What starts a module as a child of this process.
+
+    Not from the folder that we were started in: a user's own `server` may lie there.
+    """
+    return [sys.executable, "-P", "-m", "server.core.launch", str(os.getpid()), module]
 
 
 def keep_to_ourselves() -> None:

@@ -29,6 +29,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_a_folder_named_server_where_we_were_started_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "__init__.py").write_text("raise SystemExit('not this one')")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run([*command("server.domain.outcome")], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_stopped_child_dies_with_its_killed_parent(tmp_path):
     (tmp_path / "sleeper.py").write_text(SLEEPER)
