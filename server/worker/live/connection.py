@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import av.error
 from av.container import Flags, InputContainer
@@ -23,7 +23,7 @@ _UNDATED = frozenset({"mpjpeg", "mjpeg"})
 
 _ASSEMBLED = frozenset({"h264", "hevc"})
 """Over RTP these come in pieces, which are put together here."""
-_UNPARSED = (Flags.no_parse | Flags.no_fillin).value
+_UNPARSED = cast(int, (Flags.no_parse | Flags.no_fillin).value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +162,14 @@ class Decoded:
         self._ready.clear()
         self._container.close()
 
-    def _next_packet(self) -> Packet[VideoStream]:
+    def _next_packet(self) -> Packet[Any]:
         """An encoded picture; the first is a key picture, since nothing before one decodes.
 
         Raises:
             SourceSilent, SourceLost
         """
         while True:
+            packet: Packet[Any]
             if self._complete:
                 unit = self._complete.popleft()
                 packet, key, began = _packet(unit), unit.key, unit.began
@@ -206,7 +207,7 @@ class Decoded:
             raise SourceSilent(f"Data comes, but no picture has for {self._read_s:g} seconds.")
         return packet
 
-    def _decode(self, packet: Packet[VideoStream]) -> bool:
+    def _decode(self, packet: Packet[Any]) -> bool:
         """Whether it was sound."""
         try:
             self._ready.extend(self._decoder.decode(packet))
@@ -215,7 +216,7 @@ class Decoded:
         return True
 
 
-def _packet(unit: Unit) -> Packet[VideoStream]:
-    packet: Packet[VideoStream] = Packet(unit.data)
+def _packet(unit: Unit) -> Packet[Any]:
+    packet = Packet(unit.data)
     packet.pts = unit.stamp
     return packet
