@@ -151,7 +151,10 @@ def serve(
 def analyze(
     videos: Annotated[
         list[str],
-        typer.Argument(metavar="VIDEO...", help="Files, folders (their videos), globs such as 'cam/*.mp4', URLs."),
+        typer.Argument(
+            metavar="VIDEO...",
+            help="Files, folders (their videos), globs such as 'cam/*.mp4', URLs; or a camera: rtsp://…, /dev/video0.",
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="`name` or `name@version`; the default model if left out.", metavar="NAME")
@@ -183,17 +186,20 @@ def analyze(
         str | None,
         typer.Option("--format", metavar="ndjson|csv|coco|mot", help="Of the output; else by the file's ending."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="The URL is a live source (MJPEG, HLS) and not a video to fetch.")
+    ] = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Analyse videos without a server.
+    """Analyse videos without a server; or a live source, whose rows are written as they are made until Ctrl-C.
 
     The exit status is 1 if any of them failed.
     """
     from server.commands.analyze import Wish, run
 
     wish = Wish.of(model, confidence, labels, sample_fps, track, gate, output, form)
-    raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings))
+    raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings, live=live))
 
 
 @app.command()

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ from model_export.errors import VidserveError
 from server.api.conversion import Format, convert
 from server.commands.complaint import complain
 from server.commands.found import found_table
+from server.commands.live import FORMS, LiveRun, is_live
 from server.commands.videos import Given, find_videos
 from server.core.log import LogConfig, configure
 from server.core.settings import LogSettings, Settings
@@ -76,17 +77,17 @@ class Wish:
             WishUnclear: a model's name or a format that cannot be.
         """
         named = tuple(label.strip() for label in labels.split(",") if label.strip()) if labels else None
+        said = {
+            "model": model,
+            "confidence": confidence,
+            "labels": named,
+            "sample_fps": sample_fps,
+            "track": track,
+            "gate": gate,
+        }
         try:
-            analysis = Analysis.model_validate(
-                {
-                    "model": model,
-                    "confidence": confidence,
-                    "labels": named,
-                    "sample_fps": sample_fps,
-                    "track": track,
-                    "gate": gate,
-                }
-            )
+            # What is not said may mean something else for a live source than for a file.
+            analysis = Analysis.model_validate({key: value for key, value in said.items() if value is not None})
         except ValidationError as error:
             problem = error.errors()[0]
             raise WishUnclear(f"{problem['loc'][0]}: {problem['msg']}.", hint="See vidserve analyze --help.") from error
@@ -114,31 +115,57 @@ class Wish:
         return self.output / f"{name}.{self.form.suffix}"
 
 
-def run(words: Sequence[str], wish: Wish, settings: Settings) -> int:
-    """Analyse videos; the exit status.
+def run(words: Sequence[str], wish: Wish, settings: Settings, *, live: bool = False) -> int:
+    """Analyse videos, or one live source; the exit status.
+
+    Args:
+        live: what is named is a live source, also where it looks like a video.
 
     Raises:
         NoVideo: a word means no video.
-        WishUnclear: several videos for one file.
-        VidserveError: the model is not there, or nothing can be started.
+        WishUnclear: several videos for one file, or several live sources.
+        VidserveError: the model or the source is not there, or nothing can be started.
     """
+    if live or any(map(is_live, words)):
+        return _run_live(words, wish, settings)
     videos = find_videos(words)
     _check_output(wish, videos)
+    with _own(settings, wish) as own:
+        return asyncio.run(_Run(videos, wish, own, settings.data / "models").go())
+
+
+def _run_live(words: Sequence[str], wish: Wish, settings: Settings) -> int:
+    if len(words) > 1:
+        raise WishUnclear("A live source never ends, so it is analysed alone.", hint="Name one, or start a server.")
+    if wish.form not in FORMS:
+        raise WishUnclear(f"{wish.form} has an end, and a live source has none.", hint=f"Choose {', '.join(FORMS)}.")
+    if wish.output is not None and wish.output.is_dir():
+        raise WishUnclear(f"{wish.output} is a folder.", hint="Name a file.")
+    output = None if wish.output == _STDOUT else wish.output
+    live = LiveRun(words[0], wish.analysis, output, wish.form)
+    with _own(settings, wish) as own:
+        return asyncio.run(live.go(own, settings.data / "models"))
+
+
+@contextlib.contextmanager
+def _own(settings: Settings, wish: Wish) -> Iterator[Settings]:
+    """The settings of a run that has nothing to do with the server's, but uses its models."""
     log = LogSettings(level="error", format=settings.log.format)
     configure(LogConfig.of(log))
-    # A folder of its own: a server may be running on the one of the settings, whose models are used all the same.
+    # A folder of its own: a server may be running on the one of the settings.
     with tempfile.TemporaryDirectory(prefix="vidserve-analyze-") as data:
-        own = settings.model_copy(
+        yield settings.model_copy(
             update={
                 "data": Path(data),
                 "log": log,
+                "streams": {},
                 "jobs": settings.jobs.model_copy(update={"allow_private_urls": True}),
+                "sources": settings.sources.model_copy(update={"allow_loopback": True}),
                 "engine": settings.engine.model_copy(
                     update={"models": (wish.analysis.model,) if wish.analysis.model else (), "tune": False}
                 ),
             }
         )
-        return asyncio.run(_Run(videos, wish, own, settings.data / "models").go())
 
 
 def _check_output(wish: Wish, videos: Sequence[Given]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from server.api.conversion import Format, convert
+from server.core.settings import Settings
 from server.domain.analysis import Analysis
 from server.domain.stream import NewStream, StreamState
 from server.events.filter import EVERYTHING
@@ -46,21 +47,29 @@ class LiveRun:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._state = StreamState.STARTING
 
-    async def go(self, runtime: Runtime) -> int:
-        """The exit status: 1 if it failed for good."""
+    async def go(self, settings: Settings, models: Path) -> int:
+        """The exit status: 1 if it failed for good; an interrupt is how an endless source ends.
+
+        Raises:
+            VidserveError: the model or the source is not there, or nothing can be started.
+        """
         task = asyncio.current_task()
         assert task is not None
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError, BrokenPipeError):
+            async with Runtime(settings, models=models) as runtime:
+                await runtime.wait_ready()
+                await self._write(runtime)
+        return int(self._state is StreamState.FAILED)
+
+    async def _write(self, runtime: Runtime) -> None:
         with contextlib.ExitStack() as stack:
             file = sys.stdout.buffer if self._output is None else stack.enter_context(self._output.open("wb"))
             stream = await runtime.streams.create(self._new, force=True)
-            # An endless source is always ended so.
-            with contextlib.suppress(asyncio.CancelledError, BrokenPipeError):
-                async for chunk in convert(lambda: self._rows(runtime, stream.id), self._form):
-                    file.write(chunk)
-                    file.flush()
-        return int(self._state is StreamState.FAILED)
+            async for chunk in convert(lambda: self._rows(runtime, stream.id), self._form):
+                file.write(chunk)
+                file.flush()
 
     async def _rows(self, runtime: Runtime, stream: str) -> AsyncIterator[bytes]:
         subscription = runtime.bus.join()

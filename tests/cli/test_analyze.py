@@ -90,3 +90,25 @@ def test_videos_are_analysed_and_one_that_fails_does_not_stop_the_others(tmp_pat
     assert not (out / "broken.ndjson").exists()
     assert "moving" in done.stdout
     assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "output", "form", "message"),
+    [
+        (["rtsp://camera/a", "rtsp://camera/b"], None, None, "analysed alone"),
+        (["video.mp4", "rtsp://camera/a"], None, None, "analysed alone"),
+        (["rtsp://camera/a"], "rows.json", None, "coco has an end"),
+        (["/dev/video0"], "-", "coco", "coco has an end"),
+        (["rtsps://camera/a"], ".", None, "is a folder"),
+    ],
+)
+def test_a_live_source_is_alone_and_goes_into_a_file_that_needs_no_end(
+    words: list[str], output: str | None, form: str | None, message: str
+) -> None:
+    with pytest.raises(WishUnclear, match=message):
+        run(words, wish(Path(output) if output else None, form=form), Settings())
+
+
+def test_of_what_nobody_says_nothing_is_said_to_a_stream() -> None:
+    """A stream looks at five frames a second then, a job at all."""
+    assert "sample_fps" not in wish().analysis.model_fields_set
