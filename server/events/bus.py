@@ -98,7 +98,7 @@ class Bus:
         """Say something.
 
         Args:
-            owner: id of the job or stream; one that was not opened is a stream.
+            owner: id of the job or stream. Of one that is not open, because it was deleted, nothing is heard any more.
             data: one JSON object without newlines. Who reads a result is told whose it is.
         """
         self._publish(owner, kind, data)
@@ -114,7 +114,8 @@ class Bus:
     def end(self, owner: str, data: bytes) -> None:
         """Say the last state, which no filter holds back; nothing follows. What it has said is kept for a while."""
         self._publish(owner, Kind.STATE, data, last=True)
-        self._ended[owner] = None
+        if owner in self._rings:
+            self._ended[owner] = None
         while len(self._ended) > self._bounds.ended:
             old, _ = self._ended.popitem(last=False)
             self._forget(old)
@@ -184,7 +185,7 @@ class Bus:
             rings = [ring for ring in self._rings.values() if ring.kind is OwnerKind.STREAM]
             self._all_streams[subscription] = filter
         else:
-            rings = [self._rings[owner] for owner in owners if owner in self._rings]
+            rings = [self._rings[owner] for owner in dict.fromkeys(owners) if owner in self._rings]
         if after is not None:
             self._replay(subscription, rings, filter, after)
         for ring in rings:
@@ -217,8 +218,9 @@ class Bus:
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _publish(self, owner: str, kind: Kind, data: bytes, *, last: bool = False) -> None:
-        self.open(owner)
-        ring = self._rings[owner]
+        ring = self._rings.get(owner)
+        if ring is None:
+            return
         counts = ring.kind is OwnerKind.JOB and kind in (Kind.RESULT, Kind.EVENT)
         ring.place += counts
         self._seq += 1

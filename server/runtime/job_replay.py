@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 
 from server.events.filter import Filter
 from server.events.item import JOB_EPOCH, Item, Kind, OwnerKind, tagged
@@ -15,13 +16,31 @@ _PAGE = 500
 """Results and events that are read in one go, in a thread."""
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """So far the files are read."""
+
+    place: int = 0
+    rows_bytes: int = 0
+    events_bytes: int = 0
+
+    def after(self, kind: Kind, line: bytes) -> _Mark:
+        rows, events = (len(line) + 1, 0) if kind is Kind.RESULT else (0, len(line) + 1)
+        return _Mark(self.place + 1, self.rows_bytes + rows, self.events_bytes + events)
+
+
 class JobReplay:
-    """Reads one job's files for one subscriber."""
+    """Reads one job's files for one subscriber; one who is slow again and again does not have them read from the start
+    each time.
+    """
 
     def __init__(self, media: Media, job_id: str, filter: Filter) -> None:
         self._media = media
         self._job = job_id
         self._filter = filter
+        self._mark = _Mark()
+        # Where reading can begin anew: the events of a row are found only by who reads the row.
+        self._row = _Mark()
 
     async def count(self) -> int:
         """How many results and events there are."""
@@ -33,31 +52,39 @@ class JobReplay:
         Args:
             until: the last place that is wanted; None: all that is there.
         """
-        wanted = await asyncio.to_thread(self._open, place, until)
-        while True:
-            page = await asyncio.to_thread(self._page, wanted, place)
-            if page is None:
+        self._mark = self._row = self._row if place >= self._row.place else _Mark()
+        said = await asyncio.to_thread(self._open)
+        while until is None or self._mark.place < until:
+            most = _PAGE if until is None else min(_PAGE, until - self._mark.place)
+            before = self._mark.place
+            frames = await asyncio.to_thread(self._page, said, most, place)
+            if self._mark.place == before:
                 return
-            yield page
-            place = page[1]
+            if self._mark.place > place:
+                yield frames, self._mark.place
 
-    def _open(self, place: int, until: int | None) -> Iterator[tuple[Kind, bytes]]:
-        events = _lines(self._media.read_events(self._job))
+    def _open(self) -> Iterator[tuple[Kind, bytes]]:
+        events = _lines(self._media.read_events(self._job, after=self._mark.events_bytes))
         # Opened first: every event that is found belongs to a row that is found.
         first = list(itertools.islice(events, 1))
-        rows = _lines(self._media.read_rows(self._job))
-        return itertools.islice(in_order(rows, itertools.chain(first, events)), place, until)
+        rows = _lines(self._media.read_rows(self._job, after=self._mark.rows_bytes))
+        return in_order(rows, itertools.chain(first, events))
 
-    def _page(self, said: Iterator[tuple[Kind, bytes]], place: int) -> tuple[bytes, int] | None:
+    def _page(self, said: Iterator[tuple[Kind, bytes]], most: int, after: int) -> bytes:
+        """The frames of so many, but of none up to a place."""
         frames = []
-        read = 0
-        for kind, data in itertools.islice(said, _PAGE):
-            read += 1
+        for kind, data in itertools.islice(said, most):
+            if kind is Kind.RESULT:
+                self._row = self._mark
+            self._mark = self._mark.after(kind, data)
+            place = self._mark.place
+            if place <= after:
+                continue
             told = tagged(OwnerKind.JOB, self._job, data) if kind is Kind.RESULT else data
-            item = Item(self._job, kind, told, epoch=JOB_EPOCH, seq=place + read, place=place + read)
+            item = Item(self._job, kind, told, epoch=JOB_EPOCH, seq=place, place=place)
             if self._filter.passes(item):
                 frames.append(item.sse_of_job)
-        return (b"".join(frames), place + read) if read else None
+        return b"".join(frames)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -73,7 +73,7 @@ class Subscriptions:
         """
         await self.check(streams, jobs)
         subscription = self._bus.join()
-        owners = [*streams, *jobs]
+        owners = {*streams, *jobs}
         head = beginning(self._bus.last_id) if after is None else beginning()
         self._bus.follow(subscription, owners or None, filter, after=after)
         return StreamFeed(

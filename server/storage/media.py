@@ -133,13 +133,17 @@ class Media:
         with suppress(FileNotFoundError):  # an ended job may be deleted at any time
             sync_folder(folder)
 
-    def read_rows(self, job_id: str) -> Iterator[bytes]:
-        """The rows finished when reading begins, in chunks of whole lines, while others may be appended."""
-        return _lines(self._folder(job_id) / _ROWS)
+    def read_rows(self, job_id: str, *, after: int = 0) -> Iterator[bytes]:
+        """The rows finished when reading begins, in chunks of whole lines, while others may be appended.
 
-    def read_events(self, job_id: str) -> Iterator[bytes]:
-        """The events raised when reading begins, in chunks of whole lines."""
-        return _lines(self._folder(job_id) / _EVENTS)
+        Args:
+            after: bytes that are passed over, whole lines.
+        """
+        return _lines(self._folder(job_id) / _ROWS, after)
+
+    def read_events(self, job_id: str, *, after: int = 0) -> Iterator[bytes]:
+        """The events raised when reading begins, as `read_rows`."""
+        return _lines(self._folder(job_id) / _EVENTS, after)
 
     def count(self, job_id: str) -> int:
         """How many results and events are there."""
@@ -221,14 +225,15 @@ def _read_checkpoint(folder: Path) -> _Checkpoint | None:
     return checkpoint
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path, after: int) -> Iterator[bytes]:
     try:
         file = path.open("rb", buffering=0)
     except FileNotFoundError:
         return
     with file:
         # Up to here and no further: a reader that is slower than the job would otherwise never end.
-        left = os.fstat(file.fileno()).st_size
+        left = os.fstat(file.fileno()).st_size - after
+        file.seek(after)
         rest = b""
         while left > 0:
             data = file.read(min(_CHUNK, left))

@@ -15,7 +15,11 @@ FRAMES = 300
 
 def follow(server, job, last_id="now", *, until=None):
     """(event, data, id) of a job's subscription to its end, or until one for which `until` is true."""
-    url = f"/v1/jobs/{job['id']}/subscribe"
+    yield from listen(server, f"/v1/jobs/{job['id']}/subscribe", last_id, until=until)
+
+
+def listen(server, url, last_id="now", *, until=None):
+    """The same of any subscription."""
     with server.client.stream("GET", url, headers={"Last-Event-ID": last_id}, timeout=60) as answer:
         assert answer.status_code == 200, answer.read()
         fields = {}
@@ -102,6 +106,57 @@ def test_over_a_socket_a_job_is_followed_to_its_end(server):
     assert {message["event"] for message in messages} - {"gap"} == {"subscribed", "state", "result"}
     frames = [message["data"]["frame"] for message in messages if message["event"] == "result"]
     assert frames == list(range(FRAMES))[-len(frames) :]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A server that may play the sample as if it were a camera."""
+    settings = tmp_path_factory.mktemp("site") / "vidserve.toml"
+    settings.write_text(f'[sources]\nfolders = ["{SAMPLE.parent}"]\n')
+    with serving(settings.parent / "data", "--config", str(settings)) as server:
+        yield server
+
+
+def a_stream(site, name):
+    body = {"name": name, "url": f"file://{SAMPLE}", "loop": True, "analysis": {"sample_fps": 10}}
+    return site.client.post("/v1/streams?force=true", json=body).raise_for_status().json()["id"]
+
+
+def test_a_stream_is_followed_left_and_followed_again_without_a_hole(site):
+    stream = a_stream(site, "street")
+    url = f"/v1/streams/{stream}/subscribe"
+
+    def enough(found):
+        return found[0] == "result" and found[1]["frame"] >= first + 20
+
+    first = 0
+    told = list(listen(site, url, "start", until=enough))
+    first = told[-1][1]["frame"]
+    last_id = [id for _, _, id in told if id][-1]
+    told += listen(site, url, last_id, until=enough)
+    whole = list(listen(site, url, "start", until=lambda found: found[2] == told[-1][2]))
+    assert [found for found in told if found[2]] == [found for found in whole if found[2]]
+    assert all(data["stream"] == stream for _, data, _ in told)
+    assert "running" in [data["state"] for name, data, _ in told if name == "state"]
+    assert events(told)
+    kept = eventually(lambda: site.client.get("/v1/events", params={"stream": stream, "limit": 200}).json()["items"])
+    assert {event["type"] for event in kept} >= {"stream_state"}
+
+
+def test_streams_come_and_go_on_one_connection(site):
+    with connect(f"ws://127.0.0.1:{site.port}/v1/ws") as socket:
+        socket.send(json.dumps({"subscribe": {"types": ["result", "state"]}}))
+        assert json.loads(socket.recv(timeout=60))["event"] == "subscribed"
+        stream = a_stream(site, "here today")
+        told = {}
+        while told.get("event") != "result" or told["data"]["stream"] != stream:
+            told = json.loads(socket.recv(timeout=60))
+        site.client.delete(f"/v1/streams/{stream}").raise_for_status()
+        while told["event"] != "closed":
+            told = json.loads(socket.recv(timeout=60))
+        assert told["data"] == {"type": "closed", "reason": "deleted", "stream": stream}
+    assert site.client.get(f"/v1/streams/{stream}/subscribe").json()["code"] == "stream_not_found"
+    eventually(lambda: site.client.get("/v1/events", params={"stream": stream}).json()["items"] == [])
 
 
 def test_events_are_in_the_history_until_their_job_is_deleted(server):

@@ -76,6 +76,14 @@ def test_what_was_lost_on_the_way_to_the_bus_is_a_gap_for_everybody():
     assert told(slow) == ["gap slow 7", 3, 4, 5]
 
 
+def test_a_stream_that_is_named_twice_is_followed_once():
+    bus = a_bus("cam")
+    say(bus, "cam", 1)
+    twice = follower(bus, "cam", "cam", after=START)
+    say(bus, "cam", 2)
+    assert told(twice) == [1, 2]
+
+
 def test_who_comes_back_hears_what_it_missed():
     bus = a_bus("cam", "other")
     say(bus, "cam", 1, 2)
@@ -164,6 +172,18 @@ def test_a_deleted_stream_takes_its_leave_and_the_others_go_on():
     say(bus, "other", 1)
     assert told(subscription) == ["closed deleted", 1]
     assert not bus.knows("cam", OwnerKind.STREAM)
+
+
+def test_a_stream_that_was_deleted_does_not_come_back_with_its_last_words():
+    bus, ear = a_bus("cam"), Ear()
+    everybody = follower(bus, all=True)
+    bus.tap(ear)
+    bus.close("cam")
+    say(bus, "cam", 1)
+    bus.end("cam", b'{"type":"stream_state"}')
+    assert not bus.knows("cam", OwnerKind.STREAM)
+    assert told(everybody) == ["closed deleted"]
+    assert ear.heard_of == []
 
 
 def test_that_a_stream_was_deleted_outlives_a_full_queue():

@@ -180,6 +180,27 @@ def test_a_slow_client_misses_nothing_of_a_job(tmp_path):
     play(tmp_path, body, bounds=Bounds(queue_items=7, owner_items=3))
 
 
+def test_a_client_that_is_slow_again_and_again_misses_nothing(tmp_path):
+    async def body(stage):
+        await stage.put("a")
+        await stage.running("a")
+        slow = await follow(stage)
+        await stage.until(lambda: slow.states)
+        for round in range(5):
+            slow.stall()
+            for frames in range(round * 30, round * 30 + 30, 10):
+                stage.rows("a", frames + 10, first=frames, events=True)
+                await stage.until(lambda frames=frames: stage.bus.place("a") == 2 * frames + 20)
+            slow.go_on()
+            await stage.until(lambda round=round: len(slow.frames) >= round * 30 + 20)
+        stage.end("a")
+        await stage.until(lambda: slow.ended)
+        assert slow.frames == list(range(150))
+        assert slow.last_id == "0-301"
+
+    play(tmp_path, body, bounds=Bounds(queue_items=7, owner_items=3))
+
+
 def test_what_is_said_again_after_a_crash_is_not_told_again(tmp_path):
     async def body(stage):
         await stage.put("a")
