@@ -59,7 +59,7 @@ def rows(stage: Stage) -> Iterator[Row]:
     note = ", ".join(f"{one:.1f}" for one in back)
     yield at_most("… running again, the slowest", max(back), BACK_S, f"{note} s", unit=" s", digits=1)
     yield at_most("… rows out of order (frame, pts, captured_at)", wrong, 0, f"of {heard}", digits=0)
-    first, last = sizes[min(1, len(sizes) - 1)], sizes[-1]
+    first, last = sizes[1 if stage.times > 1 else 0], sizes[-1]  # the first time may take more once
     yield at_most(
         "… growth of memory", last[0] - first[0], GROWTH_MB, f"{first[0]:.0f} → {last[0]:.0f} MB", unit=" MB", digits=1
     )
