@@ -2,6 +2,7 @@
 
 VidserveError
 └── TrainingError
+    ├── TrainerMissing       the trainer's libraries are not installed
     ├── ConfigInvalid        a configuration with an unknown key, or a value that cannot be
     ├── NetInvalid           a list of particles that makes no net
     │   ├── ParticleUnknown  no particle of that name, or none at that import path
@@ -33,6 +34,12 @@ class TrainingError(VidserveError):
     """Something in training went wrong that its user can mend."""
 
     code = "training_error"
+
+
+class TrainerMissing(TrainingError):
+    """The trainer's libraries are not installed: the server does without them."""
+
+    code = "trainer_missing"
 
 
 class ConfigInvalid(TrainingError):
