@@ -13,9 +13,11 @@ from torch import Tensor
 
 from training import atomic
 from training.errors import WeightsInvalid
+from training.progress import Row
 
 NET = "net."
 """What stands before the names of a net's weights in a checkpoint."""
+ROWS = "rows"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -38,9 +40,23 @@ def weights_of(checkpoint: Path) -> dict[str, Tensor]:
     Raises:
         WeightsInvalid: it cannot be read, or is not one of ours.
     """
+    named: dict[str, Tensor] = _part_of(checkpoint, "state_dict")
+    return {name.removeprefix(NET): value for name, value in named.items() if name.startswith(NET)}
+
+
+def rows_of(checkpoint: Path) -> list[Row]:
+    """The rows of the epochs that had ended, this one included.
+
+    Raises:
+        WeightsInvalid: it cannot be read, or is not one of ours.
+    """
+    rows: list[Row] = _part_of(checkpoint, ROWS)
+    return rows
+
+
+def _part_of(checkpoint: Path, key: str) -> Any:
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        named: dict[str, Tensor] = content["state_dict"]
+        # Weights alone: a file from elsewhere runs no code here.
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)[key]
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise WeightsInvalid(f"{checkpoint} cannot be read as a checkpoint: {error}") from error
-    return {name.removeprefix(NET): value for name, value in named.items() if name.startswith(NET)}

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from training import curves
 from training.batch import Batch, DataSet
-from training.checkpoints import AtomicCheckpoints
+from training.checkpoints import AtomicCheckpoints, rows_of
 from training.compose import compose
 from training.errors import ConfigInvalid, DeviceMissing
 from training.keeping import Recording, Say
@@ -94,10 +94,13 @@ def fit(
     )
     recording = Recording(run, progress, recipe.fit.epochs, say)
     checkpoint = run.last if resume and run.last.exists() else None
-    with _advice_unsaid():
-        trainer = _trainer(recipe.fit, folder, recording, bar=bar)
-        trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
-    if trainer.is_global_zero:
+    if checkpoint is not None:
+        progress.rows += rows_of(checkpoint)
+    if len(progress.rows) < recipe.fit.epochs and not progress.stopped:
+        with _advice_unsaid():
+            trainer = _trainer(recipe.fit, folder, recording, bar=bar)
+            trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
+    if _first_process():
         curves.draw(progress.rows, run.curves)
     return Outcome(run, progress.rows[progress.best or 0], tuple(progress.rows))
 

@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 
 from training import optimisation
 from training.batch import Batch
+from training.checkpoints import ROWS
 from training.errors import LossNotFinite
 from training.net import Net
 from training.progress import Progress
@@ -34,7 +35,7 @@ class Learner(pl.LightningModule):
         task: of the data.
         recipe: how it is trained.
         steps: in an epoch.
-        progress: is told nothing here; its decision about the rate is asked for.
+        progress: the rows so far, which decide about the rate and are kept in checkpoints.
         taken_over: names of weights that came from another model, for `transfer.freeze`.
     """
 
@@ -103,10 +104,7 @@ class Learner(pl.LightningModule):
         return row | metrics
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["rows"] = [dict(row) for row in self.progress.rows]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.progress.rows[:] = checkpoint["rows"]
+        checkpoint[ROWS] = [dict(row) for row in self.progress.rows]
 
     @property
     def _optimiser(self) -> torch.optim.Optimizer:

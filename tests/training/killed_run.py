@@ -17,11 +17,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import torch  # noqa: E402
-from fit_builders import shades, trained  # noqa: E402
+import torch
+from fit_builders import shades, trained
 
 FIT = {
-    "epochs": 5,
+    "epochs": 4,
     "optimiser": {"kind": "sgd", "rate": 0.05, "momentum": 0.9},
     "schedule": {"kind": "one_cycle", "warmup": 0.5},
     "loss": {"l2": 0.01, "smoothing": 0.1},
