@@ -3,6 +3,7 @@
 VidserveError
 └── TrainingError
     ├── TrainerMissing       the trainer's libraries are not installed
+    ├── ModelUnsuitable      a model that cannot be evaluated or explained
     ├── ConfigInvalid        a configuration with an unknown key, or a value that cannot be
     ├── NetInvalid           a list of particles that makes no net
     │   ├── ParticleUnknown  no particle of that name, or none at that import path
@@ -169,3 +170,9 @@ class DeviceMissing(RunError):
     """A device that this machine does not have."""
 
     code = "device_missing"
+
+
+class ModelUnsuitable(TrainingError):
+    """A model that cannot be evaluated or explained: it takes or gives something else than was expected."""
+
+    code = "model_unsuitable"

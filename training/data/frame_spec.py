@@ -18,6 +18,8 @@ class FrameSpec(Config):
     channels: Literal[1, 3] = Field(default=3, description="3: BGR, as OpenCV decodes; 1: grey")
     resize: Resize = Field(default=Resize.LETTERBOX, description="letterbox, stretch or crop")
     pad: int = Field(default=114, ge=0, le=255, description="grey level around a letterboxed frame")
+    align: Literal["top_left", "center"] = Field(default="center", description="where a letterboxed frame lies")
+    interpolation: Literal["linear", "area"] = Field(default="area", description="how frames are made smaller")
     frames: int = Field(default=1, ge=1, le=1024, description="of a clip that a net sees at once")
     fps: float | None = Field(
         default=None,
@@ -30,4 +32,11 @@ class FrameSpec(Config):
     @property
     def geometry(self) -> FrameInput:
         """What fits a frame, in training as in the server."""
-        return FrameInput(width=self.width, height=self.height, resize=self.resize, pad=self.pad, interpolation="area")
+        return FrameInput(
+            width=self.width,
+            height=self.height,
+            resize=self.resize,
+            pad=self.pad,
+            align=self.align,
+            interpolation=self.interpolation,
+        )

@@ -1,0 +1,161 @@
+"""A model in ONNX Runtime: of pictures, of clips, or of frames with a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from model_export.bundle import Bundle
+from model_export.manifest import Manifest, State, Task, TensorSpec
+from model_export.session import Session
+from training.batch import TargetKind
+from training.data.frame_spec import FrameSpec
+from training.errors import ModelUnsuitable
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+OUTPUT = "probabilities"
+
+
+class OnnxPredictor:
+    """Asks a graph that takes uint8 frames and answers `probabilities`; see `Predictor`.
+
+    A graph that looks at one frame and has no state is asked for each frame of a clip; the mean is its answer.
+
+    Args:
+        session: the model.
+        input: how frames are fitted; for a graph with a state it also says how many make a clip.
+        labels: of the answers.
+        state: what a graph carries from frame to frame.
+
+    Raises:
+        ModelUnsuitable: the graph takes or gives something else.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        input: FrameSpec,
+        labels: tuple[str, ...],
+        kind: TargetKind = "class",
+        state: Sequence[State] = (),
+    ) -> None:
+        self._session = session
+        self._state = tuple(state)
+        carried = {one.input for one in state}
+        frames = [spec for spec in session.inputs if spec.name not in carried]
+        if len(frames) != 1 or frames[0].dtype != "uint8" or len(frames[0].shape) not in (4, 5):
+            raise ModelUnsuitable(
+                f"{session.name} takes {_listed(session.inputs)}, and not one input of uint8 frames [B, H, W, C] or"
+                " clips [B, T, H, W, C].",
+                hint="Bring it in first, which makes it so: vidserve models import.",
+            )
+        if OUTPUT not in {spec.name for spec in session.outputs}:
+            raise ModelUnsuitable(
+                f"{session.name} gives {_listed(session.outputs)}, and not {OUTPUT!r}.",
+                hint="Only models of the task `classify` can be evaluated.",
+            )
+        self._frames = frames[0]
+        self._clips = len(frames[0].shape) == 5
+        self.name = session.name
+        self.runtime = f"ONNX Runtime {onnxruntime.__version__}"
+        self.labels = labels
+        self.kind: TargetKind = kind
+        self.input = input
+        self.streams = bool(self._state)
+
+    def predict(self, frames: U8) -> F32:
+        if self._state:
+            return self._steps(frames)[:, -1]
+        if self._clips:
+            return self._rows({self._frames.name: self._coloured(frames)})
+        batch, time = frames.shape[:2]
+        each = self._rows({self._frames.name: self._coloured(frames).reshape(-1, *self._coloured(frames).shape[2:])})
+        return np.asarray(each.reshape(batch, time, -1).mean(axis=1), np.float32)
+
+    def in_time(self, frames: U8) -> F32:
+        return self._steps(frames)
+
+    def _steps(self, frames: U8) -> F32:
+        """float32 [B, T, L], the state carried from frame to frame."""
+        frames = self._coloured(frames)
+        rows = {one.input: np.full((len(frames), *one.shape), one.initial, one.dtype) for one in self._state}
+        answers = []
+        for at in range(frames.shape[1]):
+            outputs = self._session.run({self._frames.name: np.ascontiguousarray(frames[:, at])} | rows)
+            rows = {one.input: outputs[one.output] for one in self._state}
+            answers.append(outputs[OUTPUT])
+        return np.stack(answers, axis=1).astype(np.float32)
+
+    def _rows(self, inputs: dict[str, U8]) -> F32:
+        """float32 [B, L]. A graph with a fixed batch is asked row by row, or in its own size, filled up."""
+        fixed = self._frames.shape[0]
+        ((name, frames),) = inputs.items()
+        if fixed is None:
+            return np.asarray(self._session.run({name: np.ascontiguousarray(frames)})[OUTPUT], np.float32)
+        answers = []
+        for start in range(0, len(frames), fixed):
+            part = frames[start : start + fixed]
+            filled = np.concatenate([part, np.repeat(part[-1:], fixed - len(part), axis=0)])
+            answers.append(self._session.run({name: filled})[OUTPUT][: len(part)])
+        return np.concatenate(answers).astype(np.float32)
+
+    def _coloured(self, frames: U8) -> U8:
+        """With as many channels as the graph takes; one that was trained with grey makes grey of BGR by itself."""
+        wanted = self._frames.shape[-1]
+        return np.repeat(frames, 3, axis=-1) if wanted == 3 and frames.shape[-1] == 1 else frames
+
+
+def from_bundle(folder: Path, *, frames: int | None = None, fps: float | None = None) -> OnnxPredictor:
+    """The model of a bundle.
+
+    Args:
+        frames: of a clip, for a model that has a state and does not say; and `fps` of them a second.
+
+    Raises:
+        ModelError: it is no bundle, or ONNX Runtime cannot load it.
+        ModelUnsuitable: its task is another than `classify`.
+    """
+    bundle = Bundle.open(folder)
+    manifest = bundle.manifest
+    if manifest.task is not Task.CLASSIFY or manifest.input is None:
+        raise ModelUnsuitable(
+            f"{manifest.id} is a model for `{manifest.task}`.",
+            hint="Only models of the task `classify` can be evaluated.",
+        )
+    session = Session(bundle.model, name=manifest.id)
+    own = _clip_length(manifest)
+    return OnnxPredictor(
+        session,
+        input=FrameSpec(**manifest.input.model_dump(exclude={"name"}), frames=own or frames or 1, fps=fps),
+        labels=manifest.labels,
+        kind="multi_label" if manifest.multi_label else "class",
+        state=manifest.state,
+    )
+
+
+def from_file(file: Path, *, input: FrameSpec, labels: tuple[str, ...], kind: TargetKind) -> OnnxPredictor:
+    """An ONNX file without a manifest: the data say how frames are fitted, and what the labels are.
+
+    Raises:
+        ImportRefused: ONNX Runtime cannot load it.
+        ModelUnsuitable: it takes or gives something else than frames and probabilities.
+    """
+    return OnnxPredictor(Session(file, name=file.name), input=input, labels=labels, kind=kind)
+
+
+def _clip_length(manifest: Manifest) -> int | None:
+    """T of a graph that takes clips."""
+    assert manifest.input is not None
+    shapes = [spec.shape for spec in manifest.inputs if spec.name == manifest.input.name]
+    return shapes[0][1] if shapes and len(shapes[0]) == 5 else None
+
+
+def _listed(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
