@@ -42,16 +42,20 @@ def occlusion(predictor: Predictor, frames: U8, label: int) -> F32:
     covered = [
         (span, row, column) for span in range(len(spans)) for row in range(_CELLS - 1) for column in range(_CELLS - 1)
     ]
-    fall = np.zeros((len(spans), _CELLS - 1, _CELLS - 1), np.float32)
+    fall = np.zeros((len(spans), _CELLS, _CELLS), np.float32)
     for start in range(0, len(covered), _BATCH):
         part = covered[start : start + _BATCH]
         clips = np.repeat(frames[None], len(part), axis=0)
         for clip, (span, row, column) in zip(clips, part, strict=True):
             clip[spans[span], rows[row] : rows[row + 2], columns[column] : columns[column + 2]] = grey
         for said, place in zip(predictor.predict(clips), part, strict=True):
-            fall[place] = max(before - float(said[label]), 0.0)
-    strongest = float(fall.max())
+            span, row, column = place
+            fall[span, row : row + 2, column : column + 2] += max(before - float(said[label]), 0.0)
+    # A cell's fall is the mean over the patches that covered it: four, at the edges two, in the corners one.
+    times = np.array([1, *[2] * (_CELLS - 2), 1])
+    fall /= times[:, None] * times
+    large = np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in fall])
+    strongest = float(large.max())
     if strongest > 0:
-        fall /= strongest
-    large = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in fall]
-    return np.stack([large[at] for at, span in enumerate(spans) for _ in span]).astype(np.float32)
+        large /= strongest
+    return large[[at for at, span in enumerate(spans) for _ in span]]
