@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from training.errors import TrainerMissing
+from training.libraries import see_libraries
 
 if TYPE_CHECKING:
     from training.batch import DataSet
     from training.recipe import Recipe
 
 app = typer.Typer()
-
-_LIBRARIES = ("torch", "lightning", "torchmetrics", "yaml", "kornia", "tensorboard", "matplotlib")
 
 
 @app.command()
@@ -41,7 +39,7 @@ def train(
 
     vidserve train mnist data.source.path=FOLDER fit.epochs=3
     """
-    _see_libraries()
+    see_libraries()
     # These import torch, which takes seconds.
     from training.recipe import read_recipe
     from training.recipes import find
@@ -90,19 +88,3 @@ def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
     told = ", ".join(f"{key} {value:.4f}" for key, value in best.items() if key not in ("epoch", "seconds", "rate"))
     console.print(f"Best was epoch {best['epoch']:.0f}: {told}.", markup=False, soft_wrap=True)
     console.print(f"All of it is in {outcome.folder.path}", markup=False, soft_wrap=True)
-
-
-def _see_libraries() -> None:
-    """The trainer's own libraries, which the server does without.
-
-    Raises:
-        TrainerMissing: one is not installed.
-    """
-    from importlib.util import find_spec
-
-    missing = [name for name in _LIBRARIES if find_spec(name) is None]
-    if missing:
-        raise TrainerMissing(
-            f"Training needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
-            hint="pip install 'vidserve[train]'",
-        )
