@@ -50,7 +50,7 @@ $(VENV)/.server $(VENV)/.server-gpu: pyproject.toml constraints.txt | check-pyth
 $(VENV)/.dev: pyproject.toml constraints.txt | check-python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing vidserve and what its tests need into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,train]"
 	@touch $@ $(VENV)/.server
 
 check-python:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 TargetKind = Literal["class", "multi_label", "numbers"]
@@ -41,6 +43,10 @@ class Batch:
 
 class Part(Protocol):
     """Some of the samples of a data set: those to train with, or those to validate or test with."""
+
+    @property
+    def targets(self) -> npt.NDArray[np.generic]:
+        """Of all samples, in the order of their places: int64 [N] of classes, else float32 [N, labels]."""
 
     def __len__(self) -> int:
         """How many samples."""

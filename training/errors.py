@@ -2,7 +2,21 @@
 
 VidserveError
 └── TrainingError
+    ├── TrainerMissing       the trainer's libraries are not installed
+    ├── ModelUnsuitable      a model that cannot be evaluated or explained
     ├── ConfigInvalid        a configuration with an unknown key, or a value that cannot be
+    ├── NetInvalid           a list of particles that makes no net
+    │   ├── ParticleUnknown  no particle of that name, or none at that import path
+    │   ├── OptionInvalid    an option that the particle does not have, or a value that it cannot take
+    │   └── ShapeMismatch    what comes does not fit the particle
+    ├── RunError
+    │   ├── RunExists        another run has that name
+    │   ├── RunChanged       a resume with another configuration, or other data
+    │   ├── NothingToResume  no run of that name, or not one finished epoch
+    │   ├── LossNotFinite    the loss became NaN or infinite
+    │   ├── RunNotWritten    a checkpoint or another file of the run could not be written
+    │   ├── WeightsInvalid   a file of weights that cannot be read, or in which nothing matches
+    │   └── DeviceMissing    a device that this machine does not have
     └── DataError
         ├── DataNotFound     no such folder or file, or nothing in it
         ├── DataInvalid      labels, lists or tables that do not fit the files, or are not what they say
@@ -21,6 +35,12 @@ class TrainingError(VidserveError):
     """Something in training went wrong that its user can mend."""
 
     code = "training_error"
+
+
+class TrainerMissing(TrainingError):
+    """The trainer's libraries are not installed: the server does without them."""
+
+    code = "trainer_missing"
 
 
 class ConfigInvalid(TrainingError):
@@ -69,6 +89,87 @@ class SplitInvalid(DataError):
     """The data cannot be split as asked, or not as they were before."""
 
     code = "data_split_invalid"
+
+
+class NetInvalid(TrainingError):
+    """A list of particles that makes no net."""
+
+    code = "net_invalid"
+
+
+class ParticleUnknown(NetInvalid):
+    """No particle of that name, or none at that import path."""
+
+    code = "particle_unknown"
+
+
+class OptionInvalid(NetInvalid):
+    """An option that the particle does not have, or a value that it cannot take."""
+
+    code = "particle_option_invalid"
+
+
+class ShapeMismatch(NetInvalid):
+    """What comes does not fit the particle.
+
+    Args:
+        needs: what would fit.
+        came: the shape that came.
+        hint: how to make one of the other.
+    """
+
+    code = "shape_mismatch"
+
+    def __init__(self, needs: str, came: object, *, hint: str | None = None) -> None:
+        super().__init__(f"It needs {needs}, and {came} comes.", hint=hint)
+
+
+class RunError(TrainingError):
+    """A run cannot begin or go on."""
+
+    code = "run_error"
+
+
+class RunExists(RunError):
+    """Another run has that name."""
+
+    code = "run_exists"
+
+
+class RunChanged(RunError):
+    """A resume with another configuration, or with other data."""
+
+    code = "run_changed"
+
+
+class NothingToResume(RunError):
+    """No run of that name, or one without a finished epoch."""
+
+    code = "nothing_to_resume"
+
+
+class LossNotFinite(RunError):
+    """The loss became NaN or infinite."""
+
+    code = "loss_not_finite"
+
+
+class RunNotWritten(RunError):
+    """A checkpoint or another file of the run could not be written."""
+
+    code = "run_not_written"
+
+
+class WeightsInvalid(RunError):
+    """A file of weights that cannot be read, or in which nothing matches the net."""
+
+    code = "weights_invalid"
+
+
+class DeviceMissing(RunError):
+    """A device that this machine does not have."""
+
+    code = "device_missing"
 
 
 class ModelUnsuitable(TrainingError):

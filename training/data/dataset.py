@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def still(self) -> Samples:
+        """The same samples, not augmented."""
+        return replace(self, augment=None)
 
     def batch(self, places: Sequence[int], epoch: int) -> Batch:
         """The samples at these places, 0 … len − 1, in this order; see `training.batch.Part`."""

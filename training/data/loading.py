@@ -29,6 +29,7 @@ Say = Callable[[int, int], None]
 
 SPLIT, DESCRIPTION, BROKEN = "split.csv", "data.json", "broken.csv"
 """In a run's folder."""
+_NEW_RUN = "Start a new run; `transfer.weights` of the old one give it a head start. Or bring the classes back."
 
 
 class DataDescription(Config):
@@ -65,8 +66,8 @@ def load_data(config: DataConfig, run: Path | None = None, *, say: Say = lambda 
     """Make a data set ready.
 
     Args:
-        run: the run's folder. The split is written there, with what is broken and what was learnt; a split that is
-            there already is used again.
+        run: the run's folder. The split is written there, with what is broken and what was learnt. A split that is
+            there already is used again, and nothing is written.
 
     Raises:
         DataError: the data cannot be used, or are not those that the run began with.
@@ -108,7 +109,7 @@ def load_data(config: DataConfig, run: Path | None = None, *, say: Say = lambda 
         broken={listing.samples[at].id: why for at, why in broken.items()},
         names=tuple(sample.id for sample in listing.samples),
     )
-    if run is not None:
+    if run is not None and known is None:
         _write_down(run, listing, splits, data)
     return data
 
@@ -124,8 +125,11 @@ def load_samples(
     return readable, {listing.samples[at].id: why for at, why in broken.items()}
 
 
-def check_classes(before: Sequence[str], now: Sequence[str]) -> None:
+def check_classes(before: Sequence[str], now: Sequence[str], *, hint: str = _NEW_RUN) -> None:
     """See that the classes are those that a run was trained with.
+
+    Args:
+        hint: what to do if they are not.
 
     Raises:
         ClassesChanged: names what was added, what is gone, or that the order is another.
@@ -136,7 +140,7 @@ def check_classes(before: Sequence[str], now: Sequence[str]) -> None:
     changes = [f"{', '.join(added)} came"] * bool(added) + [f"{', '.join(gone)} went"] * bool(gone)
     raise ClassesChanged(
         f"The classes are not those that the run was trained with: {' and '.join(changes) or 'their order changed'}.",
-        hint="Start a new run; `weights` of the old one give it a head start. Or bring the classes back.",
+        hint=hint,
     )
 
 

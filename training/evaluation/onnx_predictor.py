@@ -140,14 +140,35 @@ def from_bundle(folder: Path, *, frames: int | None = None, fps: float | None = 
     )
 
 
-def from_file(file: Path, *, input: FrameSpec, labels: tuple[str, ...], kind: TargetKind) -> OnnxPredictor:
-    """An ONNX file without a manifest: the data say how frames are fitted, and what the labels are.
+def from_file(
+    file: Path, *, input: FrameSpec | None = None, labels: tuple[str, ...] = (), kind: TargetKind = "class"
+) -> OnnxPredictor:
+    """An ONNX file without a manifest.
+
+    Args:
+        input: how frames are fitted; None: letterboxed to the size that the graph takes.
+        labels: of its answers; none: those of the data, in their order.
 
     Raises:
         ImportRefused: ONNX Runtime cannot load it.
-        ModelUnsuitable: it takes or gives something else than frames and probabilities.
+        ModelUnsuitable: it takes or gives something else than frames and probabilities, or takes frames of any size.
     """
-    return OnnxPredictor(Session(file, name=file.name), input=input, labels=labels, kind=kind)
+    session = Session(file, name=file.name)
+    return OnnxPredictor(session, input=input or _input_of(session), labels=labels, kind=kind)
+
+
+def _input_of(session: Session) -> FrameSpec:
+    shape = session.inputs[0].shape
+    sizes = shape[-3:]
+    if len(shape) not in (4, 5) or None in sizes or (len(shape) == 5 and shape[1] is None):
+        raise ModelUnsuitable(
+            f"{session.name} takes {_listed(session.inputs)}, so it does not say how large frames must be.",
+            hint="Give --data a recipe, whose `data.input` says it.",
+        )
+    height, width, channels = sizes
+    return FrameSpec.model_validate(
+        {"height": height, "width": width, "channels": channels, "frames": shape[1] if len(shape) == 5 else 1}
+    )
 
 
 def _clip_length(manifest: Manifest) -> int | None:

@@ -101,7 +101,7 @@ def as_html(found: Evaluation) -> str:
 
 def _measures(found: Evaluation) -> str:
     rows = [
-        (NAMES[name], _number(value), _interval(found.intervals[name]))
+        (NAMES[name], shown(value), _interval(found.intervals[name]))
         for name, value in found.answers.measures().items()
     ]
     note = (
@@ -117,7 +117,7 @@ def _labels(found: Evaluation) -> str:
         (
             row["label"],
             row["samples"],
-            *(_number(row[key]) for key in ("precision", "recall", "f1", "auc", "average_precision")),
+            *(shown(row[key]) for key in ("precision", "recall", "f1", "auc", "average_precision")),
         )
         for row in _per_label(found)
     ]
@@ -130,12 +130,12 @@ def _groups(found: Evaluation) -> str:
         return ""
     name = NAMES[found.answers.headline]
     rows = [
-        (row.group, row.samples, _number(row.value), "" if row.interval is None else _interval(row.interval))
+        (row.group, row.samples, shown(row.value), "" if row.interval is None else _interval(row.interval))
         for row in found.by_group[:_MOST_GROUPS]
     ]
     values = [row.value for row in found.by_group if not math.isnan(row.value)]
     left = len(found.by_group) - len(rows)
-    note = f"The {name} of groups lies between {_number(min(values))} and {_number(max(values))}." if values else ""
+    note = f"The {name} of groups lies between {shown(min(values))} and {shown(max(values))}." if values else ""
     note += f" The worst {len(rows)} are shown; {left} more are in the JSON." if left > 0 else ""
     return _section("By group", _table(("group", "samples", name, "interval"), rows) + _note(note))
 
@@ -144,7 +144,7 @@ def _conditions(found: Evaluation) -> str:
     if not found.conditions:
         return ""
     name = NAMES[found.answers.headline]
-    rows = [(row.condition, _number(row.value), f"{row.change:+.3f}") for row in found.conditions]
+    rows = [(row.condition, shown(row.value), f"{row.change:+.3f}") for row in found.conditions]
     note = f"On {found.condition_samples} of the samples, against the same ones as they are."
     return _section("Under worse conditions", _table(("condition", name, "change"), rows) + _note(note))
 
@@ -169,7 +169,7 @@ def _mistakes(found: Evaluation, answers: ClassAnswers) -> str:
             found.names[at],
             found.labels[answers.target[at]],
             found.labels[answers.predicted[at]],
-            _number(float(answers.said[at].max())),
+            shown(float(answers.said[at].max())),
         )
         for at in worst
     ]
@@ -240,9 +240,10 @@ def _picture(png: bytes) -> str:
     return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
-def _number(value: float) -> str:
+def shown(value: float) -> str:
+    """A measure as text; a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.4g}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _interval(interval: Interval) -> str:
-    return "–" if math.isnan(interval.low) else f"{_number(interval.low)} … {_number(interval.high)}"
+    return "–" if math.isnan(interval.low) else f"{shown(interval.low)} … {shown(interval.high)}"

@@ -54,8 +54,9 @@ def occlusion(predictor: Predictor, frames: U8, label: int) -> F32:
     # A cell's fall is the mean over the patches that covered it: four, at the edges two, in the corners one.
     times = np.array([1, *[2] * (_CELLS - 2), 1])
     fall /= times[:, None] * times
-    large = np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in fall])
+    large = np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in fall]).astype(
+        np.float32
+    )
     strongest = float(large.max())
-    if strongest > 0:
-        large /= strongest
-    return large[[at for at, span in enumerate(spans) for _ in span]]
+    relative: F32 = large / strongest if strongest > 0 else large
+    return relative[[at for at, span in enumerate(spans) for _ in span]]

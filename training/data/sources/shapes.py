@@ -67,12 +67,12 @@ def moving_shape(motion: str, random: np.random.Generator, *, frames: int, size:
     radius = _RADIUS[0] * (_RADIUS[1] / _RADIUS[0]) ** grown * size
     pictures = np.empty((frames, size, size, 1), np.uint8)
     for at in range(frames):
-        canvas = np.full((size, size), grey[0], np.float32)
-        for around in (-size, 0, size):
-            outline = _outline(corners, x[at] + around, y, radius[at], turned[at])
-            cv2.fillPoly(canvas, [outline], float(grey[1]), shift=_SHIFT)
+        # Drawn with the neighbouring frames around it, of which left and right are then laid over this one.
+        wide = np.zeros((3 * size, 3 * size), np.float32)
+        cv2.fillPoly(wide, [_outline(corners, x[at] + size, y + size, radius[at], turned[at])], 1.0, shift=_SHIFT)
+        covered = cv2.GaussianBlur(wide, (3, 3), 0)[size : 2 * size].reshape(size, 3, size).sum(axis=1)
         noise = random.standard_normal((size, size), np.float32) * _NOISE
-        pictures[at, :, :, 0] = np.clip(cv2.GaussianBlur(canvas, (3, 3), 0) + noise, 0, 255)
+        pictures[at, :, :, 0] = np.clip(grey[0] + (grey[1] - grey[0]) * covered + noise, 0, 255)
     return pictures
 
 

@@ -1,0 +1,131 @@
+"""Small data sets that are made on the spot, and recipes for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.batch import Batch, TargetKind
+from training.configuration import read
+from training.fit import Outcome, fit
+from training.recipe import Recipe
+
+SIZE = 8
+
+NET: list[Any] = [
+    {"particle": "conv", "channels": 4, "stride": 2, "norm": "batch", "activation": "relu"},
+    "flatten",
+    {"particle": "dropout", "share": 0.2},
+    {"particle": "linear", "channels": "outputs"},
+]
+STILL_NET: list[Any] = ["flatten", NET[-1]]
+"""One whose answers stay the same where its weights do."""
+CLIP_NET: list[Any] = ["global_pool", {"particle": "gru", "hidden": 4}, "time_pool", NET[-1]]
+
+
+@dataclass(frozen=True)
+class Shades:
+    """Noisy frames of one shade each; the lighter, the higher its class. Its noise is new in every epoch.
+
+    Attributes:
+        before: is called with the epoch and the places before a batch is made.
+    """
+
+    count: int
+    first: int = 0
+    frames: int = 1
+    classes: int = 2
+    kind: TargetKind = "class"
+    augmented: bool = False
+    pause_s: float = 0.0
+    before: Callable[[int, Sequence[int]], None] = field(default=lambda epoch, places: None)
+
+    @property
+    def targets(self) -> np.ndarray:
+        classes = (np.arange(self.count) + self.first) % self.classes
+        if self.kind == "class":
+            return classes
+        ones = np.eye(self.classes, dtype=np.float32)[classes]
+        return ones if self.kind == "multi_label" else classes[:, None].astype(np.float32)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, places: Sequence[int], epoch: int) -> Batch:
+        self.before(epoch, places)
+        if self.pause_s:
+            time.sleep(self.pause_s)
+        index = np.asarray(places) + self.first
+        frames = np.stack([self._frames(int(at), epoch if self.augmented else 0) for at in index])
+        target = torch.from_numpy(self.targets[np.asarray(places)])
+        return Batch(torch.from_numpy(frames), target, torch.from_numpy(index), torch.from_numpy(index))
+
+    def _frames(self, index: int, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng((index, epoch))
+        shade = 60 + 140 * (index % self.classes) / max(self.classes - 1, 1)
+        return np.clip(rng.normal(shade, 25, (self.frames, SIZE, SIZE, 1)), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class MadeData:
+    """A data set of shades."""
+
+    train: Shades
+    validation: Shades
+    labels: tuple[str, ...] = ("dark", "light")
+    test: Shades | None = None
+    fingerprint: str = "a" * 64
+    workers: int = 0
+
+    @property
+    def kind(self) -> TargetKind:
+        return self.train.kind
+
+
+def shades(count: int = 48, **changes: Any) -> MadeData:
+    """48 to train with and 16 to validate with."""
+    labels = ("how light",) if changes.get("kind") == "numbers" else tuple(map(str, range(changes.get("classes", 2))))
+    plain = {key: value for key, value in changes.items() if key in ("frames", "classes", "kind")}
+    return MadeData(Shades(count, augmented=True, **changes), Shades(16, first=1000, **plain), labels)
+
+
+def a_recipe(*, frames: int = 1, **changes: Any) -> Recipe:
+    """A recipe of two epochs; what it says of data is not looked at, but for the size of frames."""
+    given: dict[str, Any] = {
+        "name": "shades",
+        "data": {
+            "source": {"kind": "idx", "path": "made-on-the-spot"},
+            "input": {"width": SIZE, "height": SIZE, "channels": 1, "frames": frames},
+        },
+        "net": NET if frames == 1 else CLIP_NET,
+        **changes,
+    }
+    given["fit"] = {
+        "epochs": 2,
+        "batch": 16,
+        "optimiser": {"rate": 0.01, "kind": "adam"},
+        "device": "cpu",
+    } | changes.get("fit", {})
+    return read(Recipe, given)
+
+
+def trained(folder: Path, data: MadeData | None = None, *, resume: bool = False, **changes: Any) -> Outcome:
+    """What comes of a recipe with these changes."""
+    return fit(a_recipe(**changes), folder, lambda recipe, folder: data or shades(), resume=resume)
+
+
+def state_of(checkpoint: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["state_dict"]
+    return found
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    """Whether two checkpoints hold the same numbers, bit for bit."""
+    one, other = state_of(first), state_of(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -1,0 +1,49 @@
+"""Activations. Legend: … any axes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from training.particles.particle import Particle
+from training.particles.shape import Shape
+
+ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid", "none"]
+
+RECTIFIERS: frozenset[ActivationName] = frozenset({"relu", "leaky_relu", "gelu", "silu"})
+"""Those that let about half of the signal through."""
+
+LEAK = 0.01
+
+_FUNCTIONS: dict[ActivationName, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "none": nn.Identity,
+}
+
+
+def activation(name: ActivationName) -> nn.Module:
+    """The function of that name as a module."""
+    return _FUNCTIONS[name]()
+
+
+class Activation(Particle):
+    """[B, …] → [B, …], each number by itself.
+
+    relu max(0, x) (Nair and Hinton, 2010), leaky_relu max(0.01 x, x) (Maas et al., 2013), gelu x·Φ(x) (Hendrycks and
+    Gimpel, 2016), silu x·σ(x) (Elfwing et al., 2017), tanh, sigmoid.
+    """
+
+    def __init__(self, shape: Shape, *, function: ActivationName = "relu") -> None:
+        super().__init__()
+        self.out = shape
+        self.function = activation(function)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.function(x)
+        return y
