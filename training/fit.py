@@ -21,7 +21,7 @@ from training.checkpoints import AtomicCheckpoints, rows_of
 from training.compose import compose
 from training.errors import ConfigInvalid, DeviceMissing
 from training.keeping import Recording, Say
-from training.learner import Learner, first_weights
+from training.learner import Learner
 from training.order import Order, loader
 from training.progress import Progress, Row
 from training.recipe import FitConfig, Recipe
@@ -81,7 +81,7 @@ def fit(
         smoothing=recipe.fit.loss.smoothing,
         weights=recipe.fit.loss.weights,
     )
-    first_weights(recipe.seed)
+    torch.manual_seed(recipe.seed)
     net = compose(recipe.net, recipe.looks_at, len(data.labels))
     taken = _head_start(net, recipe, say) if recipe.transfer is not None else None
     if _first_process():

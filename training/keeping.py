@@ -58,6 +58,10 @@ class Recording(pl.Callback):
                 self._board.add_scalar(key, value, int(row["epoch"]))
         self._say(_line(row, self._epochs, self._progress))
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            self._say("Stopped. What was finished is kept; --resume goes on.")
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._board is not None:
             self._board.close()

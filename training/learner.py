@@ -46,7 +46,7 @@ class Learner(pl.LightningModule):
         self.net = net
         self.task = task
         self.progress = progress
-        self.fit = recipe.fit
+        self.config = recipe.fit
         self.seed = recipe.seed
         self.steps = steps
         self.measured = task.metrics()
@@ -59,8 +59,8 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # With mixed precision a fused kernel would scale gradients itself, and they could not be clipped.
-        fused = self.fit.precision == "32" and self.device.type in ("cpu", "cuda")
-        return optimisation.optimiser(self.fit.optimiser, self.net, l2=self.fit.loss.l2, fused=fused)
+        fused = self.config.precision == "32" and self.device.type in ("cpu", "cuda")
+        return optimisation.optimiser(self.config.optimiser, self.net, l2=self.config.loss.l2, fused=fused)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
@@ -75,14 +75,14 @@ class Learner(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         step = self.current_epoch * self.steps + batch_idx
-        factor = self.fit.schedule.factor(step, self.steps, self.fit.epochs) * self.progress.slowed
+        factor = self.config.schedule.factor(step, self.steps, self.config.epochs) * self.progress.slowed
         for group in self._optimiser.param_groups:
-            group["lr"] = self.fit.optimiser.rate * factor
+            group["lr"] = self.config.optimiser.rate * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.task.loss(self.net(batch.frames), batch.target)
-        if self.fit.loss.l1:
-            loss = loss + self.fit.loss.l1 * sum((one.abs().sum() for one in self._matrices), loss.new_zeros(()))
+        if self.config.loss.l1:
+            loss = loss + self.config.loss.l1 * sum((one.abs().sum() for one in self._matrices), loss.new_zeros(()))
         self._losses.append(loss.detach())
         self._batches.append(batch.index)
         if loss.device.type == "cpu" or (batch_idx + 1) % _LOOK_EVERY == 0 or batch_idx + 1 == self.steps:
@@ -137,8 +137,3 @@ class Learner(pl.LightningModule):
                 module.eval()
             elif own:
                 module.train()
-
-
-def first_weights(seed: int) -> None:
-    """Seed what a net that is composed now starts as."""
-    torch.manual_seed(seed)
