@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.status import Status
 from rich.table import Table
 
@@ -192,7 +192,9 @@ def _streams_table(found: Sequence[Bearing]) -> Table:
 def _table(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in headings:
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        numbers = bool(heading)
+        justify: JustifyMethod = "right" if numbers else "left"
+        table.add_column(heading, justify=justify, no_wrap=numbers, min_width=len(heading))
     return table
 
 
