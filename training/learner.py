@@ -96,7 +96,8 @@ class Learner(pl.LightningModule):
 
     def row(self) -> dict[str, float]:
         """What the epoch that ended came to; forgets it."""
-        loss = torch.stack(self._losses).mean().item()
+        # Of several devices each has seen its share.
+        loss = self.trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean").item()
         metrics = {name: value.item() for name, value in self.measured.compute().items()}
         row = {"rate": self._optimiser.param_groups[0]["lr"], "loss": loss, "val_loss": self.val_loss.compute().item()}
         self.val_loss.reset()

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fit_builders import STILL_NET, MadeData, Shades, a_recipe, same_weights, shades, state_of, trained
+from on_two_devices import FIT
 
 from training.errors import ConfigInvalid, DeviceMissing, LossNotFinite
 from training.fit import fit
@@ -114,11 +117,28 @@ def test_lower_precision_trains_recurrent_nets_too(tmp_path: Path) -> None:
     assert np.isfinite(outcome.rows[-1]["loss"])
 
 
+@pytest.mark.slow
 def test_batches_may_be_made_by_other_processes(tmp_path: Path) -> None:
     trained(tmp_path / "here")
     data = shades()
     trained(tmp_path / "elsewhere", MadeData(plain(data.train), plain(data.validation), data.labels, workers=1))
     assert same_weights(tmp_path / "here" / "last.ckpt", tmp_path / "elsewhere" / "last.ckpt")
+
+
+@pytest.mark.slow
+def test_two_devices_share_batches_and_come_to_the_same(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("on_two_devices.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "two")], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = trained(tmp_path / "one", net=STILL_NET, fit=FIT)
+
+    one, two = state_of(tmp_path / "one" / "last.ckpt"), state_of(tmp_path / "two" / "last.ckpt")
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+    assert [float(row["loss"]) for row in rows_of(tmp_path / "two")] == pytest.approx(
+        [row["loss"] for row in alone.rows], rel=1e-4
+    )
 
 
 def plain(part: Shades) -> Shades:
