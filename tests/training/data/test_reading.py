@@ -1,6 +1,10 @@
 """Reading a whole data set once."""
 
 import logging
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +130,24 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path: Path, monkeypa
     with pytest.raises(DataError, match="Decoded frames cannot be written to") as told:
         read(pictures(tmp_path / "data", 4), cache)
     assert "data.cache.folder" in str(told.value.hint)
+
+
+def test_workers_end_when_who_started_them_is_killed(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "endless_reading.py"
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen([sys.executable, script, tmp_path], stdout=subprocess.PIPE, text=True, env=environ) as parent:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
