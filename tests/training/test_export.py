@@ -41,7 +41,13 @@ def recipe(kind: str, cache) -> Recipe:
         "name": f"shapes-{kind}",
         "data": {
             "source": {"kind": "shapes", "count": 40, "frames": 8, "size": SIDE},
-            "input": {"width": SIDE, "height": SIDE, "frames": frames, "fps": 10 if frames > 1 else None},
+            "input": {
+                "width": SIDE,
+                "height": SIDE,
+                "channels": 1,
+                "frames": frames,
+                "fps": 10 if frames > 1 else None,
+            },
             "cache": {"folder": str(cache), "workers": 0},
         },
         "net": NETS[kind],
@@ -83,6 +89,11 @@ def validation(run_folder, kind):
     return load_data(recipe(kind, run_folder.parent / "cache").data, run_folder).validation
 
 
+def in_colour(clips):
+    """Grey clips as the server gives frames: three channels."""
+    return np.repeat(clips.numpy(), 3, axis=-1)
+
+
 def net_of(run_folder, kind):
     from training.checkpoints import weights_of
     from training.compose import compose
@@ -97,7 +108,8 @@ def test_a_recurrent_run_becomes_a_frame_model_that_answers_as_the_net_at_every_
     exported = bundle("gru")
     clips = validation(run("gru"), "gru").batch(range(4), 0).frames
 
-    answers = play(Session(exported.model, name="gru").run, clips.numpy(), "frames", exported.manifest.state)
+    session = Session(exported.model, name="gru")
+    answers = play(session.run, in_colour(clips), "frames", exported.manifest.state)
 
     with torch.no_grad():
         expected = net_of(run("gru"), "gru").in_time(clips).softmax(-1).numpy()
@@ -111,7 +123,7 @@ def test_a_run_that_looks_at_later_frames_becomes_a_model_of_clips(run, bundle):
     exported = bundle("window")
     clips = validation(run("window"), "window").batch(range(4), 0).frames
 
-    got = Session(exported.model, name="window").run({"frames": clips.numpy()})["probabilities"]
+    got = Session(exported.model, name="window").run({"frames": in_colour(clips)})["probabilities"]
 
     with torch.no_grad():
         expected = net_of(run("window"), "window")(clips).softmax(-1).numpy()

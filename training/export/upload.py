@@ -87,7 +87,9 @@ class Server:
             answer = self._client.request(method, path, **more)
             body: dict[str, Any] = answer.json() if answer.status_code != none else {}
         except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
-            raise UploadFailed(f"{self._url} does not answer: {error or type(error).__name__}.", hint=_HINT) from error
+            raise UploadFailed(
+                f"{self._url} does not answer: {str(error) or type(error).__name__}.", hint=_HINT
+            ) from error
         except ValueError as error:
             raise UploadFailed(f"{self._url} does not answer as vidserve does.", hint=_HINT) from error
         if answer.is_error and answer.status_code != none:
