@@ -3,9 +3,11 @@
     python -m benchmarks --data ../shared/data [--only speed,memory] [--runs 5] [--json FILE]
     python -m benchmarks --video car.mp4 --model yolox_nano.onnx --labels coco.names
     python -m benchmarks --only cameras,age,growth,beside,swap,kills,outage [--seconds 60] [--times 2]
+    python -m benchmarks --only export
 
-The parts about cameras need no data. Measures first how models run fastest here, as `vidserve bench` does, then each
-part in a process of its own. Prints a table of what is wanted and what was got; ends with 1 if anything was missed.
+The parts about cameras and about training need no data. Measures first how models run fastest here, as `vidserve bench`
+does, then each part in a process of its own. Prints a table of what is wanted and what was got; ends with 1 if anything
+was missed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.part import CAMERAS, PARTS, measured
+from benchmarks.part import CAMERAS, PARTS, TRAINING, measured
 from benchmarks.serving import import_model, measure_model
 from benchmarks.stage import MODEL, MOVING, Stage
 from benchmarks.table import Row, formatted
@@ -62,7 +64,7 @@ def _options() -> argparse.Namespace:
         options.video = options.video or options.data / "videos" / "car-detection.mp4"
         options.model = options.model or options.data / "onnx" / "yolox_nano.onnx"
         options.labels = options.labels or options.data / "onnx" / "coco.names"
-    if options.model is None and set(options.only) <= set(CAMERAS):
+    if options.model is None and set(options.only) <= {*CAMERAS, *TRAINING}:
         return options
     for name in ("video", "model", "labels"):
         path = getattr(options, name)

@@ -26,6 +26,8 @@ CAMERAS = {
     "outage": "cameras.outage",
 }
 """Parts that need no model but the one that is shipped."""
+TRAINING = {"export": "exported"}
+"""Parts that need the trainer's libraries, and no model."""
 PARTS = {
     "speed": "throughput",
     "cpu": "overhead",
@@ -38,6 +40,7 @@ PARTS = {
     "subscribers": "subscribers",
     "v2": "tensors",
     **CAMERAS,
+    **TRAINING,
 }
 """The module of each; its `rows` measures."""
 

@@ -16,10 +16,9 @@ from onnx import numpy_helper
 
 from model_export.graph import Graph
 from model_export.onnx_file import Shape
-from model_export.preprocessing import Layout
 
 
-def free_batch(graph: Graph, given: int, size: tuple[int, int], layout: Layout) -> int:
+def free_batch(graph: Graph, given: int, row: tuple[int, ...]) -> int:
     """Rewrite the constants that hold the size of the batch; returns how many there were.
 
     What cannot be decided is left as it was; the proof of parity finds what went wrong by it.
@@ -27,19 +26,18 @@ def free_batch(graph: Graph, given: int, size: tuple[int, int], layout: Layout) 
     Args:
         graph: before frames are put in front.
         given: the size of batch that it was exported for.
-        size: of the input, width and height in pixels.
-        layout: of the input.
+        row: the shape of the input without the batch.
 
     Raises:
         ImportRefused: the shapes contradict each other.
     """
-    before = graph.shapes(given, size, layout)
-    after = graph.shapes(2 * given, size, layout)
+    before = graph.shapes(given, row)
+    after = graph.shapes(2 * given, row)
     rewritten = 0
     # Nodes stand in the order of computation: once a node is right, the shapes behind it can be inferred.
     for node in list(graph.model.graph.node):
         if _rewrite(graph, node, before, after, given):
-            after = graph.shapes(2 * given, size, layout)
+            after = graph.shapes(2 * given, row)
             rewritten += 1
     return rewritten
 

@@ -38,8 +38,12 @@ PARITY = Tolerance(absolute=1e-4, relative=1e-4, share=0.0)
 """Rounding, and no more: the same operators on the same machine."""
 
 
-def frames(spec: FrameInput, count: int) -> npt.NDArray[np.uint8]:
-    """Different pictures, fitted: uint8 [count, height, width, 3]."""
+def frames(spec: FrameInput, count: int, window: int | None = None) -> npt.NDArray[np.uint8]:
+    """Different pictures, fitted: uint8 [count, height, width, 3]; with a `window` clips of so many, with the same axis
+    behind the first.
+    """
+    if window is not None:
+        return np.stack([frames(spec, count * window)[number::count] for number in range(count)])
     return np.stack([fit(picture, spec) for picture in draw(count)])
 
 
@@ -192,7 +196,7 @@ def check_bundle(bundle: Bundle) -> tuple[str, ...]:
 
 def _first_inputs(manifest: Manifest, spec: FrameInput) -> dict[str, Array]:
     """Three first frames, each of a stream of its own."""
-    pictures = frames(spec, 3)
+    pictures = frames(spec, 3, manifest.window)
     state = {one.input: np.full((3, *one.shape), one.initial, one.dtype) for one in manifest.state}
     return {spec.name: pictures} | state
 

@@ -7,12 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from model_export.batching import free_batch
-from model_export.check import SIZES, Arrays, Proof, frames, is_invariant, joined, repeated, rows
+from model_export.check import SIZES, Arrays, Proof, frames, is_invariant, joined, repeated
 from model_export.errors import ImportRefused
 from model_export.families.family import Family, Reading, Told
 from model_export.graph import OPSET, Graph
@@ -20,8 +18,8 @@ from model_export.manifest import Batch, FrameInput, Precision, Task, TensorSpec
 from model_export.metadata import Metadata
 from model_export.onnx_file import opset, precision, read
 from model_export.options import Wishes
-from model_export.preprocessing import Layout, Preprocessing
 from model_export.session import Session
+from model_export.untouched import Untouched, open_untouched
 
 _FRAMES = 4
 _PROVEN = (1, 3)
@@ -39,6 +37,7 @@ class Converted:
     Attributes:
         model: the ONNX file's content.
         spec: how frames are fitted.
+        window: frames of a clip; None: it takes pictures.
         reading: what the family made of it.
         labels: the user's, else the file's, else the family's; empty where nobody says any.
         samples: golden inputs and outputs.
@@ -47,6 +46,7 @@ class Converted:
     model: bytes
     task: Task
     spec: FrameInput
+    window: int | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     reading: Reading
@@ -54,29 +54,6 @@ class Converted:
     batch: Batch
     precision: Precision
     samples: tuple[Arrays, Arrays]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Untouched:
-    """The model as it came, and how to ask it for one picture at a time."""
-
-    session: Session
-    how: Preprocessing
-    size: tuple[int, int]
-    given: int | None
-    """The size of batch that it was exported for; None where that is free."""
-
-    def ask(self, frame: npt.NDArray[np.uint8]) -> Arrays:
-        """Raw outputs for one fitted frame [1, height, width, 3], a row each."""
-        pictures = np.repeat(self.how.apply(frame), self.given or 1, axis=0)
-        takes = self.session.inputs[0]
-        try:
-            return rows(self.session.run({takes.name: pictures}), 0, 1)
-        except ImportRefused as refused:
-            if None not in takes.shape[1:]:
-                raise
-            hint = "It may not take pictures of every size: say that which it was trained with, with --input."
-            raise ImportRefused(refused.message, hint=hint) from refused
 
 
 def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequence[str] = ()) -> Converted:
@@ -102,7 +79,7 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
             hint="Take another --family; --family raw serves its tensors as they are.",
         )
     kept = precision(model)
-    untouched = _open(file, family, wishes, metadata.size, optimised=kept is not Precision.FP16)
+    untouched = open_untouched(file, family, wishes, metadata.size, optimised=kept is not Precision.FP16)
     spec = family.geometry.model_copy(
         update={
             "width": untouched.size[0],
@@ -111,7 +88,7 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
             "pad": family.geometry.pad if wishes.pad is None else wishes.pad,
         }
     )
-    pictures = {spec.name: frames(spec, _FRAMES)}
+    pictures = {spec.name: frames(spec, _FRAMES, untouched.window)}
     raw = [untouched.ask(pictures[spec.name][index : index + 1]) for index in range(_FRAMES)]
     if metadata.labels and not labels:
         more = " …" if len(metadata.labels) > _NAMED else ""
@@ -134,13 +111,16 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
     else:
         bits = "bit-identical" if batch.invariant else "not bit-identical"
         say(f"The batch is free; rows are {bits} in batches of {', '.join(map(str, SIZES))}.")
-    say(f"Parity shown on {_FRAMES} pictures, in batches of {batch.fixed or '1 and 3'}.")
+    shown = "pictures" if untouched.window is None else f"clips of {untouched.window} frames"
+    say(f"Parity shown on {_FRAMES} {shown}, in batches of {batch.fixed or '1 and 3'}.")
     sample = repeated(pictures, batch.fixed or _GOLDEN_ROWS)
-    frame = TensorSpec(name=spec.name, dtype="uint8", shape=(batch.fixed, spec.height, spec.width, 3))
+    shape = pictures[spec.name].shape[1:]
+    frame = TensorSpec(name=spec.name, dtype="uint8", shape=(batch.fixed, *shape))
     return Converted(
         model=content,
         task=family.task,
         spec=spec,
+        window=untouched.window,
         inputs=(frame,),
         outputs=outputs,
         reading=reading,
@@ -149,46 +129,6 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
         precision=kept,
         samples=(sample, session.run(sample)),
     )
-
-
-def _open(
-    file: Path, family: Family, wishes: Wishes, usual_size: tuple[int, int] | None, *, optimised: bool
-) -> _Untouched:
-    session = Session(file, name=file.name, optimised=optimised)
-    if len(session.inputs) != 1:
-        raise ImportRefused(
-            f"{file.name} has {len(session.inputs)} inputs; this family takes one, the picture.",
-            hint="Import it with --family raw to serve its tensors as they are.",
-        )
-    spec = session.inputs[0]
-    if len(spec.shape) != 4 or spec.dtype not in ("float32", "float16", "float64", "uint8"):
-        raise ImportRefused(
-            f"The input {spec.name!r} is {spec.dtype} {_shape(spec)}; this family takes a picture with 4 axes.",
-            hint="Import it with --family raw to serve its tensors as they are.",
-        )
-    layout = wishes.layout or (Layout.NHWC if spec.shape[3] == 3 and spec.shape[1] != 3 else Layout.NCHW)
-    channels, high, wide = (1, 2, 3) if layout is Layout.NCHW else (3, 1, 2)
-    if spec.shape[channels] not in (3, None):
-        raise ImportRefused(
-            f"The input {spec.name!r} has shape {_shape(spec)}, which is not {layout} with 3 channels.",
-            hint="Say the layout with --layout, or import it with --family raw.",
-        )
-    usual_width, usual_height = usual_size or (family.geometry.width, family.geometry.height)
-    width, height = wishes.size or (spec.shape[wide] or usual_width, spec.shape[high] or usual_height)
-    if (spec.shape[wide] or width, spec.shape[high] or height) != (width, height):
-        raise ImportRefused(
-            f"The graph takes pictures of {spec.shape[wide]}x{spec.shape[high]}, not {width}x{height}.",
-            hint="Leave --input out, or export the model for that size.",
-        )
-    usual = family.preprocessing
-    how = Preprocessing(
-        colour=wishes.colour or usual.colour,
-        layout=layout,
-        mean=wishes.mean or usual.mean,
-        std=wishes.std or usual.std,
-        dtype=spec.dtype,
-    )
-    return _Untouched(session, how, (width, height), spec.shape[0])
 
 
 def _read(
@@ -218,7 +158,7 @@ def _read(
 
 
 def _with_free_batch(
-    model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: _Untouched, proof: Proof, say: Say
+    model: onnx.ModelProto, reading: Reading, spec: FrameInput, untouched: Untouched, proof: Proof, say: Say
 ) -> tuple[bytes, tuple[TensorSpec, ...], Session]:
     """The converted model for any size of batch, its outputs, and a session that has passed the proof."""
     if untouched.given is None:
@@ -226,7 +166,7 @@ def _with_free_batch(
             content, outputs = _rebuild(Graph(model), reading, spec, untouched, None)
             return content, outputs, proof.of(content, _PROVEN)
     surgery = Graph(model)
-    constants = free_batch(surgery, untouched.given or 1, untouched.size, untouched.how.layout)
+    constants = free_batch(surgery, untouched.given or 1, untouched.row)
     if constants:
         say(f"Constants that held the size of the batch, rewritten: {constants}.")
     content, outputs = _rebuild(surgery, reading, spec, untouched, None)
@@ -234,10 +174,10 @@ def _with_free_batch(
 
 
 def _rebuild(
-    surgery: Graph, reading: Reading, spec: FrameInput, untouched: _Untouched, fixed: int | None
+    surgery: Graph, reading: Reading, spec: FrameInput, untouched: Untouched, fixed: int | None
 ) -> tuple[bytes, tuple[TensorSpec, ...]]:
     """The converted model, and its outputs; `fixed` is its size of batch, None leaves it free."""
-    surgery.put_frames_in_front(spec, untouched.how, fixed)
+    surgery.put_frames_in_front(spec, untouched.how, fixed, untouched.window)
     outputs = reading.head.append(surgery)
     outputs = tuple(one.model_copy(update={"shape": (fixed, *one.shape[1:])}) for one in outputs)
     return surgery.seal(outputs), outputs
@@ -249,7 +189,3 @@ def _say_strength(expected: Arrays, say: Say) -> None:
         strongest = float(expected["scores"].max(initial=0.0))
         if strongest < _WEAK:
             say(f"The model finds little on the drawn pictures: the best score is {strongest:.2g}.")
-
-
-def _shape(spec: TensorSpec) -> str:
-    return f"[{', '.join('any' if extent is None else str(extent) for extent in spec.shape)}]"

@@ -6,6 +6,7 @@
     │   ├── BundleInvalid        a bundle whose files are missing, changed or unreadable
     │   ├── GoldenMismatch       a model that does not give its golden answers here
     │   ├── ImportRefused        a model that cannot be brought in (or whose answers would change)
+    │   ├── ExportRefused        a net that cannot become a bundle (or whose answers would change)
     │   ├── ModelNotFound        no such name or version in the repository
     │   ├── ModelExists          that version is there already
     │   └── ModelReadOnly        a model that ships with the server cannot be removed
@@ -68,6 +69,12 @@ class ImportRefused(ModelError):
     """A model that cannot be brought in, or whose answers would change on the way."""
 
     code = "import_refused"
+
+
+class ExportRefused(ModelError):
+    """A net that cannot become a bundle, or whose answers would change on the way."""
+
+    code = "export_refused"
 
 
 class ModelNotFound(ModelError):

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference, version_con
 from model_export.errors import ImportRefused
 from model_export.manifest import FrameInput, TensorSpec
 from model_export.onnx_file import Shape, declared_shape, inner_graphs, opset, spec_of
-from model_export.preprocessing import Colour, Layout, Preprocessing
+from model_export.preprocessing import Colour, Preprocessing
 
 OPSET = 17
 IR_VERSION = 8
@@ -122,19 +122,16 @@ class Graph:
         self.model.graph.node.append(helper.make_node(op, list(inputs), list(names), name=place, **attributes))
         return names
 
-    def shapes(self, batch: int, size: tuple[int, int], layout: Layout) -> dict[str, Shape]:
-        """The shape of every tensor for `batch` pictures of (width, height) pixels, as far as it can be inferred.
+    def shapes(self, batch: int, row: tuple[int, ...]) -> dict[str, Shape]:
+        """The shape of every tensor for `batch` rows of that shape at the input, as far as it can be inferred.
 
         Raises:
             ImportRefused: the sizes contradict each other.
         """
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
-        width, height = size
         del model.graph.value_info[:]
-        value = model.graph.input[0]
-        dims = (batch, 3, height, width) if layout is Layout.NCHW else (batch, height, width, 3)
-        _set_shape(value, dims)
+        _set_shape(model.graph.input[0], (batch, *row))
         for output in model.graph.output:
             output.type.tensor_type.ClearField("shape")
         try:
@@ -145,22 +142,27 @@ class Graph:
         found = {value.name: shape for value in every if (shape := declared_shape(value)) is not None}
         return found | {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
 
-    def put_frames_in_front(self, spec: FrameInput, how: Preprocessing, fixed: int | None) -> None:
-        """Make `uint8` frames [B, height, width, 3], BGR, the graph's input; `fixed` is B, None leaves it free."""
+    def put_frames_in_front(
+        self, spec: FrameInput, how: Preprocessing, fixed: int | None, window: int | None = None
+    ) -> None:
+        """Make `uint8` frames [B, height, width, 3], BGR, the graph's input, or clips [B, window, height, width, 3];
+        `fixed` is B, None leaves it free.
+        """
         graph = self.model.graph
         inner, own = graph.input[0].name, len(graph.node)
+        clip = () if window is None else (window,)
         frames = helper.make_tensor_value_info(
-            spec.name, TensorProto.UINT8, [fixed or BATCH, spec.height, spec.width, 3]
+            spec.name, TensorProto.UINT8, [fixed or BATCH, *clip, spec.height, spec.width, 3]
         )
         _replace(graph.input, [frames])
-        planes, axis = spec.name, 3
+        planes, axis, order = spec.name, how.layout.value.index("c"), how.layout.permutation
         # Bytes are moved while they are bytes: four times less to move than floats.
-        if how.layout is Layout.NCHW:
-            planes, axis = self.add("Transpose", [planes], perm=[0, 3, 1, 2]), 1
+        if list(order) != sorted(order):
+            planes = self.add("Transpose", [planes], perm=list(order))
         if how.colour is Colour.RGB:
             planes = self.add("Gather", [planes, self.constant([2, 1, 0], np.int64)], axis=axis)
         if how.dtype != "uint8":
-            shape = [1, 1, 1, 1]
+            shape = [1] * len(order)
             shape[axis] = 3
             planes = self.add("Cast", [planes], to=TensorProto.FLOAT)
             if any(how.mean):

@@ -55,7 +55,8 @@ class _Value(BaseModel):
 
 
 class FrameInput(_Value):
-    """The one input of every model but task `tensor`: uint8 frames [B, height, width, 3], BGR as OpenCV decodes.
+    """The one input of every model but task `tensor`: uint8 frames [B, height, width, 3], BGR as OpenCV decodes; of
+    kind `clip` [B, window, height, width, 3].
 
     Everything arithmetic (colour order, scaling, layout) is inside the graph; this is the geometry, which is not.
     """
@@ -114,12 +115,16 @@ class Thresholds(_Value):
 
 
 class Provenance(_Value):
-    """Where the model came from."""
+    """Where the model came from: the file that was brought in, or how it was trained."""
 
     tool: str
     source: str | None = None
     source_sha256: Sha256 | None = None
     licence: str | None = None
+    data_sha256: Sha256 | None = Field(default=None, description="of what it was trained on: contents, labels, split")
+    config: str | None = Field(default=None, description="all settings of the training, as YAML")
+    seed: int | None = None
+    versions: dict[str, str] = Field(default={}, description="of the libraries that it was made with")
 
 
 class Manifest(_Value):
@@ -130,6 +135,10 @@ class Manifest(_Value):
     version: int = Field(ge=1)
     task: Task
     kind: Literal["frame", "clip"] = "frame"
+    window: int | None = Field(default=None, ge=2, le=1024, description="frames of a clip, where `kind` is `clip`")
+    fps: float | None = Field(
+        default=None, gt=0, le=1000, description="frames a second of media time that it was made for; null: any"
+    )
     family: str
     description: str = ""
     input: FrameInput | None = Field(default=None, description="absent for task `tensor`")
@@ -150,6 +159,10 @@ class Manifest(_Value):
     def _consistent(self) -> Self:
         if (self.task is Task.TENSOR) != (self.input is None):
             raise ValueError("`input` belongs to every task but `tensor`, and only to those")
+        if (self.kind == "clip") != (self.window is not None):
+            raise ValueError("`window` belongs to kind `clip`, and only to that")
+        if self.kind == "clip" and (self.state or self.input is None):
+            raise ValueError("a model of kind `clip` takes clips of `input`, and has no state")
         names = {spec.name for spec in self.inputs}
         if self.input is not None and self.input.name not in names:
             raise ValueError(f"`input` names {self.input.name!r}, the graph's inputs are {sorted(names)}")
@@ -173,6 +186,18 @@ class Manifest(_Value):
         on each other.
         """
         return self.task is not Task.TENSOR or (self.batch.fixed is None and self.batch.invariant)
+
+    @property
+    def ask_shape(self) -> tuple[int, ...]:
+        """What one request brings, uint8 without the batch axis: a frame [H, W, 3], or a clip [T, H, W, 3].
+
+        Raises:
+            ManifestInvalid: the model takes tensors of its own.
+        """
+        if self.input is None:
+            raise ManifestInvalid(f"{self.id} has task tensor: it takes tensors, not frames.")
+        frame = (self.input.height, self.input.width, 3)
+        return frame if self.window is None else (self.window, *frame)
 
     def label(self, class_id: int) -> str:
         """The label of a class, or `class_N` where the manifest has none for it."""

@@ -144,6 +144,7 @@ _Channels = Annotated[
 _Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _Truth = Annotated[bool, BeforeValidator(_truth)]
 _Grey = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
+_Window = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_whole)]
 _Version = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 _Labels = Annotated[tuple[_Label, ...], BeforeValidator(_labels), WithJsonSchema({"type": "string"})]
 
@@ -157,6 +158,8 @@ class Wishes(BaseModel):
         pad: grey level around a letterboxed frame.
         confidence: what counts as found.
         iou: boxes that overlap a better one by more are suppressed.
+        window: frames of a clip.
+        fps: frames a second of media time that a model of clips was trained on.
         multi_label: the classes of a classifier do not exclude each other.
     """
 
@@ -188,6 +191,12 @@ class Wishes(BaseModel):
     confidence: float | None = Field(default=None, ge=0, le=1, description="what counts as found, unless a job says")
     iou: float | None = Field(
         default=None, ge=0.01, le=1, description="boxes that overlap a better one by more are suppressed"
+    )
+    window: _Window | None = Field(
+        default=None, description="frames of a clip that a video classifier looks at, where the graph leaves it free"
+    )
+    fps: float | None = Field(
+        default=None, gt=0, le=1000, description="frames a second of media time that a video classifier was trained on"
     )
     multi_label: _Truth = Field(default=False, description="the classes of a classifier do not exclude each other")
 

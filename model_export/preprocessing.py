@@ -20,10 +20,27 @@ class Colour(StrEnum):
 
 
 class Layout(StrEnum):
-    """The order of a model's axes."""
+    """The order of a model's axes, a letter each: N the batch, T time, C channels, H height, W width."""
 
     NCHW = "nchw"
     NHWC = "nhwc"
+    NCTHW = "ncthw"
+    NTCHW = "ntchw"
+    NTHWC = "nthwc"
+
+    @property
+    def of_clips(self) -> bool:
+        return "t" in self.value
+
+    @property
+    def permutation(self) -> tuple[int, ...]:
+        """How the axes of frames, [N, H, W, C], or of clips, [N, T, H, W, C], are to be transposed."""
+        given = "nthwc" if self.of_clips else "nhwc"
+        return tuple(given.index(letter) for letter in self.value)
+
+    def row(self, frame: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one row, without the batch, of a frame (H, W, C) or a clip (T, H, W, C)."""
+        return tuple(frame[place - 1] for place in self.permutation[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +60,8 @@ class Preprocessing:
     dtype: str = "float32"
 
     def apply(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Fitted frames uint8 [B, H, W, 3], BGR, as the untouched model takes them."""
+        """Fitted frames uint8 [B, H, W, 3], BGR, or clips [B, T, H, W, 3], as the untouched model takes them."""
         values: npt.NDArray[Any] = frames[..., ::-1] if self.colour is Colour.RGB else frames
         if self.dtype != "uint8":
             values = (values.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        if self.layout is Layout.NCHW:
-            values = values.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(values, self.dtype)
+        return np.ascontiguousarray(values.transpose(self.layout.permutation), self.dtype)

@@ -12,6 +12,7 @@ class FamilyName(StrEnum):
     ULTRALYTICS = "ultralytics"
     SSD_FACE = "ssd-face"
     CLASSIFIER = "classifier"
+    VIDEO_CLASSIFIER = "video-classifier"
     RAW = "raw"
 
 
@@ -20,6 +21,7 @@ FAMILIES: dict[FamilyName, str] = {
     FamilyName.ULTRALYTICS: "YOLO detectors that Ultralytics exports (v5 to v26), end to end or not, and YOLOv7",
     FamilyName.SSD_FACE: "faces: Ultra-Light-Fast-Generic and its like, with scores and boxes in 0…1",
     FamilyName.CLASSIFIER: "classifiers of a whole picture, with logits or probabilities",
+    FamilyName.VIDEO_CLASSIFIER: "classifiers of clips of a few frames, with logits or probabilities",
     FamilyName.RAW: "any graph, untouched: task `tensor`, for clients that bring their own tensors",
 }
 """What each is for, in a line."""

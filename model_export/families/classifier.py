@@ -69,6 +69,7 @@ class Classifier:
     """The family."""
 
     task = Task.CLASSIFY
+    window = None
     geometry = FrameInput(width=224, height=224, resize=Resize.CROP, interpolation="area")
     preprocessing = Preprocessing(colour=Colour.RGB, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 

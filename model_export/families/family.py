@@ -74,6 +74,11 @@ class Family(Protocol):
         ...
 
     @property
+    def window(self) -> int | None:
+        """Frames of a clip where the model leaves that free; None: its models take one picture."""
+        ...
+
+    @property
     def geometry(self) -> FrameInput:
         """How frames are fitted where the user does not say; its size stands in where the model leaves it free."""
         ...

@@ -46,6 +46,7 @@ class SsdFace:
     """The family."""
 
     task = Task.DETECT
+    window = None
     geometry = FrameInput(width=320, height=240, resize=Resize.STRETCH)
     preprocessing = Preprocessing(colour=Colour.RGB, mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
 

@@ -89,6 +89,7 @@ class Ultralytics:
     """The family."""
 
     task = Task.DETECT
+    window = None
     geometry = FrameInput(width=640, height=640, resize=Resize.LETTERBOX, pad=114, align="center")
     preprocessing = Preprocessing(colour=Colour.RGB, std=(255.0, 255.0, 255.0))
 

@@ -64,6 +64,7 @@ class Yolox:
     """The family."""
 
     task = Task.DETECT
+    window = None
     geometry = FrameInput(width=640, height=640, resize=Resize.LETTERBOX, pad=114, align="top_left")
     preprocessing = Preprocessing()
 

@@ -13,6 +13,7 @@ STATUS: dict[str, int] = {
     "manifest_invalid": 422,
     "bundle_invalid": 422,
     "import_refused": 422,
+    "export_refused": 422,
     "model_not_found": 404,
     "video_error": 422,
     "video_unreadable": 422,

@@ -28,7 +28,11 @@ class Analysis(BaseModel):
         examples=["moving-objects"],
     )
     sample_fps: float | None = Field(
-        default=None, gt=0, le=1000, description="frames analysed per second of media time; every frame if absent"
+        default=None,
+        gt=0,
+        le=1000,
+        description="frames analysed per second of media time; every frame if absent. A model that was made for a rate "
+        "is shown that; of one that looks at clips this then says how many of them are analysed",
     )
     confidence: float | None = Field(
         default=None, ge=0, le=1, description="what counts as found; the model's own threshold if absent"

@@ -42,7 +42,7 @@ class Inputs:
         self._one_row = bool(manifest.state)
         self._frame: tuple[str, tuple[int, ...]] | None = None
         if manifest.input is not None:
-            self._frame = manifest.input.name, (manifest.input.height, manifest.input.width, 3)
+            self._frame = manifest.input.name, manifest.ask_shape
         self._gathered: dict[tuple[int, int], dict[str, Array]] = {}
 
     def block(self, ask: Infer) -> tuple[int, Hashable]:

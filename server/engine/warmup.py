@@ -102,7 +102,7 @@ def noise(size: int, manifest: Manifest, takes: Takes) -> dict[str, Array]:
     if not isinstance(takes, FrameInput):
         rows = {name: np.repeat(row, size, axis=0) for name, row in takes.items()}
         return {**rows, **StateRows(manifest.state).gather([], size)}
-    shape = (size, takes.height, takes.width, 3)
+    shape = (size, *manifest.ask_shape)
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return {takes.name: np.ascontiguousarray(frames[::-1]), **StateRows(manifest.state).gather([], size)}
 

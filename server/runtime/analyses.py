@@ -45,7 +45,7 @@ def _check_gate(manifest: Manifest) -> None:
     """
     if manifest.task is Task.MOTION:
         why = f"{manifest.id} looks for motion itself."
-    elif manifest.state:
+    elif manifest.state or manifest.window is not None:
         why = f"{manifest.id} remembers earlier frames, so it has to see every one."
     else:
         return

@@ -20,6 +20,7 @@ class EveryFrame:
 
     def __init__(self, frames: Frames, input: FrameInput, requests: Requests) -> None:
         self.sheets: deque[Sheet] = deque()
+        self.listens = False
         self._frames = frames
         self._input = input
         self._requests = requests
@@ -48,6 +49,9 @@ class EveryFrame:
             raise
         self.sheets.append(Sheet([turn], slot))
         return True
+
+    def listen(self) -> None:
+        pass
 
     def finished(self, turn: Turn) -> None:
         pass

@@ -109,13 +109,19 @@ class Feed(Protocol):
 
     Attributes:
         sheets: that are ready, in order; to be taken from here.
+        listens: it is told by `listen` of frames that come while no more inputs may be ready.
         over: no more come.
     """
 
     sheets: deque[Sheet]
+    listens: bool
 
     @property
     def over(self) -> bool: ...
+
+    def listen(self) -> None:
+        """Take what waits, although it cannot be asked about."""
+        ...
 
     def advance(self) -> bool:
         """Move on by about a frame; False, and nothing done, at the end or while no slot is free."""

@@ -87,6 +87,7 @@ class GatedFrames:
         live: bool = False,
     ) -> None:
         self.sheets: deque[Sheet] = deque()
+        self.listens = False
         self._frames = frames
         self._spec = spec
         self._requests = requests
@@ -129,6 +130,9 @@ class GatedFrames:
             return bool(self._looks or self._turns)
         self._take(*taken)
         return True
+
+    def listen(self) -> None:
+        pass
 
     def finished(self, turn: Turn) -> None:
         self._memory = turn.gate or self._memory

@@ -22,7 +22,7 @@ from server.domain.outcome import OUTCOMES, Outcome
 from server.wire.messages import JobEnded, JobProgress, StartJob
 from server.worker.checkpoint import Checkpoint
 from server.worker.errors import CheckpointUnreadable
-from server.worker.every_frame import EveryFrame
+from server.worker.feeds import frames_fps, ungated
 from server.worker.frames import Feed, FileFrames
 from server.worker.gated import GatedFrames
 from server.worker.publisher import Publisher
@@ -114,14 +114,13 @@ class RunningJob:
         order, around = self._order, self._around
         manifest = Manifest.read(Path(order.bundle) / "manifest.json")
         analysis = Analysis.model_validate_json(order.analysis)
-        if manifest.input is None:
-            raise VidserveError(f"{manifest.id} has task tensor: it takes tensors, not video.")
         source = stack.enter_context(closing(Watched(around.open_source, Path(order.source), row)))
-        frames = FileFrames(source, Sampler(analysis.sample_fps), around.recorder, self._cancelled)
+        frames = FileFrames(source, Sampler(frames_fps(manifest, analysis)), around.recorder, self._cancelled)
         requests = stack.enter_context(closing(self._requests(identity, order.job, manifest, analysis.confidence)))
-        feed: Feed = EveryFrame(frames, manifest.input, requests)
         if order.gate:
-            feed = self._gated(frames, requests, identity, manifest)
+            feed: Feed = self._gated(frames, requests, identity, manifest)
+        else:
+            feed = ungated(frames, manifest, analysis, requests)
         walk = Walk(
             frames=frames,
             feed=stack.enter_context(closing(feed)),

@@ -97,6 +97,8 @@ class Pipeline:
             if not moved or self.requests.answered:
                 break
         self.ask()
+        if self.feed.listens and not self._may_take:
+            self.feed.listen()
 
     def ask(self, *, all_there_is: bool = False) -> None:
         """Send what is ready, several inputs at once where the engine has enough to do until they are."""
@@ -128,7 +130,7 @@ class Pipeline:
             taking: whether a frame that comes meanwhile would be taken.
         """
         if self._asked:
-            wake = self.frames.descriptor if taking and self._may_take else None
+            wake = self.frames.descriptor if taking and (self._may_take or self.feed.listens) else None
             # A frame that waits although it may be taken waits for a slot, which nothing tells of.
             blocked = wake is not None and self.frames.waiting
             answer = self.requests.receive(_SLOT_S) if blocked else self.requests.receive(_WAIT_S, wake)

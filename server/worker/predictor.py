@@ -15,7 +15,7 @@ import numpy as np
 
 from model_export.errors import VidserveError
 from model_export.geometry import fit
-from model_export.manifest import FrameInput, Manifest
+from model_export.manifest import Manifest
 from server.analytics.scene import Moment, Scene
 from server.core.calls import Call, CallRow
 from server.domain.analysis import Analysis
@@ -83,7 +83,7 @@ class Predictor:
                     api.send(Predicted(order.request, "internal_error", "The server made a mistake; see its log."))
 
     def _row(self, order: Predict, picture: bytes, calls: CallRow) -> bytes:
-        manifest, spec = _manifest_of(order.bundle)
+        manifest = _manifest_of(order.bundle)
         try:
             with calls.inside(Call.PICTURE):
                 decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
@@ -115,7 +115,7 @@ class Predictor:
                 order.confidence,
             )
         ) as requests:
-            self._ask(requests, frame, spec)
+            self._ask(requests, frame, manifest)
             answer = requests.await_answer(_PATIENCE_S)
             if answer is None or manifest.state:
                 requests.withdraw(WITHDRAW_S)
@@ -129,16 +129,20 @@ class Predictor:
         return msgspec.json.encode(row)
 
     @staticmethod
-    def _ask(requests: Requests, frame: Frame, spec: FrameInput) -> None:
-        place = requests.await_place((spec.height, spec.width, 3), _PATIENCE_S)
+    def _ask(requests: Requests, frame: Frame, manifest: Manifest) -> None:
+        place = requests.await_place(manifest.ask_shape, _PATIENCE_S)
         if place is None:
             raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
         slot, array = place
-        fit(frame, spec, out=array)
+        assert manifest.input is not None
+        if manifest.window is None:
+            fit(frame, manifest.input, out=array)
+        else:
+            array[:] = fit(frame, manifest.input)  # a clip in which nothing happens
         requests.ask([Question(slot)])
 
 
-def _manifest_of(bundle: str) -> tuple[Manifest, FrameInput]:
+def _manifest_of(bundle: str) -> Manifest:
     path = Path(bundle) / "manifest.json"
     # A version that was removed may have been brought in anew as another one.
     with suppress(FileNotFoundError):
@@ -147,8 +151,8 @@ def _manifest_of(bundle: str) -> tuple[Manifest, FrameInput]:
 
 
 @lru_cache(maxsize=32)
-def _read_manifest(path: Path, inode: int, mtime_ns: int) -> tuple[Manifest, FrameInput]:
+def _read_manifest(path: Path, inode: int, mtime_ns: int) -> Manifest:
     manifest = Manifest.read(path)
     if manifest.input is None:
         raise PredictFailed(f"{manifest.id} has task tensor: it takes tensors, not pictures.")
-    return manifest, manifest.input
+    return manifest

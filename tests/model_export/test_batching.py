@@ -9,7 +9,7 @@ from onnx import helper
 from model_export.batching import free_batch
 from model_export.graph import Graph
 from model_export.manifest import FrameInput, TensorSpec
-from model_export.preprocessing import Layout, Preprocessing
+from model_export.preprocessing import Preprocessing
 from model_export.session import Session
 
 SIZE = (8, 4)
@@ -81,7 +81,7 @@ def merged_behind() -> onnx.ModelProto:
 def test_a_graph_for_one_picture_answers_for_several_as_for_each(proto: onnx.ModelProto, rewritten: int) -> None:
     graph = Graph(proto)
 
-    assert free_batch(graph, 1, SIZE, Layout.NCHW) == rewritten
+    assert free_batch(graph, 1, (3, SIZE[1], SIZE[0])) == rewritten
 
     spec = FrameInput(width=SIZE[0], height=SIZE[1])
     graph.put_frames_in_front(spec, Preprocessing(), None)
@@ -104,5 +104,5 @@ def test_a_constant_that_others_share_stays_for_them() -> None:
     proto = model(nodes, X, {"y": [1, 96]}, {"s": np.array([1, 96]), "w": np.zeros((96,), np.float32)})
     graph = Graph(proto)
 
-    assert free_batch(graph, 1, SIZE, Layout.NCHW) == 1
+    assert free_batch(graph, 1, (3, SIZE[1], SIZE[0])) == 1
     assert graph.model.graph.node[1].input[1] == "net/s"

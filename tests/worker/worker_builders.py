@@ -33,7 +33,7 @@ from server.wire.messages import (
 )
 from server.wire.slots import Segment, Segments, SizeClass, Slots
 from server.wire.sockets import Router
-from server.worker.every_frame import EveryFrame
+from server.worker.feeds import ungated
 from server.worker.frames import FileFrames
 from server.worker.publisher import Publisher
 from server.worker.requests import Requests
@@ -229,7 +229,16 @@ class Bench:
         self._attempts = 0
         self._sockets: list[Requests | Publisher] = []
 
-    def walk(self, source, *, fps: float | None = None, checkpoint_s: float = 1e9, **options) -> Walk:
+    def walk(
+        self,
+        source,
+        *,
+        fps: float | None = None,
+        analysis: Analysis | None = None,
+        checkpoint_s: float = 1e9,
+        **options,
+    ) -> Walk:
+        analysis = analysis or Analysis()
         self._attempts += 1
         identity = f"w.{self._attempts}"
         requests = Requests(self.context, self.engine_address, identity, 1, "job", self.manifest, self.slots)
@@ -238,9 +247,9 @@ class Bench:
         frames = FileFrames(source, Sampler(fps), self.page.recorder(0), self.cancelled)
         return Walk(
             frames=frames,
-            feed=EveryFrame(frames, self.manifest.input, requests),
+            feed=ungated(frames, self.manifest, analysis, requests),
             requests=requests,
-            scene=Scene(self.manifest, Analysis(), owner="job"),
+            scene=Scene(self.manifest, analysis, owner="job"),
             publisher=publisher,
             checkpoint_s=checkpoint_s,
             **options,

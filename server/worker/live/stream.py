@@ -6,16 +6,19 @@ import logging
 import queue
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 
 import msgspec
 
 from model_export.errors import VidserveError
+from model_export.manifest import Manifest
 from server.core.calls import CallRow
 from server.domain.analysis import Analysis
 from server.domain.stream import StreamSource
 from server.wire.messages import ChangeStream, StartStream, StreamEnded
+from server.worker.feeds import frames_fps
 from server.worker.live.frames import LiveFrames
 from server.worker.live.intake import Intake
 from server.worker.live.publisher import LivePublisher
@@ -96,9 +99,8 @@ class RunningStream:
             with ExitStack() as stack:
                 intake = stack.enter_context(closing(Intake()))
                 frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis))
-                reader = Reader(
-                    order.stream, source, intake, around.rows, around.open_live, sample_fps=analysis.sample_fps
-                )
+                fps = frames_fps(Manifest.read(Path(order.bundle) / "manifest.json"), analysis)
+                reader = Reader(order.stream, source, intake, around.rows, around.open_live, sample_fps=fps)
                 walk = stack.enter_context(closing(LiveWalk(order, around, identity, frames, reader, publisher)))
                 reader.start()
                 try:

@@ -20,7 +20,7 @@ from server.domain.result import Row
 from server.domain.stream import StreamState
 from server.wire.messages import ChangeStream, Priority, StartStream, StreamEnded
 from server.worker.errors import EngineSilent, ModelGone
-from server.worker.every_frame import EveryFrame
+from server.worker.feeds import frames_fps, ungated
 from server.worker.frames import Feed, Sheet, Turn
 from server.worker.gated import GatedFrames
 from server.worker.live.frames import LiveFrames
@@ -187,7 +187,7 @@ class LiveWalk:
         self._manifest = _manifest(order.bundle)
         self._scene = Scene(self._manifest, self._analysis, owner=self._stream, live=True)
         self._raise(self._scene.succeed(before))
-        self._reader.sample(self._analysis.sample_fps)
+        self._reader.sample(frames_fps(self._manifest, self._analysis))
         self._frames.max_age_s = max_age_s(self._analysis)
         if same:
             self._way.scene = self._scene
@@ -207,16 +207,14 @@ class LiveWalk:
 
     def _build(self) -> Pipeline:
         """The way of frames through the model at hand, asked by sockets of its own."""
-        spec = self._manifest.input
-        if spec is None:
-            raise VidserveError(f"{self._manifest.id} has task tensor: it takes tensors, not video.")
         self._sockets.close()
         self._built += 1
         identity = f"{self._identity}.{self._built}"
         requests = self._requests(identity, self._stream, self._manifest, self._analysis.confidence)
-        feed: Feed = EveryFrame(self._frames, spec, requests)
         if self._gate:
-            feed = self._gated(requests, identity)
+            feed: Feed = self._gated(requests, identity)
+        else:
+            feed = ungated(self._frames, self._manifest, self._analysis, requests, live=True)
         self._sockets.enter_context(closing(feed))
         return Pipeline(self._frames, feed, requests, self._scene, self._publish, row=self._row, ahead=0)
 

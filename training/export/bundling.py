@@ -1,0 +1,158 @@
+"""A run becomes a bundle: its best weights, frame by frame where the net can go so, else with a window."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from model_export.bundle import Bundle
+from model_export.draft import Draft
+from model_export.errors import ExportRefused
+from model_export.manifest import Provenance, State, Task
+from model_export.repository import Repository
+from model_export.torch_export import export
+from training.batch import Part
+from training.checkpoints import rows_of, weights_of
+from training.compose import compose
+from training.data.loading import load_data
+from training.errors import NothingToResume, WeightsInvalid
+from training.net import Net
+from training.recipe import Recipe
+from training.run_folder import RunFolder
+
+U8 = npt.NDArray[np.uint8]
+
+PROVED, COUNTED = 8, 2000
+"""Samples of the validation part that parity is shown on, and that are counted at most."""
+_BATCH = 16
+_NO_METRICS = ("epoch", "seconds", "rate")
+REPORT = "report"
+
+
+class FrameByFrame(nn.Module):
+    """A net over clips as it meets a stream: a frame and the state before it, to the answer and the state after it."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """uint8 [B, H, W, 3] and [B, *shape] of each state → [B, L] and the next states."""
+        names = [spec.name for spec in self.net.state]
+        answer, after = self.net.step(frames, dict(zip(names, state, strict=True)))
+        return (answer, *(after[name] for name in names))
+
+
+def export_run(
+    folder: Path,
+    repository: Repository,
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    reading: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Bundle:
+    """Write the next version of the model that a run is about.
+
+    Args:
+        folder: of the run; what `vidserve evaluate` found goes along.
+        repository: where it is written.
+        name: of the model; the run's if left out.
+        version: None takes the next.
+        reading: is told how many samples of how many have been read.
+        say: is told what was done, a line each.
+
+    Raises:
+        NothingToResume: it has no finished epoch.
+        ExportRefused: it has no task in a bundle, or its graph would answer otherwise.
+        TrainingError: the run or its data cannot be read.
+    """
+    run = RunFolder(folder)
+    recipe = run.recipe()
+    if not run.best.is_file():
+        raise NothingToResume(f"{folder} has not one finished epoch.", hint="Train it first: vidserve train --resume.")
+    data = load_data(recipe.data, folder, say=reading)
+    if data.kind == "numbers":
+        raise ExportRefused(
+            "The run learnt numbers, for which bundles have no task yet.", hint="Export nets of classes or labels."
+        )
+    net = _net(run, recipe, len(data.labels))
+    by_frame = net.streams and bool(net.state)
+    draft = Draft(
+        name=name or recipe.name,
+        task=Task.CLASSIFY,
+        input=recipe.data.input.geometry,
+        labels=data.labels,
+        logits=True,
+        multi_label=data.kind == "multi_label",
+        window=None if by_frame else net.frames,
+        fps=recipe.data.input.fps if net.frames is not None else None,
+        state=tuple(_state(spec.name, spec.shape, spec.initial) for spec in net.state) if by_frame else (),
+        family="vidserve",
+        metrics=_metrics(run),
+        provenance=Provenance(
+            tool="vidserve export",
+            source=recipe.name,
+            data_sha256=data.fingerprint,
+            config=recipe.to_yaml(),
+            seed=recipe.seed,
+            versions=_versions(folder),
+        ),
+    )
+    kind = "pictures" if net.frames is None else "one frame at a time, with a state" if by_frame else "clips"
+    say(f"The model takes {kind}.")
+    return export(
+        FrameByFrame(net) if by_frame else net,
+        draft,
+        next(_frames(data.validation, PROVED, PROVED, pictures=net.frames is None)),
+        repository,
+        version=version,
+        validation=_frames(data.validation, COUNTED, _BATCH, pictures=net.frames is None),
+        files=_report(folder),
+        say=say,
+    )
+
+
+def _net(run: RunFolder, recipe: Recipe, labels: int) -> Net:
+    net = compose(recipe.net, recipe.looks_at, labels)
+    try:
+        net.load_state_dict(weights_of(run.best))
+    except RuntimeError as error:
+        raise WeightsInvalid(f"{run.best} is of another net than the recipe beside it says: {error}") from error
+    return net.eval()
+
+
+def _state(name: str, shape: tuple[int, ...], initial: float) -> State:
+    return State(input=name, output=f"next_{name}", dtype="float32", shape=shape, initial=initial)
+
+
+def _frames(part: Part, most: int, batch: int, *, pictures: bool) -> Iterator[U8]:
+    """Batches of samples from all over a part as the server gives frames: three channels, a picture without time."""
+    places = np.linspace(0, len(part) - 1, min(most, len(part))).astype(int).tolist()
+    for start in range(0, len(places), batch):
+        frames = part.batch(places[start : start + batch], 0).frames.numpy()
+        frames = np.repeat(frames, 3, axis=-1) if frames.shape[-1] == 1 else frames
+        yield frames[:, 0] if pictures else frames
+
+
+def _metrics(run: RunFolder) -> dict[str, float]:
+    """What the best epoch came to on the validation part."""
+    row = rows_of(run.best)[-1]
+    return {key: value for key, value in row.items() if key not in _NO_METRICS and math.isfinite(value)}
+
+
+def _versions(folder: Path) -> dict[str, str]:
+    """Those that it was trained with."""
+    noted = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return {f"trained with {name}": version for name, version in noted["versions"].items()}
+
+
+def _report(folder: Path) -> dict[str, bytes | Path]:
+    pages = sorted(path for path in (folder / REPORT).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in pages}
