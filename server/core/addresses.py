@@ -96,7 +96,9 @@ class AddressPolicy:
         what = f"The address {address} is {reason}" if host == address else f"{host!r} is {address}, which is {reason}"
         raise AddressRefused(
             f"{what}, and is not connected to.",
-            hint=f"Set `[sources] {setting} = true` if it is meant." if setting else None,
+            hint=f"Set `[sources] {setting} = true` if it is meant."
+            if setting
+            else "No setting allows it: such addresses are services of a machine or its cloud, not cameras.",
         )
 
 

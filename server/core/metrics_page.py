@@ -21,7 +21,7 @@ STAGES = ("decode", "fit", "queue", "infer", "analyse", "publish")
 CLOSED = ("full", "timeout", "idle")
 ERRORS = ("run_failed", "stale_frame", "output_too_large", "not_loaded")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-AGE = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0)
+AGE = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 BATCH = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 STREAM_ROWS = 257
