@@ -28,7 +28,7 @@ from model_export import golden
 from model_export.bundle import GOLDEN, MODEL, Bundle
 from model_export.check import STANDARD, is_invariant
 from model_export.draft import Draft
-from model_export.errors import ExportRefused
+from model_export.errors import ExportRefused, ModelExists
 from model_export.manifest import Batch, Manifest, Task
 from model_export.onnx_file import precision
 from model_export.playing import U8, Array, check_samples, count, golden_samples, play, prove
@@ -76,6 +76,8 @@ def export(
         ModelExists: that version is there already.
     """
     check_samples(samples, draft)
+    if version is not None and repository.folder(draft.name, version).exists():
+        raise ModelExists(f"{draft.name}@{version} is there already.", hint="Take another version, or none.")
     net = _standard(module, draft)
     names = _check_answers(net, draft, samples)
     content = _graph(net, draft, samples, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from worker_builders import SIDE, Bench, FakeEngine
 
-from model_export.manifest import FrameInput, Manifest, Provenance, Task, TensorSpec
+from model_export.manifest import FrameInput, Manifest, Provenance, Resize, Task, TensorSpec
 from server.domain.analysis import Analysis
 from server.wire.messages import InferDone, TensorMeta
 
@@ -23,7 +23,7 @@ def clip_manifest(*, fps: float | None = None) -> Manifest:
         fps=fps,
         multi_label=True,
         family="test",
-        input=FrameInput(width=SIDE, height=SIDE),
+        input=FrameInput(width=SIDE, height=SIDE, resize=Resize.STRETCH),
         inputs=(TensorSpec(name="frames", dtype="uint8", shape=(None, WINDOW, SIDE, SIDE, 3)),),
         outputs=(TensorSpec(name="probabilities", dtype="float32", shape=(None, WINDOW)),),
         labels=tuple(f"frame_{place}" for place in range(WINDOW)),
