@@ -96,7 +96,7 @@ def test_what_is_not_known_is_refused_and_the_video_is_gone(idle, fields, status
         ("POST", "/v1/models/moving-objects@99/load", 404, "model_not_found"),
         ("POST", "/v1/models/moving-objects@99/unload", 404, "model_not_found"),
         ("PUT", "/v1/models/moving-objects@99/default", 404, "model_not_found"),
-        ("GET", "/v2/nothing", 404, "not_found"),
+        ("GET", "/v1/nothing", 404, "not_found"),
         ("PATCH", "/v1/jobs", 405, "method_not_allowed"),
     ],
 )
