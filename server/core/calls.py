@@ -38,6 +38,10 @@ class Call(IntEnum):
     RETRIEVE = 3
     CLOSE = 4
     PICTURE = 5
+    CONNECT = 6
+    """A live source is opened: its own patience ends that, or it hangs."""
+    READ = 7
+    """The next packet of a live source is waited for."""
 
 
 _CALLS = frozenset(Call)

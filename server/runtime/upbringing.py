@@ -77,8 +77,9 @@ def worker_watch(settings: Settings, shared: Shared, name: str, number: int) -> 
     return WorkerWatch(
         shared.calls,
         number,
-        # A source that says nothing is given up after that time; a call that does not even do that hangs.
-        call_s=max(workers.call_s, 2 * max(sources.open_s, sources.read_s)),
+        call_s=workers.call_s,
+        # One that says nothing is given up after that time; a call that does not even do that hangs.
+        source_s=2 * max(sources.open_s, sources.read_s),
         memory_bytes=share if workers.memory_mb is None else workers.memory_mb * 2**20,
         last_words=functools.partial(shared.take_last_words, name),
     )

@@ -21,6 +21,7 @@ class WorkerWatch:
     Args:
         worker: which rows of the page are its.
         call_s: how long a call of a decoder may take; opening a file half as long again.
+        source_s: how long a live source may take to open, or for its next packet; `call_s` if that is longer.
         memory_bytes: how much it may have for itself.
         last_words: takes what it left when it crashed.
     """
@@ -28,6 +29,7 @@ class WorkerWatch:
     page: CallPage
     worker: int
     call_s: float
+    source_s: float
     memory_bytes: int
     last_words: Callable[[], bytes] = bytes
 
@@ -47,4 +49,6 @@ class WorkerWatch:
     def _limit_s(self, call: Call) -> float:
         if call is Call.NONE:
             return float("inf")
+        if call in (Call.CONNECT, Call.READ):
+            return max(self.call_s, self.source_s)
         return self.call_s * (_OPENING if call is Call.OPEN else 1.0)

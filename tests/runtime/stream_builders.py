@@ -62,7 +62,7 @@ class FakeModels:
             raise ModelNotFound(f"There is no model {name!r}.")
         id = f"{name}@{version or self.serving[name]}"
         task = Task.TENSOR if name == "tensors" else Task.MOTION if name == "moving-objects" else Task.DETECT
-        manifest = SimpleNamespace(id=id, name=name, task=task, labels=("car",), state=())
+        manifest = SimpleNamespace(id=id, name=name, task=task, labels=("car",), state=(), window=None)
         return SimpleNamespace(folder=Path("bundles") / id, manifest=manifest)
 
     async def acquire(self, reference):

@@ -35,34 +35,37 @@ def a_row(page, worker, call, *, for_s, clock):
         (Call.CLOSE, 11.0, True),
         (Call.OPEN, 11.0, False),
         (Call.OPEN, 16.0, True),
+        (Call.READ, 19.0, False),
+        (Call.CONNECT, 19.0, False),
+        (Call.READ, 21.0, True),
         (Call.NONE, 1e6, False),
     ],
 )
 def test_a_call_that_lasts_too_long_hangs(page, monkeypatch, call, for_s, hangs):
     a_row(page, 1, call, for_s=for_s, clock=monkeypatch)
-    watch = WorkerWatch(page, 1, call_s=10.0, memory_bytes=MUCH)
+    watch = WorkerWatch(page, 1, call_s=10.0, source_s=20.0, memory_bytes=MUCH)
     assert watch.look(os.getpid()) is (HUNG if hangs else None)
-    assert WorkerWatch(page, 0, call_s=10.0, memory_bytes=MUCH).look(os.getpid()) is None
+    assert WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=MUCH).look(os.getpid()) is None
 
 
 def test_memory_counts_that_a_process_has_for_itself(page):
     has = own_memory_bytes(os.getpid())
     if has is None:
         pytest.skip("only Linux says what a process has")
-    assert WorkerWatch(page, 0, call_s=10.0, memory_bytes=has // 2).look(os.getpid()) is MEMORY
-    assert WorkerWatch(page, 0, call_s=10.0, memory_bytes=has * 2).look(os.getpid()) is None
+    assert WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=has // 2).look(os.getpid()) is MEMORY
+    assert WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=has * 2).look(os.getpid()) is None
     shared = mmap.mmap(-1, 64 * 2**20)
     shared.write(bytes(64 * 2**20))
     assert own_memory_bytes(os.getpid()) < has + 32 * 2**20
 
 
 def test_a_process_that_is_gone_has_no_memory(page):
-    assert WorkerWatch(page, 0, call_s=10.0, memory_bytes=1).look(2**22 - 1) is None
+    assert WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=1).look(2**22 - 1) is None
 
 
 def test_what_was_seen_last_is_seen_once(page):
     page.rows(0)[3].begin("job")
-    watch = WorkerWatch(page, 0, call_s=10.0, memory_bytes=MUCH)
+    watch = WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=MUCH)
     assert [row.owner for row in watch.last_seen()] == ["job"]
     assert watch.last_seen() == []
 
@@ -70,6 +73,6 @@ def test_what_was_seen_last_is_seen_once(page):
 def test_what_a_worker_left_when_it_crashed_tells_whose_thread_it_was(page):
     page.rows(0)[0].begin("job")
     words = b"Fatal Python error: Segmentation fault\n\nCurrent thread 0x%x (most recent call first):" % get_ident()
-    watch = WorkerWatch(page, 0, call_s=10.0, memory_bytes=MUCH, last_words=lambda: words)
+    watch = WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=MUCH, last_words=lambda: words)
     assert [row.crashed for row in watch.last_seen()] == [True]
     assert watch.last_seen() == []

@@ -72,7 +72,7 @@ def _look(connection: Connection, row: CallRow) -> tuple[Shot, float | None]:
     until = time.monotonic() + _LOOK_S
     while first is None or (connection.fps is None and len(moments) < _ENOUGH and time.monotonic() < until):
         try:
-            with row.inside(Call.GRAB):
+            with row.inside(Call.READ):
                 shot = connection.grab()
         except SourceError:
             if first is None:

@@ -257,7 +257,7 @@ class _Watched:
         self._row = row
 
     def grab(self) -> Shot | None:
-        self._row.enter(Call.GRAB)
+        self._row.enter(Call.READ)
         try:
             return self._connection.grab()
         finally:

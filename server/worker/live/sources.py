@@ -41,7 +41,7 @@ from server.worker.live.errors import (
 from server.worker.live.hosts import PORTS, resolved
 
 OpenLive = Callable[[StreamSource, CallRow], Connection]
-"""Opens a source; the row says meanwhile that its thread is in `Call.OPEN`. Raises a SourceError or AddressRefused."""
+"""Opens a source; its thread is in `Call.CONNECT` meanwhile. Raises a SourceError or AddressRefused."""
 
 
 class OpenLiveLimited(Protocol):
@@ -116,7 +116,7 @@ def _open_rtsp(source: StreamSource, url: SplitResult, row: CallRow, max_pixels:
         # Where the connection is encrypted, the name is needed to know whom one talks to.
         there = _with_credentials(source, url, host if secure else address, port)
         try:
-            with row.inside(Call.OPEN):
+            with row.inside(Call.CONNECT):
                 container = av.open(there, format="rtsp", options=options, timeout=(left_s, source.read_s))
                 return _decoded(container, source, max_pixels)
         except (av.error.FFmpegError, OSError) as error:
@@ -133,7 +133,7 @@ def _open_device(source: StreamSource, row: CallRow, max_pixels: int) -> Connect
     if not path.exists():
         raise SourceNotFound(f"There is no device {path}.", hint="Check that it is plugged in.")
     try:
-        with row.inside(Call.OPEN):
+        with row.inside(Call.CONNECT):
             container = av.open(
                 str(path), format="v4l2", options={"protocol_whitelist": "file"}, timeout=(source.open_s, source.read_s)
             )
@@ -148,7 +148,7 @@ def _open_file(source: StreamSource, path: Path, row: CallRow, max_pixels: int) 
     if not path.is_file():
         raise SourceNotFound(f"There is no file {path.name}.", hint="Check the path.")
     try:
-        with row.inside(Call.OPEN):
+        with row.inside(Call.CONNECT):
             container = open_container(path, decoder_options(max_pixels))
             return _decoded(container, source, max_pixels, bulk=True, recorded=True)
     except VideoUnreadable as error:

@@ -66,7 +66,7 @@ def open_web(source: StreamSource, url: SplitResult, row: CallRow, max_pixels: i
     site = _Site(source, patience)
     site.known[url.hostname or "", url.port or PORTS[url.scheme]] = first
     try:
-        with row.inside(Call.OPEN):
+        with row.inside(Call.CONNECT):
             container = _container(site, source)
             stream = video_stream(container)
     except (av.error.FFmpegError, VideoUnreadable, OSError, ValueError):
