@@ -37,7 +37,8 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem
 table { border-collapse: collapse; margin: .5rem 0; } th { text-align: left; font-weight: 600; }
 td, th { padding: .2rem 1.2rem .2rem 0; border-bottom: 1px solid #e3e6ea; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; vertical-align: top; } .row { display: flex; flex-wrap: wrap; gap: 1rem; }
+img { max-width: 100%; vertical-align: top; }
+.row { display: flex; flex-wrap: wrap; gap: 1rem; } .row img { max-width: 47%; }
 p.note { color: #59636e; max-width: 46rem; }
 """
 
@@ -89,13 +90,12 @@ def as_html(found: Evaluation) -> str:
     if isinstance(answers, ClassAnswers):
         sections.append(_mistakes(found, answers))
     title = f"{found.model} on {found.data}"
+    samples = f"{len(found.names)} samples" + (f" in {found.groups} groups" if found.groups < len(found.names) else "")
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n"
-        f"<h1>{escape(found.model)}</h1>\n<p class=about>{escape(found.data)}: {len(found.names)} samples in"
-        f" {found.groups} groups; answered by {escape(found.runtime)}</p>\n"
-        + "\n".join(filter(None, sections))
-        + "\n</html>\n"
+        f"<h1>{escape(found.model)}</h1>\n<p class=about>{escape(found.data)}: {samples};"
+        f" answered by {escape(found.runtime)}</p>\n" + "\n".join(filter(None, sections)) + "\n</html>\n"
     )
 
 
@@ -104,8 +104,9 @@ def _measures(found: Evaluation) -> str:
         (NAMES[name], shown(value), _interval(found.intervals[name]))
         for name, value in found.answers.measures().items()
     ]
+    drawn = "groups" if found.groups < len(found.names) else "samples"
     note = (
-        f"Intervals are of 95 %, by drawing the {found.groups} groups again and again with replacement."
+        f"Intervals are of 95 %, by drawing the {found.groups} {drawn} again and again with replacement."
         if found.groups > 1
         else "There is one group only, so nothing can be said of how sure these numbers are."
     )

@@ -1,8 +1,9 @@
 """Moving shapes: clips whose class only time can tell, made from a seed.
 
-A square, triangle or bar goes left, goes right, grows, shrinks or spins. Its place, size and angle are each a phase
-that begins anywhere; the class says which of them runs, and in which direction. So every single frame, wherever in its
-clip, is drawn alike in all classes: what runs out at the right comes in at the left, and what has grown is small again.
+A light square, triangle or bar goes left, goes right, grows, shrinks or spins. Its place, size and angle are each a
+phase that begins anywhere; the class says which of them runs, and in which direction. So every single frame, wherever in
+its clip, is drawn alike in all classes: what runs out at the right comes in at the left, and what has grown is small
+again.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def moving_shapes(count: int, *, frames: int = 16, size: int = 32, seed: int = 0
 def moving_shape(motion: str, random: np.random.Generator, *, frames: int, size: int) -> U8:
     """One clip, uint8 [frames, size, size, 1], of a motion in `CLASSES`."""
     corners = np.array(list(_SHAPES.values())[int(random.integers(len(_SHAPES)))])
-    grey = random.permutation([float(random.uniform(20, 90)), float(random.uniform(150, 235))])
+    ground, shape = float(random.uniform(20, 90)), float(random.uniform(150, 235))
     y = float(random.uniform(0.3, 0.7)) * size
     place, growth, angle = random.random(3)
     way = np.arange(frames) / frames * float(random.uniform(0.5, 0.9))
@@ -72,7 +73,7 @@ def moving_shape(motion: str, random: np.random.Generator, *, frames: int, size:
         cv2.fillPoly(wide, [_outline(corners, x[at] + size, y + size, radius[at], turned[at])], 1.0, shift=_SHIFT)
         covered = cv2.GaussianBlur(wide, (3, 3), 0)[size : 2 * size].reshape(size, 3, size).sum(axis=1)
         noise = random.standard_normal((size, size), np.float32) * _NOISE
-        pictures[at, :, :, 0] = np.clip(grey[0] + (grey[1] - grey[0]) * covered + noise, 0, 255)
+        pictures[at, :, :, 0] = np.clip(ground + (shape - ground) * covered + noise, 0, 255)
     return pictures
 
 
