@@ -1,8 +1,8 @@
 """Moving shapes: clips whose class only time can tell, made from a seed.
 
 A light square, triangle or bar goes left, goes right, grows, shrinks or spins. Its place, size and angle are each a
-phase that begins anywhere; the class says which of them runs, and in which direction. So every single frame, wherever in
-its clip, is drawn alike in all classes: what runs out at the right comes in at the left, and what has grown is small
+phase that begins anywhere; the class says which of them runs, and in which direction. So every single frame, wherever
+in its clip, is drawn alike in all classes: what runs out at the right comes in at the left, and what has grown is small
 again.
 """
 
