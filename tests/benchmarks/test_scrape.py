@@ -6,7 +6,7 @@ from benchmarks.scrape import metrics_of
 def test_the_metrics_that_are_scraped_are_those_of_many_streams():
     said = metrics_of(20).scrape().decode()
     assert said.count("vidserve_stream_up{") == 20
-    assert said.count("vidserve_result_age_seconds_bucket{") == 20 * 14
+    assert said.count("vidserve_result_age_seconds_bucket{") == 20 * 15
     assert 'vidserve_result_age_seconds_count{stream="stream00000007"} 20.0' in said
 
 

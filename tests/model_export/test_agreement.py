@@ -52,6 +52,13 @@ def test_of_two_partners_the_nearest_is_taken() -> None:
     assert disagreement(one, other, Tolerance(pixels=0.45)) is None
 
 
+def test_what_is_weaker_than_rounding_is_no_detection() -> None:
+    one, other = found((0, 0.9, 1), (50, 9e-4, 2), (70, 8e-7, 0)), found((0, 0.9, 1), (60, 5e-4, 2), (75, 8e-7, 0))
+
+    assert disagreement(one, other, ROUNDING[Precision.FP32]) is None
+    assert disagreement(one, other, Tolerance()) is not None
+
+
 def test_of_half_precision_a_pixel_and_what_is_weak_do_not_count() -> None:
     one, other = found((0, 0.9, 1), (50, 0.04, 2), (90, 0.0, 0)), found((0.9, 0.895, 1), (70, 0.03, 1), (90, 0.0, 0))
 

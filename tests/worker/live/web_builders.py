@@ -104,15 +104,23 @@ class Wicked:
             while True:
                 connection, _ = self._listener.accept()
                 self._accepted.append(connection)
-                if self._says is not None:
-                    connection.recv(4096)
-                    connection.sendall(self._says)
-                    if not self._says:
-                        connection.close()
+                # Who hangs up early is no reason to stop listening.
+                with contextlib.suppress(OSError):
+                    self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        if self._says is not None:
+            connection.recv(4096)
+            connection.sendall(self._says)
+            if not self._says:
+                connection.close()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        for connection in self._accepted:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._listener.close()
         for connection in self._accepted:
             connection.close()
-        self._thread.join()
