@@ -3,11 +3,11 @@
     python -m benchmarks --data ../shared/data [--only speed,memory] [--runs 5] [--json FILE]
     python -m benchmarks --video car.mp4 --model yolox_nano.onnx --labels coco.names
     python -m benchmarks --only cameras,age,growth,beside,swap,kills,outage [--seconds 60] [--times 2]
-    python -m benchmarks --only export
+    python -m benchmarks --data ../shared/data --only export,shapes,mnist,cells,fights,reading
 
-The parts about cameras and about training need no data. Measures first how models run fastest here, as `vidserve bench`
-does, then each part in a process of its own. Prints a table of what is wanted and what was got; ends with 1 if anything
-was missed.
+The parts about cameras need no data, nor do `export` and `shapes`. Measures first how models run fastest here, as
+`vidserve bench` does, then each part in a process of its own. Prints a table of what is wanted and what was got; ends
+with 1 if anything was missed.
 """
 
 from __future__ import annotations
@@ -60,12 +60,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--without-rival", action="store_true", help="do not install and run InferencePipeline")
     parser.add_argument("--json", type=Path, help="write the table here too")
     options = parser.parse_args()
+    if set(options.only) <= {*CAMERAS, *TRAINING}:
+        options.model = None
+        return options
     if options.data is not None:
         options.video = options.video or options.data / "videos" / "car-detection.mp4"
         options.model = options.model or options.data / "onnx" / "yolox_nano.onnx"
         options.labels = options.labels or options.data / "onnx" / "coco.names"
-    if options.model is None and set(options.only) <= {*CAMERAS, *TRAINING}:
-        return options
     for name in ("video", "model", "labels"):
         path = getattr(options, name)
         if path is None:
@@ -93,6 +94,7 @@ def _stage(options: argparse.Namespace, folder: Path) -> Stage:
     videos = [video.resolve() for video in videos if video.is_file()]
     return Stage(
         data=folder,
+        given=options.data and options.data.resolve(),
         original=options.model and options.model.resolve(),
         street=STREET,
         video=video,

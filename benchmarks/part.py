@@ -26,7 +26,14 @@ CAMERAS = {
     "outage": "cameras.outage",
 }
 """Parts that need no model but the one that is shipped."""
-TRAINING = {"export": "exported"}
+TRAINING = {
+    "export": "exported",
+    "shapes": "training.shapes",
+    "mnist": "training.mnist",
+    "cells": "training.cells",
+    "fights": "training.fights",
+    "reading": "training.reading",
+}
 """Parts that need the trainer's libraries, and no model."""
 PARTS = {
     "speed": "throughput",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
-import sys
-import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.ceiling import cores
+from benchmarks.environment import Environment
 from benchmarks.failure import NotMeasured
 
 PINS = (
@@ -55,7 +53,7 @@ class Ran:
 
 
 class Rival:
-    """The environment is made once and kept, several GB of it, in a folder named after the pins.
+    """It in an environment of its own.
 
     Args:
         cache: where to keep environments.
@@ -67,17 +65,8 @@ class Rival:
 
     def __init__(self, cache: Path, model: Path) -> None:
         self._model = model
-        pins = hashlib.sha256("\n".join((*PINS, sys.version)).encode()).hexdigest()[:12]
-        folder = cache / f"rival-{pins}"
-        self._python = folder / "bin" / "python"
-        if not (folder / "complete").exists():
-            print(f"Installing {PINS[0]} into {folder} (several GB) …", file=sys.stderr, flush=True)
-            venv.create(folder, with_pip=True, clear=True)
-            pip = [str(self._python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS]
-            done = subprocess.run(pip, capture_output=True, text=True)
-            if done.returncode:
-                raise NotMeasured(f"pip could not install {' '.join(PINS)}: {done.stderr[-1000:]}")
-            (folder / "complete").touch()
+        # Several GB of it.
+        self._python = Environment(cache, "rival", PINS).python
 
     def run(self, videos: Sequence[Path], tuning: Tuning) -> Ran:
         """The videos as its list of references, all of each."""

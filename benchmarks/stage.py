@@ -16,6 +16,7 @@ class Stage(BaseModel):
     """
     Attributes:
         data: the data folder, with the model imported as `yolox-nano`.
+        given: the folder of `--data`, or None.
         original: the model as it was published; None where only what needs none is measured.
         street: what cameras show.
         video: what most rows are measured on.
@@ -32,6 +33,7 @@ class Stage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     data: Path
+    given: Path | None
     original: Path | None
     street: Path
     video: Path
