@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# Nets in tests are so small that threads would only wait for each other; processes that tests start keep to it too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _STRICT = os.environ.get("VIDSERVE_TEST_STRICT") == "1"
 
 

@@ -131,6 +131,20 @@ def test_a_run_that_looks_at_later_frames_becomes_a_model_of_clips(run, bundle):
     assert (exported.manifest.kind, exported.manifest.window) == ("clip", FRAMES)
 
 
+def test_a_recurrent_run_can_be_shown_whole_clips_too(run, tmp_path):
+    said = CliRunner().invoke(app, [str(run("gru")), "--data", str(tmp_path), "--window"])
+    assert said.exit_code == 0, said.output
+    exported = Repository(tmp_path / "models").resolve("shapes-gru")
+    clips = validation(run("gru"), "gru").batch(range(4), 0).frames
+
+    got = Session(exported.model, name="gru").run({"frames": in_colour(clips)})["probabilities"]
+
+    with torch.no_grad():
+        expected = net_of(run("gru"), "gru")(clips).softmax(-1).numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-4, rtol=0)
+    assert (exported.manifest.kind, exported.manifest.window) == ("clip", FRAMES)
+
+
 def test_a_run_of_pictures_becomes_a_model_of_pictures(bundle):
     manifest = bundle("picture").manifest
 

@@ -11,7 +11,7 @@ I64 = npt.NDArray[np.int64]
 
 
 def middle_windows(lengths: I64, frames: int) -> I64:
-    """The middle of each clip; a clip that is shorter stays at its last frame.
+    """The middle of each clip. Before a clip that is shorter its first frame stands, as before a stream that has begun.
 
     Args:
         lengths: int64 [B], frames that each clip has.
@@ -33,9 +33,14 @@ def random_windows(lengths: I64, frames: int, draws: Draws, *, jitter: int = 0) 
     moved = np.stack(
         [np.floor(draws.uniform(f"jitter {at}", -jitter, jitter + 1)).astype(np.int64) for at in range(frames)], axis=1
     )
-    return np.clip(np.sort(positions + moved, axis=1), 0, lengths[:, None] - 1)
+    return _within(np.sort(positions + moved, axis=1), lengths)
 
 
 def _from(start: I64, lengths: I64, frames: int) -> I64:
-    positions: I64 = np.minimum(start[:, None] + np.arange(frames, dtype=np.int64), lengths[:, None] - 1)
-    return positions
+    missing = np.maximum(frames - lengths, 0)
+    return _within((start - missing)[:, None] + np.arange(frames, dtype=np.int64), lengths)
+
+
+def _within(positions: I64, lengths: I64) -> I64:
+    inside: I64 = np.clip(positions, 0, lengths[:, None] - 1)
+    return inside

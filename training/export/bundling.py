@@ -55,6 +55,7 @@ def export_run(
     *,
     name: str | None = None,
     version: int | None = None,
+    window: bool = False,
     reading: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
@@ -65,6 +66,7 @@ def export_run(
         repository: where it is written.
         name: of the model; the run's if left out.
         version: None takes the next.
+        window: let a net that could go frame by frame look at whole clips, too.
         reading: is told how many samples of how many have been read.
         say: is told what was done, a line each.
 
@@ -83,7 +85,7 @@ def export_run(
             "The run learnt numbers, for which bundles have no task yet.", hint="Export nets of classes or labels."
         )
     net = _net(run, recipe, len(data.labels))
-    by_frame = net.streams and bool(net.state)
+    by_frame = net.streams and bool(net.state) and not window
     draft = Draft(
         name=name or recipe.name,
         task=Task.CLASSIFY,

@@ -34,6 +34,13 @@ def export(
         str | None, typer.Option(metavar="URL", help="Send it to a running server instead, http://HOST:PORT.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the model; the run's name if left out.")] = None,
+    window: Annotated[
+        bool,
+        typer.Option(
+            "--window",
+            help="Show it whole clips, at the cost of a clip a frame, even if it could go frame by frame with a state.",
+        ),
+    ] = False,
     key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Holds the key of --to; else `VIDSERVE_ADMIN_KEY` says it."),
@@ -53,7 +60,7 @@ def export(
     console = Console(highlight=False)
     with console.status("Reading the data …") as status:
         if to is None:
-            bundle = _export(run, Repository(data / "models", shipped=SHIPPED), name, None, console, status)
+            bundle = _export(run, Repository(data / "models", shipped=SHIPPED), name, None, window, console, status)
             console.print(f"{bundle.manifest.id} is in {bundle.folder}", markup=False, soft_wrap=True)
             return
         from training.export.upload import Server, key_of
@@ -63,14 +70,20 @@ def export(
             tempfile.TemporaryDirectory(prefix="vidserve-export-") as folder,
         ):
             version = server.next_version(name or _name_of(run))
-            bundle = _export(run, Repository(Path(folder)), name, version, console, status)
+            bundle = _export(run, Repository(Path(folder)), name, version, window, console, status)
             status.update("Sending it …")
             sent = server.send(bundle)
         console.print(f"{sent} is at {to}", markup=False, soft_wrap=True)
 
 
 def _export(
-    run: Path, repository: Repository, name: str | None, version: int | None, console: Console, status: Status
+    run: Path,
+    repository: Repository,
+    name: str | None,
+    version: int | None,
+    window: bool,
+    console: Console,
+    status: Status,
 ) -> Bundle:
     # These import torch, which takes seconds.
     from training.export.bundling import export_run
@@ -85,6 +98,7 @@ def _export(
         repository,
         name=name,
         version=version,
+        window=window,
         reading=reading,
         say=lambda line: console.print(f"  {line}", markup=False),
     )

@@ -1,6 +1,7 @@
 """Particles that make one of all frames. Legend: B batch, T time, C channels.
 
-In a clip they give what the whole clip comes to; frame by frame what the frames so far come to.
+In a clip of T frames they give what the whole clip comes to; frame by frame what the last T frames come to, so that a
+stream that runs for days is judged by what is happening, and not by all that ever did.
 """
 
 from __future__ import annotations
@@ -19,73 +20,63 @@ LOWEST = -3.0e38
 
 
 class TimePool(TemporalParticle):
-    """[B, T, …] → [B, …]: the last frame, or the mean or the largest over all frames.
+    """[B, T, …] → [B, …]: the last frame, or the mean or the largest over the last T frames.
 
-    State of the mean: the sum and how many; of the largest: it. Means over frames: Karpathy et al., Large-scale Video
-    Classification with Convolutional Neural Networks (2014).
+    State: those frames, the newest last; of the mean also how many there are already. Means over frames: Karpathy et
+    al., Large-scale Video Classification with Convolutional Neural Networks (2014).
     """
 
     def __init__(self, shape: Shape, *, kind: Literal["last", "mean", "max"] = "last") -> None:
         super().__init__()
-        shape.clip()
+        self.frames = shape.clip()
         self.out = shape.frame
         self.kind = kind
         if kind == "mean":
-            self.state = (StateSpec("sum", shape.features), StateSpec("count", (1,)))
+            self.state = (StateSpec("recent", (self.frames, *shape.features)), StateSpec("count", (1,)))
         elif kind == "max":
-            self.state = (StateSpec("largest", shape.features, LOWEST),)
+            self.state = (StateSpec("recent", (self.frames, *shape.features), LOWEST),)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if self.kind == "last":
             return x[:, -1], ()
+        recent = _newest(state[0], x)
         if self.kind == "max":
-            return self._largest(x.amax(1), state)
-        return self._mean(x.sum(1), x.shape[1], state)
+            return recent.amax(1), (recent,)
+        count = (state[1] + x.shape[1]).clamp(max=self.frames)
+        # Frames that have not been yet are zeros.
+        return recent.sum(1) / count.reshape(-1, *[1] * (x.dim() - 2)), (recent, count)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        if self.kind == "last":
-            return x, ()
-        return self._largest(x, state) if self.kind == "max" else self._mean(x, 1, state)
-
-    def _largest(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        largest = torch.maximum(x, state[0])
-        return largest, (largest,)
-
-    def _mean(self, x: Tensor, frames: int, state: State) -> tuple[Tensor, State]:
-        total, count = state[0] + x, state[1] + frames
-        return total / count.reshape(-1, *[1] * (x.dim() - 1)), (total, count)
+        return self(x[:, None], state)  # type: ignore[no-any-return]
 
 
 class AttentionPooling(TemporalParticle):
-    """[B, T, C] → [B, C]: Σ_t a_t x_t, a = softmax over t of w·tanh(V x_t), V with `hidden` rows.
+    """[B, T, C] → [B, C]: Σ_t a_t x_t, a = softmax over the last T frames of w·tanh(V x_t), V with `hidden` rows.
 
-    State: the largest score so far, and numerator and denominator of the softmax relative to it, so that frame by frame
-    is exact. Ilse et al., Attention-based Deep Multiple Instance Learning (2018). Xavier.
+    State: those frames and their scores, the newest last. Ilse et al., Attention-based Deep Multiple Instance Learning
+    (2018). Xavier.
     """
 
     def __init__(self, shape: Shape, *, hidden: Count = 64) -> None:
         super().__init__()
-        shape.clip()
-        channels = shape.vector()
+        frames, channels = shape.clip(), shape.vector()
         self.out = shape.frame
         self.hidden = nn.Linear(channels, hidden)
         self.score = nn.Linear(hidden, 1, bias=False)
         initialise(self.hidden.weight, self.hidden.bias, "tanh")
         initialise(self.score.weight, None, "none")
-        self.state = (
-            StateSpec("largest", (1,), LOWEST),
-            StateSpec("numerator", (channels,)),
-            StateSpec("denominator", (1,)),
-        )
+        self.state = (StateSpec("recent", (frames, channels)), StateSpec("score", (frames, 1), LOWEST))
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        before, numerator, denominator = state
-        score: Tensor = self.score(self.hidden(x).tanh())
-        largest = torch.maximum(score.amax(1), before)
-        weight, kept = (score - largest[:, None]).exp(), (before - largest).exp()
-        numerator = kept * numerator + (weight * x).sum(1)
-        denominator = kept * denominator + weight.sum(1)
-        return numerator / denominator, (largest, numerator, denominator)
+        recent = _newest(state[0], x)
+        score = _newest(state[1], self.score(self.hidden(x).tanh()))
+        return (score.softmax(1) * recent).sum(1), (recent, score)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         return self(x[:, None], state)  # type: ignore[no-any-return]
+
+
+def _newest(recent: Tensor, x: Tensor) -> Tensor:
+    """As many frames as `recent` has: [B, T, …] and the frames [B, any, …] after it → [B, T, …]."""
+    frames = recent.shape[1]
+    return x[:, -frames:] if x.shape[1] >= frames else torch.cat([recent[:, x.shape[1] :], x], dim=1)

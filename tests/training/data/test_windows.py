@@ -6,8 +6,12 @@ from training.data.draws import Draws
 from training.data.windows import middle_windows, random_windows
 
 
-def test_the_middle_of_a_long_clip_and_all_of_a_short_one_with_its_last_frame_again() -> None:
-    assert middle_windows(np.array([10, 4, 2]), 4).tolist() == [[3, 4, 5, 6], [0, 1, 2, 3], [0, 1, 1, 1]]
+def test_the_middle_of_a_long_clip_and_all_of_a_short_one_after_its_first_frame() -> None:
+    assert middle_windows(np.array([10, 4, 2]), 4).tolist() == [[3, 4, 5, 6], [0, 1, 2, 3], [0, 0, 0, 1]]
+
+
+def test_a_short_clip_is_filled_up_as_the_server_fills_the_window_of_a_stream_that_has_begun() -> None:
+    assert random_windows(np.array([2]), 4, Draws(0, 0, np.arange(1))).tolist() == [[0, 0, 0, 1]]
 
 
 def test_windows_begin_anywhere_in_the_clip() -> None:

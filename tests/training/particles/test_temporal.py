@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from numpy_layers import linear, relu, softmax
 from particle_builders import a_map, a_vector, array, drawn, numbers, some_tokens, weights
 
@@ -128,6 +129,23 @@ def test_pooling_step_by_step_is_what_the_clip_so_far_comes_to(particle: Tempora
         so_far, after = particle(x[:, : t + 1], fresh)
         assert array(y) == pytest.approx(array(so_far))
         assert [array(one) for one in state] == [pytest.approx(array(one)) for one in after]
+
+
+@pytest.mark.parametrize(
+    "particle",
+    [*(TimePool(MAPS, kind=kind) for kind in ("last", "mean", "max")), AttentionPooling(VECTORS)],
+    ids=str,
+)
+def test_a_stream_is_pooled_over_as_many_frames_as_a_clip_has_whatever_was_before(particle: TemporalParticle) -> None:
+    shape = MAPS if isinstance(particle, TimePool) else VECTORS
+    particle = drawn(particle)
+    x = torch.cat([numbers(shape), 9 * numbers(shape), numbers(shape).flip(1)], dim=1)
+    state = initial_state(particle.state, x)
+    for t in range(x.shape[1]):
+        y, state = particle.step(x[:, t], state)
+        if t >= shape.time - 1:
+            clip = x[:, t + 1 - shape.time : t + 1]
+            assert array(y) == pytest.approx(array(particle(clip, initial_state(particle.state, x))[0]))
 
 
 def test_what_looks_at_later_frames_cannot_go_frame_by_frame() -> None:
