@@ -1,5 +1,5 @@
 # make demo      set up, start the server, analyse the sample video   (ONCE=1: end by itself, GPU=1: with CUDA)
-# make test      set up, then linters, types, import contracts and all tests
+# make test      set up, then linters, types, import contracts and all tests   (PROCESSES=1: one after another)
 # make test-deps Debian packages that some tests need (as root)
 # make bench     the figures of the README (DATA=../shared/data, or VIDEO=… MODEL=… LABELS=…; ARGS="--only cpu --runs 3")
 
@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 DEBIAN_PACKAGES := chromium prometheus python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gstreamer-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 POLICY := /usr/sbin/policy-rc.d
+# Tests start servers of several processes each: more at once would make them wait for each other.
+PROCESSES ?= 2
 EXTRAS := $(if $(GPU),[gpu])
 
 .PHONY: demo test lint test-deps bench clean check-python
@@ -18,7 +20,7 @@ demo: $(VENV)/.server$(if $(GPU),-gpu)
 	@$(BIN)/vidserve demo $(if $(ONCE),--once)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --durations 30
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

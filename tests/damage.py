@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def mutations(folder: Path, *, usually: int) -> Iterator[tuple[str, bytes]]:
+def mutations(folder: Path, *, usually: int, part: int = 0, parts: int = 1) -> Iterator[tuple[str, bytes]]:
     """A name that says how it was made, and the content, of damaged copies of the folder's files in turn.
 
     Args:
         usually: how many; `VIDSERVE_TEST_MUTATIONS` overrides it.
+        part: of `parts` parts of them all.
     """
     count = int(os.environ.get("VIDSERVE_TEST_MUTATIONS", usually))
     paths = sorted(folder.iterdir())
-    for seed in range(count):
+    for seed in range(count * part // parts, count * (part + 1) // parts):
         path = paths[seed % len(paths)]
         how, content = damaged(path.read_bytes(), random.Random(seed))
         yield f"{seed}-{how}-{path.name}", content

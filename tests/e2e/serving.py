@@ -18,9 +18,15 @@ SAMPLE = Path(__file__).parents[2] / "server" / "samples" / "street.mp4"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that no other process of the test run is given."""
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port % processes == mine:
+            return port
 
 
 def eventually(what: Callable[[], object], *, seconds: float = 30.0) -> object:

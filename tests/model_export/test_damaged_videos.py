@@ -39,6 +39,8 @@ for line in sys.stdin:
     print(json.dumps([said, frames]), flush=True)
 """
 _PATIENCE_S = 60
+_PARTS = 4
+"""Of the files, so that several processes of a test run share them."""
 
 
 class _Reader:
@@ -69,9 +71,10 @@ class _Reader:
 
 
 @pytest.mark.data
-def test_damaged_files_are_read_as_far_as_they_go_or_refused(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_damaged_files_are_read_as_far_as_they_go_or_refused(shared_data: Path, tmp_path: Path, part: int) -> None:
     outcomes: Counter[str] = Counter()
-    files = mutations(shared_data / "formats", usually=500)
+    files = mutations(shared_data / "formats", usually=500, part=part, parts=_PARTS)
     more = True
     while more:
         more = False
