@@ -97,7 +97,7 @@ def test_no_request_fails_while_a_model_is_trained_and_takes_the_place_of_its_pr
     frames = {tuple(row["frame"] for row in rows) for _, rows in load.jobs}
     assert len(frames) == 1, "a job lost frames"
     scores = {}
-    for job, rows in load.jobs:
+    for _, rows in load.jobs:
         # What a job began with it ends with: a net that remembers cannot be handed over.
         (model,) = {row["model"] for row in rows}
         scores.setdefault(model, []).append([row["classes"] for row in rows])
