@@ -20,7 +20,8 @@ demo: $(VENV)/.server$(if $(GPU),-gpu)
 	@$(BIN)/vidserve demo $(if $(ONCE),--once)
 
 test: lint
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal --durations 30
+	$(BIN)/python -m pytest -m 'not alone' -n $(PROCESSES) --dist worksteal --durations 30
+	$(BIN)/python -m pytest -m alone tests/e2e tests/runtime
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

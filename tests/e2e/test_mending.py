@@ -8,6 +8,7 @@ import os
 import signal
 import time
 
+import pytest
 from serving import eventually
 from siege import siege
 
@@ -16,6 +17,8 @@ SEED = int(os.environ.get("VIDSERVE_TEST_SEED", "1"))
 STOPS = max(1, KILLS // 5)
 SHORT_S = 2.0
 """Well below the silence that counts as death."""
+
+pytestmark = pytest.mark.alone
 
 
 def test_children_may_be_killed_and_stopped_at_any_time(tmp_path):

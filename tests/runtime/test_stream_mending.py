@@ -18,6 +18,8 @@ from server.runtime import Runtime
 
 FOREVER = 10**6
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
