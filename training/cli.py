@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,7 +60,8 @@ def _describe(recipe: Recipe) -> None:
 
     labels = recipe.data.source.read().labels
     net = compose(recipe.net, recipe.looks_at, len(labels))
-    console = Console()
+    # A file or a pipe has no width; a terminal has its own.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table(net))
     console.print(kind(net), highlight=False)
 
