@@ -36,7 +36,10 @@ class Progress:
 
     @property
     def best(self) -> int | None:
-        """The place of the best row, the first of equals; None where none can be compared."""
+        """The place of the best row; None where none can be compared.
+
+        Of equals, which are many where few samples validate, the one with the smaller loss, else the first.
+        """
         best: int | None = None
         for at in range(len(self.rows)):
             if self._better(at, best):
@@ -76,4 +79,9 @@ class Progress:
         if than is None:
             return True
         other = self.rows[than][self.measure]
+        if value == other:
+            return self._loss(at) < self._loss(than)
         return value > other if self.higher_is_better else value < other
+
+    def _loss(self, at: int) -> float:
+        return self.rows[at].get("val_loss", math.nan)
