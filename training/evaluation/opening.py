@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from model_export.bundle import MANIFEST
@@ -14,6 +15,9 @@ from training.errors import ModelUnsuitable, NothingToResume, WeightsInvalid
 from training.evaluation.onnx_predictor import OnnxPredictor, from_bundle, from_file
 from training.evaluation.torch_predictor import TorchPredictor
 from training.run_folder import RECIPE, RunFolder
+
+_GRAPH = re.compile(r"model(\.(?P<variant>[a-z0-9]+))?\.onnx")
+"""A bundle's own graph, and those of its variants."""
 
 AnyPredictor = TorchPredictor | OnnxPredictor
 
@@ -36,16 +40,22 @@ def open_model(
     if (path / RECIPE).is_file():
         return open_run(path)
     if (path / MANIFEST).is_file():
-        clip = None if input is None else input.frames
-        return from_bundle(path, frames=clip, fps=None if input is None else input.fps)
+        return _of_bundle(path, input)
     if path.is_file() and path.suffix == ".onnx":
-        if (path.parent / MANIFEST).is_file() and path.name == "model.onnx":
-            return open_model(path.parent, input=input)
+        graph = _GRAPH.fullmatch(path.name)
+        if graph is not None and (path.parent / MANIFEST).is_file():
+            return _of_bundle(path.parent, input, variant=graph["variant"])
         return from_file(path, input=input, labels=labels, kind=kind)
     raise ModelUnsuitable(
         f"{path} is no model.",
         hint="Name a run's folder (runs/NAME), a bundle's folder (…/NAME/VERSION), or an .onnx file.",
     )
+
+
+def _of_bundle(folder: Path, input: FrameSpec | None, *, variant: str | None = None) -> OnnxPredictor:
+    if input is None:
+        return from_bundle(folder, variant=variant)
+    return from_bundle(folder, variant=variant, frames=input.frames, fps=input.fps)
 
 
 def open_run(path: Path) -> TorchPredictor:
