@@ -135,9 +135,7 @@ def test_a_variant_may_be_as_far_from_the_golden_answers_as_it_says_and_no_furth
 
 def test_a_variant_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path):
     made = with_variant(tmp_path / "m", mean_graph(), scaled_graph(0.95))
-    with pytest.raises(
-        VariantUnknown, match=r"m@1 has no variant 'fp16'; it has int8\. Export it with --variants fp16"
-    ):
+    with pytest.raises(VariantUnknown, match=r"m@1 has no variant 'fp16'; it has int8\. Export it with"):
         load("m@1", made.folder, 0, running(variants={"m": "fp16"}))
     with pytest.raises(VariantUnknown, match="it has none"):
         load("n@1", bundle(tmp_path / "n", mean_graph()).folder, 0, running(variants={"n": "int8"}))

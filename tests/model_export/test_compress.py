@@ -80,7 +80,7 @@ def test_a_model_with_state_is_calibrated_over_the_frames_of_its_clips():
         asked.append(session.name)
         return Score("accuracy", 1.0)
 
-    found, rows = compressed(recurrent=True, judge=judge)
+    found, _ = compressed(recurrent=True, judge=judge)
     assert asked == ["own", "the int8 variant", "the fp16 variant"]
     assert set(found.variants) == {"int8", "fp16"}
     assert all(variant.batch.invariant for variant in found.variants.values())
