@@ -87,7 +87,7 @@ class Compression:
     calibration: U8
     judge: Callable[[Session], Score]
     most_lost: float = 1.0
-    timed_s: float = 2.0
+    timed_s: float = 1.0
     tried: Callable[[Sequence[Tried]], None] = lambda rows: None
 
 

@@ -16,6 +16,7 @@ from training.evaluation.onnx_predictor import OnnxPredictor, from_bundle, from_
 from training.evaluation.torch_predictor import TorchPredictor
 from training.run_folder import RECIPE, RunFolder
 
+CHECKPOINT = ".ckpt"
 _GRAPH = re.compile(r"model(\.(?P<variant>[a-z0-9]+))?\.onnx")
 """A bundle's own graph, and those of its variants."""
 
@@ -39,6 +40,8 @@ def open_model(
     """
     if (path / RECIPE).is_file():
         return open_run(path)
+    if path.suffix == CHECKPOINT and (path.parent / RECIPE).is_file():
+        return open_run(path.parent, weights=path)
     if (path / MANIFEST).is_file():
         return _of_bundle(path, input)
     if path.is_file() and path.suffix == ".onnx":
@@ -48,7 +51,7 @@ def open_model(
         return from_file(path, input=input, labels=labels, kind=kind)
     raise ModelUnsuitable(
         f"{path} is no model.",
-        hint="Name a run's folder (runs/NAME), a bundle's folder (…/NAME/VERSION), or an .onnx file.",
+        hint="Name a run's folder (runs/NAME) or checkpoint, a bundle's folder (…/NAME/VERSION), or an .onnx file.",
     )
 
 
@@ -58,23 +61,27 @@ def _of_bundle(folder: Path, input: FrameSpec | None, *, variant: str | None = N
     return from_bundle(folder, variant=variant, frames=input.frames, fps=input.fps)
 
 
-def open_run(path: Path) -> TorchPredictor:
-    """The net of a run with the weights of its best epoch.
+def open_run(path: Path, *, weights: Path | None = None) -> TorchPredictor:
+    """The net of a run.
+
+    Args:
+        weights: a checkpoint of it; None: that of its best epoch.
 
     Raises:
-        NothingToResume: it has no finished epoch.
+        NothingToResume: it has no finished epoch, or not that checkpoint.
         WeightsInvalid: the checkpoint is damaged, or of another net.
         DataInvalid: it is not known what was trained.
     """
     run = RunFolder(path)
     recipe, described = run.recipe(), DataDescription.read(path)
-    if not run.best.is_file():
+    checkpoint = weights or run.best
+    if not checkpoint.is_file():
         raise NothingToResume(f"{path} has not one finished epoch.", hint="Train it first: vidserve train --resume.")
     net = compose(recipe.net, recipe.looks_at, len(described.labels))
     try:
-        net.load_state_dict(weights_of(run.best))
+        net.load_state_dict(weights_of(checkpoint))
     except RuntimeError as error:
-        raise WeightsInvalid(f"{run.best} is of another net than {path / RECIPE} says: {error}") from error
+        raise WeightsInvalid(f"{checkpoint} is of another net than {path / RECIPE} says: {error}") from error
     return TorchPredictor(
         net,
         name=recipe.name,

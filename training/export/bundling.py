@@ -49,7 +49,7 @@ class Variants:
 
     wanted: Sequence[Precision]
     most_lost: float = 1.0
-    timed_s: float = 2.0
+    timed_s: float = 1.0
     tried: Callable[[Sequence[Tried]], None] = lambda rows: None
 
 
