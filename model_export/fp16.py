@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, shape_inference
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from model_export.graph import in_order, set_all
+from model_export.graph import finished, in_order, set_all
 from model_export.loops import in_loops
 
 
@@ -22,17 +22,18 @@ def halved(content: bytes, carried: Mapping[str, str]) -> bytes:
     Args:
         content: an ONNX file.
         carried: state output → state input.
+
+    Raises:
+        ImportRefused: what comes out is not a valid graph.
     """
     model = onnx.load_model_from_string(content)
     converted = convert_float_to_float16(model, keep_io_types=True, node_block_list=sorted(in_loops(model, carried)))
-    # The tool puts the casts of inputs at the end.
-    set_all(converted.graph.node, in_order(converted.graph.node))
+    # The tool puts the casts of inputs at the end, and casts a constant anew for each node in single precision.
+    once = {node.output[0]: node for node in reversed(converted.graph.node)}
+    set_all(converted.graph.node, in_order(list(once.values())))
     del converted.graph.value_info[:]
     _without_detours(converted)
-    sealed = shape_inference.infer_shapes(converted)
-    onnx.checker.check_model(sealed)
-    halves: bytes = sealed.SerializeToString(deterministic=True)
-    return halves
+    return finished(converted)
 
 
 def _without_detours(model: onnx.ModelProto) -> None:

@@ -196,13 +196,22 @@ class Graph:
         del graph.value_info[:]
         used = {name for node in _nodes(graph) for name in node.input} | {spec.name for spec in outputs}
         set_all(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
-        try:
-            sealed = shape_inference.infer_shapes(self.model, strict_mode=False)
-            onnx.checker.check_model(sealed)
-        except (shape_inference.InferenceError, onnx.checker.ValidationError) as error:
-            raise ImportRefused(f"The converted model is not valid: {str(error).splitlines()[0]}.") from error
-        content: bytes = sealed.SerializeToString(deterministic=True)
-        return content
+        return finished(self.model)
+
+
+def finished(model: onnx.ModelProto) -> bytes:
+    """The file of a model, its intermediate shapes inferred.
+
+    Raises:
+        ImportRefused: it is not a valid graph.
+    """
+    try:
+        inferred = shape_inference.infer_shapes(model, strict_mode=False)
+        onnx.checker.check_model(inferred)
+    except (shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+        raise ImportRefused(f"The converted model is not valid: {str(error).splitlines()[0]}.") from error
+    content: bytes = inferred.SerializeToString(deterministic=True)
+    return content
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

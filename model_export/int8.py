@@ -20,10 +20,10 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from onnx import shape_inference
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 
 from model_export.agreement import Arrays
+from model_export.graph import finished
 from model_export.loops import in_loops
 
 LEAST_WEIGHTS = 1 << 16
@@ -39,7 +39,7 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime is no
     def __init__(self, feeds: Iterable[Arrays]) -> None:
         self._feeds = iter(feeds)
 
-    def get_next(self) -> Arrays | None:  # type: ignore[override]
+    def get_next(self) -> Arrays | None:
         return next(self._feeds, None)
 
 
@@ -54,6 +54,9 @@ def quantised(content: bytes, feeds: Iterable[Arrays], carried: Mapping[str, str
         feeds: inputs by name, each with its batch axis, real ones: of every tensor the least and the largest number
             that is seen is the range of its 8 bits.
         carried: state output → state input.
+
+    Raises:
+        ImportRefused: what comes out is not a valid graph.
     """
     with tempfile.TemporaryDirectory(prefix="vidserve-int8-") as folder, _quiet():
         plain, prepared, finished = (Path(folder) / f"{name}.onnx" for name in ("plain", "prepared", "finished"))
@@ -115,10 +118,7 @@ def _sealed(model: onnx.ModelProto) -> bytes:
     model.opset_import.extend(imports)
     model.ClearField("metadata_props")
     del model.graph.value_info[:]
-    sealed = shape_inference.infer_shapes(model)
-    onnx.checker.check_model(sealed)
-    content: bytes = sealed.SerializeToString(deterministic=True)
-    return content
+    return finished(model)
 
 
 @contextmanager

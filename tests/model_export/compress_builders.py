@@ -44,7 +44,10 @@ def conv_graph(*, recurrent: bool = False) -> bytes:
             helper.make_node("MatMul", ["memory", "again"], ["remembered"], name="remembering"),
             helper.make_node("Add", ["seen", "remembered"], ["both"]),
             helper.make_node("Tanh", ["both"], ["next_memory"]),
-            helper.make_node("Add", ["count", "one"], ["next_count"]),
+            helper.make_node("Add", ["count", "one"], ["counted"]),
+            # With a constant that others use too, in single precision or not.
+            helper.make_node("Mul", ["counted", "white"], ["many"]),
+            helper.make_node("Div", ["many", "white"], ["next_count"]),
         ]
         for one in STATE:
             size = ["batch", *one.shape]
