@@ -9,6 +9,9 @@ from rich.table import Table
 
 from model_export.compress import Tried
 
+_CLEARLY = 1.05
+"""Less is within what a machine varies by."""
+
 
 def table(rows: Sequence[Tried]) -> Table:
     """A line a graph, the model's own first."""
@@ -27,6 +30,11 @@ def table(rows: Sequence[Tried]) -> Table:
             "" if row is own or row.score is None else f"{row.lost:+.2f}",
             "" if math.isnan(row.latency_ms) else f"{row.latency_ms:.2f}",
             speed,
-            "the model" if row is own else row.why or "kept",
+            "the model" if row is own else row.why or _kept(row, own),
         )
     return shown
+
+
+def _kept(row: Tried, own: Tried) -> str:
+    """Other machines may be quicker with it, or short of space."""
+    return "kept, though slower here" if row.latency_ms > own.latency_ms * _CLEARLY else "kept"
