@@ -112,50 +112,50 @@ def compress(
     Raises:
         ExportRefused: a variant has other inputs or outputs, so that nothing could run it in the model's place.
     """
-    own = how.judge(session)
-    rows = [Tried(None, Precision.FP32, len(content), own)]
-    sessions: list[Session] = [session]
-    graphs: dict[str, tuple[bytes, Session]] = {}
+    rows = [Tried(None, Precision.FP32, len(content), how.judge(session))]
+    graphs: dict[Precision, tuple[bytes, Session]] = {}
     for precision in how.wanted:
-        name = precision.value
-        row = Tried(name, precision, kept=False)
+        row = Tried(precision.value, precision, kept=False)
         try:
             made = _made(content, session, draft, precision, how.calibration)
             if made is None:
                 rows.append(replace(row, why="nothing in it is large enough to gain by 8 bits"))
                 continue
-            variant = Session(made, name=f"the {name} variant")
+            variant = Session(made, name=f"the {precision} variant")
         except ImportRefused as error:
             rows.append(replace(row, why=error.message))
             continue
         _see_same_interface(session, variant)
-        score = how.judge(variant)
-        # Half of a point is no whole number in binary.
-        lost = round((own.value - score.value) * 100, 9)
-        kept = lost <= how.most_lost
-        why = "" if kept else f"not written: it loses {lost:.2f} points, and {how.most_lost:g} are allowed"
-        rows.append(replace(row, size=len(made), score=score, lost=lost, kept=kept, why=why))
-        sessions.append(variant)
-        if kept:
-            graphs[name] = made, variant
-    timed = iter(median(times) for times in in_turns([_one(one, draft, samples) for one in sessions], how.timed_s))
+        rows.append(_judged(replace(row, size=len(made)), rows[0], how.judge(variant), how.most_lost))
+        graphs[precision] = made, variant
+    runs = [_one(one, draft, samples) for one in (session, *(variant for _, variant in graphs.values()))]
+    timed = iter(median(times) for times in in_turns(runs, how.timed_s))
     rows = [row if row.score is None else replace(row, latency_ms=next(timed)) for row in rows]
     how.tried(rows)
-    said = {row.name: row for row in rows}
     found = Compressed()
-    for name, (made, variant) in graphs.items():
-        row = said[name]
-        assert row.score is not None
-        found.files[variant_file(name)] = made
-        found.variants[name] = Variant(
-            precision=row.precision,
-            metric=row.score.metric,
-            value=round(row.score.value, 6),
-            lost=round(row.lost, 4),
-            tolerance=_tolerance(variant, draft, samples, golden),
-            batch=Batch(invariant=is_invariant(variant, apart(variant.run, samples, draft))),
-        )
+    for row in rows[1:]:
+        if row.kept and row.name is not None and row.score is not None:
+            made, variant = graphs[row.precision]
+            found.files[variant_file(row.name)] = made
+            found.variants[row.name] = Variant(
+                precision=row.precision,
+                metric=row.score.metric,
+                value=round(row.score.value, 6),
+                lost=round(row.lost, 4),
+                tolerance=_tolerance(variant, draft, samples, golden),
+                batch=Batch(invariant=is_invariant(variant, apart(variant.run, samples, draft))),
+            )
     return found
+
+
+def _judged(row: Tried, own: Tried, score: Score, most_lost: float) -> Tried:
+    """Whether a graph is good enough beside the model's own."""
+    assert own.score is not None
+    # Half of a point is no whole number in binary.
+    lost = round((own.score.value - score.value) * 100, 9)
+    kept = lost <= most_lost
+    why = "" if kept else f"not written: it loses {lost:.2f} points, and {most_lost:g} are allowed"
+    return replace(row, score=score, lost=lost, kept=kept, why=why)
 
 
 def _made(content: bytes, session: Session, draft: Draft, precision: Precision, calibration: U8) -> bytes | None:
