@@ -4,10 +4,11 @@
     python -m benchmarks --video car.mp4 --model yolox_nano.onnx --labels coco.names
     python -m benchmarks --only cameras,age,growth,beside,swap,kills,outage [--seconds 60] [--times 2]
     python -m benchmarks --data ../shared/data --only export,shapes,mnist,cells,fights,reading
+    python -m benchmarks --only compress [--run runs/fights-0]
 
-The parts about cameras need no data, nor do `export` and `shapes`. Measures first how models run fastest here, as
-`vidserve bench` does, then each part in a process of its own. Prints a table of what is wanted and what was got; ends
-with 1 if anything was missed.
+The parts about cameras need no data, nor do `export`, `compress` and `shapes`. Measures first how models run fastest
+here, as `vidserve bench` does, then each part in a process of its own. Prints a table of what is wanted and what was
+got; ends with 1 if anything was missed.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=_parts, default=tuple(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=60, help="how long cameras are watched")
     parser.add_argument("--times", type=int, default=2, help="how often processes are killed and cameras go away")
+    parser.add_argument("--run", type=Path, help="a run of the trainer, to be compressed")
     parser.add_argument("--without-rival", action="store_true", help="do not install and run InferencePipeline")
     parser.add_argument("--json", type=Path, help="write the table here too")
     options = parser.parse_args()
@@ -106,6 +108,7 @@ def _stage(options: argparse.Namespace, folder: Path) -> Stage:
         with_rival=not options.without_rival,
         seconds=options.seconds,
         times=options.times,
+        run=options.run and options.run.resolve(),
     )
 
 

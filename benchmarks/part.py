@@ -28,6 +28,7 @@ CAMERAS = {
 """Parts that need no model but the one that is shipped."""
 TRAINING = {
     "export": "exported",
+    "compress": "training.compressed",
     "shapes": "training.shapes",
     "mnist": "training.mnist",
     "cells": "training.cells",

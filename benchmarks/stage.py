@@ -28,6 +28,7 @@ class Stage(BaseModel):
         with_rival: whether to install and run it.
         seconds: how long cameras are watched.
         times: how often processes are killed and cameras go away.
+        run: of the trainer, that is compressed; None: a short one of the benchmark's own.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,7 @@ class Stage(BaseModel):
     with_rival: bool
     seconds: float
     times: int
+    run: Path | None = None
 
     @property
     def bundle(self) -> Bundle:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from model_export.archive import extract
-from model_export.errors import BundleInvalid, ManifestInvalid, ModelExists
+from model_export.errors import BundleInvalid, ManifestInvalid, ModelExists, VariantUnknown
 from model_export.manifest import Manifest
 
 MANIFEST = "manifest.json"
@@ -21,17 +21,51 @@ HIDDEN = ".tmp-"
 """Folders whose names begin so are being written or removed; nobody reads them."""
 
 
+def variant_file(name: str | None) -> str:
+    """The graph of a variant; of None the model's own."""
+    return MODEL if name is None else f"model.{name}.onnx"
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A folder and what its manifest says. Made by `open`, `write` and `unpack`."""
+    """A folder and what its manifest says. Made by `open`, `write` and `unpack`.
+
+    Attributes:
+        manifest: as it holds for the graph that is meant.
+        variant: the name of that graph; None: the model's own.
+    """
 
     folder: Path
     manifest: Manifest
+    variant: str | None = None
 
     @property
     def model(self) -> Path:
         """The ONNX file."""
-        return self.folder / MODEL
+        return self.folder / variant_file(self.variant)
+
+    @property
+    def sha256(self) -> str:
+        """Of the ONNX file."""
+        return self.manifest.files[variant_file(self.variant)]
+
+    def as_variant(self, name: str | None) -> Bundle:
+        """The same bundle with one of its variants as the graph that is meant; None: the model's own.
+
+        Raises:
+            VariantUnknown: it has none of that name.
+        """
+        if name is None:
+            return self
+        variant = self.manifest.variants.get(name)
+        if variant is None:
+            there = f"it has {', '.join(self.manifest.variants)}" if self.manifest.variants else "it has none"
+            raise VariantUnknown(
+                f"{self.manifest.id} has no variant {name!r}; {there}.",
+                hint=f"Export it with --variants {name}, or take the setting away: the model itself serves then.",
+            )
+        manifest = self.manifest.model_copy(update={"precision": variant.precision, "batch": variant.batch})
+        return Bundle(self.folder, manifest, name)
 
     @property
     def golden(self) -> Path | None:
@@ -54,6 +88,9 @@ class Bundle:
                 raise BundleInvalid(f"{folder}: {name} is missing.", hint="Import the model again.")
         if MODEL not in bundle.manifest.files:
             raise BundleInvalid(f"{folder}: the manifest lists no {MODEL}.")
+        for name in bundle.manifest.variants:
+            if variant_file(name) not in bundle.manifest.files:
+                raise BundleInvalid(f"{folder}: the manifest has a variant {name}, and lists no {variant_file(name)}.")
         return bundle
 
     def verify(self) -> None:

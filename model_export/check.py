@@ -157,7 +157,7 @@ def is_invariant(model: Session, inputs: Arrays, sizes: Sequence[int] = SIZES) -
 
 
 def check_bundle(bundle: Bundle) -> tuple[str, ...]:
-    """Try a bundle as the server would, on the CPU; returns what was found good, a line each.
+    """Try a bundle as the server would, on the CPU, its variants too; returns what was found good, a line each.
 
     Raises:
         BundleInvalid: its files are not what the manifest lists, or its graph is not what the manifest says.
@@ -166,32 +166,41 @@ def check_bundle(bundle: Bundle) -> tuple[str, ...]:
     """
     manifest = bundle.manifest
     bundle.verify()
+    _compare_standard(manifest)
+    found = [f"{len(manifest.files)} files are those of the manifest", *_check_graph(bundle)]
+    for name in manifest.variants:
+        found += [f"{name}: {line}" for line in _check_graph(bundle.as_variant(name))]
+    return tuple(found)
+
+
+def _check_graph(bundle: Bundle) -> list[str]:
+    """What was found good of the graph that is meant."""
+    manifest = bundle.manifest
     # ONNX Runtime has not always looked at where weights lie.
     for name in external_files(read_skeleton(bundle.model), bundle.model):
         if name not in manifest.files:
             raise BundleInvalid(f"The graph takes weights from {name}, which is not in the manifest.")
-    found = [f"{len(manifest.files)} files are those of the manifest"]
-    session = Session(bundle.model, name=manifest.id)
+    called = manifest.id if bundle.variant is None else f"{manifest.id} {bundle.variant}"
+    session = Session(bundle.model, name=called)
     _compare("input", manifest.inputs, session.inputs)
     _compare("output", manifest.outputs, session.outputs)
-    _compare_standard(manifest)
-    found.append("inputs and outputs are those of the manifest")
-    if bundle.golden is None:
+    found = ["inputs and outputs are those of the manifest"]
+    samples = golden.of(bundle)
+    if samples is None:
         found.append("no golden samples to compare with")
     else:
-        samples = golden.read(bundle.golden)
-        golden.check(samples, session.run, ROUNDING[manifest.precision], state=manifest.state)
+        golden.check(samples, session.run, state=manifest.state)
         found.append("golden samples agree")
     if manifest.input is not None and manifest.batch.fixed is None:
         invariant = is_invariant(session, _first_inputs(manifest, manifest.input))
         if manifest.batch.invariant and not invariant:
             raise BundleInvalid(
-                f"{manifest.id}: a frame's answer depends on what shares its batch here, and the manifest denies it.",
+                f"{called}: a frame's answer depends on what shares its batch here, and the manifest denies it.",
                 hint="Import the model again on this machine.",
             )
         sizes = ", ".join(map(str, SIZES))
         found.append(f"rows {'are' if invariant else 'are not'} bit-identical in batches of {sizes}")
-    return tuple(found)
+    return found
 
 
 def _first_inputs(manifest: Manifest, spec: FrameInput) -> dict[str, Array]:

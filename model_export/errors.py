@@ -8,6 +8,7 @@
     │   ├── ImportRefused        a model that cannot be brought in (or whose answers would change)
     │   ├── ExportRefused        a net that cannot become a bundle (or whose answers would change)
     │   ├── ModelNotFound        no such name or version in the repository
+    │   ├── VariantUnknown       a bundle that has no such variant
     │   ├── ModelExists          that version is there already
     │   └── ModelReadOnly        a model that ships with the server cannot be removed
     └── VideoError
@@ -81,6 +82,12 @@ class ModelNotFound(ModelError):
     """No such name or version in the repository."""
 
     code = "model_not_found"
+
+
+class VariantUnknown(ModelError):
+    """The bundle has no variant of that name."""
+
+    code = "variant_unknown"
 
 
 class ModelExists(ModelError):

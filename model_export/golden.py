@@ -9,18 +9,20 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from model_export.agreement import Array, Arrays, Tolerance, disagreement
+from model_export.agreement import ROUNDING, Array, Arrays, Tolerance, disagreement
+from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid, GoldenMismatch
 from model_export.manifest import State
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
 """Graph inputs → graph outputs, by name."""
 
+USUAL = Tolerance()
 _IN, _OUT = "inputs/", "outputs/"
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -31,10 +33,14 @@ class Golden:
 
     For a model with state whose state inputs are not among `inputs`, the rows are consecutive frames of one stream:
     the state starts at its initial value and is carried from row to row.
+
+    Attributes:
+        tolerance: what counts as the same.
     """
 
     inputs: dict[str, Array]
     outputs: dict[str, Array]
+    tolerance: Tolerance = USUAL
 
 
 def encode(inputs: Arrays, outputs: Arrays) -> bytes:
@@ -82,13 +88,31 @@ def read(path: Path) -> Golden:
     return Golden(inputs, outputs)
 
 
-def check(golden: Golden, run: Run, tolerance: Tolerance | None = None, *, state: Sequence[State] = ()) -> None:
+def of(bundle: Bundle) -> Golden | None:
+    """What the graph that is meant by a bundle must answer; None where the bundle has no samples.
+
+    The samples are the model's own. A variant may be as far from them as it was when it was made, and a half more; its
+    states are not compared, as what they come to is.
+
+    Raises:
+        BundleInvalid: the file is absent, or holds something else.
+    """
+    if bundle.golden is None:
+        return None
+    samples, manifest = read(bundle.golden), bundle.manifest
+    if bundle.variant is None:
+        return replace(samples, tolerance=ROUNDING[manifest.precision])
+    carried = {state.output for state in manifest.state}
+    outputs = {name: value for name, value in samples.outputs.items() if name not in carried}
+    return Golden(samples.inputs, outputs, Tolerance(absolute=manifest.variants[bundle.variant].tolerance, relative=0))
+
+
+def check(golden: Golden, run: Run, *, state: Sequence[State] = ()) -> None:
     """Run the samples and compare.
 
     Args:
         golden: the samples.
         run: the session at hand.
-        tolerance: what counts as the same; None takes the default.
         state: the manifest's.
 
     Raises:
@@ -96,7 +120,7 @@ def check(golden: Golden, run: Run, tolerance: Tolerance | None = None, *, state
     """
     carried = [one for one in state if one.input not in golden.inputs]
     answer = _run_steps(golden, run, carried) if carried else run(dict(golden.inputs))
-    found = disagreement(golden.outputs, answer, tolerance or Tolerance())
+    found = disagreement(golden.outputs, answer, golden.tolerance)
     if found is not None:
         raise GoldenMismatch(
             f"The model does not give its golden answers here: {found}.",

@@ -47,14 +47,14 @@ class Graph:
         self.model.CopyFrom(model)
         graph = self.model.graph
         names = {tensor.name for tensor in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
-        _replace(graph.input, [value for value in graph.input if value.name not in names])
+        set_all(graph.input, [value for value in graph.input if value.name not in names])
         if len(graph.input) != 1:
             listed = ", ".join(repr(value.name) for value in graph.input) or "none"
             raise ImportRefused(
                 f"The model has {len(graph.input)} inputs ({listed}); this family takes one, the picture.",
                 hint="Import it with --family raw to serve its tensors as they are.",
             )
-        _replace(graph.node, _in_order(graph.node))
+        set_all(graph.node, in_order(graph.node))
         self.source = spec_of(graph.input[0])
         self.results = tuple(spec_of(value) for value in graph.output)
         self._modernise()
@@ -89,7 +89,7 @@ class Graph:
             tensor = graph.initializer.add()
             tensor.CopyFrom(value)
             tensor.name = node.output[0]
-        _replace(graph.node, kept)
+        set_all(graph.node, kept)
 
     def result(self, name: str) -> str:
         """What the untouched model called `name`, as float32."""
@@ -154,7 +154,7 @@ class Graph:
         frames = helper.make_tensor_value_info(
             spec.name, TensorProto.UINT8, [fixed or BATCH, *clip, spec.height, spec.width, 3]
         )
-        _replace(graph.input, [frames])
+        set_all(graph.input, [frames])
         planes, axis, order = spec.name, how.layout.value.index("c"), how.layout.permutation
         # Bytes are moved while they are bytes: four times less to move than floats.
         if list(order) != sorted(order):
@@ -173,7 +173,7 @@ class Graph:
                 planes = self.add("Cast", [planes], to=helper.np_dtype_to_tensor_dtype(np.dtype(how.dtype)))
         self.add("Identity", [planes], output=inner)
         nodes = list(graph.node)
-        _replace(graph.node, [*nodes[own:], *nodes[:own]])
+        set_all(graph.node, [*nodes[own:], *nodes[:own]])
 
     def seal(self, outputs: Sequence[TensorSpec]) -> bytes:
         """The finished model with these outputs, its intermediate shapes inferred anew.
@@ -182,7 +182,7 @@ class Graph:
             ImportRefused: what came out is not a valid graph.
         """
         graph = self.model.graph
-        _replace(
+        set_all(
             graph.output,
             [
                 helper.make_tensor_value_info(
@@ -195,14 +195,23 @@ class Graph:
         )
         del graph.value_info[:]
         used = {name for node in _nodes(graph) for name in node.input} | {spec.name for spec in outputs}
-        _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
-        try:
-            sealed = shape_inference.infer_shapes(self.model, strict_mode=False)
-            onnx.checker.check_model(sealed)
-        except (shape_inference.InferenceError, onnx.checker.ValidationError) as error:
-            raise ImportRefused(f"The converted model is not valid: {str(error).splitlines()[0]}.") from error
-        content: bytes = sealed.SerializeToString(deterministic=True)
-        return content
+        set_all(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
+        return finished(self.model)
+
+
+def finished(model: onnx.ModelProto) -> bytes:
+    """The file of a model, its intermediate shapes inferred.
+
+    Raises:
+        ImportRefused: it is not a valid graph.
+    """
+    try:
+        inferred = shape_inference.infer_shapes(model, strict_mode=False)
+        onnx.checker.check_model(inferred)
+    except (shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+        raise ImportRefused(f"The converted model is not valid: {str(error).splitlines()[0]}.") from error
+    content: bytes = inferred.SerializeToString(deterministic=True)
+    return content
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -217,7 +226,7 @@ def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         yield from _nodes(graph)
 
 
-def _in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+def in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Each node behind those that it takes from, as ONNX demands and not every converter has it; else as they stood.
 
     Raises:
@@ -249,7 +258,7 @@ def _set_shape(value: onnx.ValueInfoProto, dims: Sequence[int]) -> None:
         shape.dim.add().dim_value = size
 
 
-def _replace(field: Any, values: Sequence[Any]) -> None:
+def set_all(field: Any, values: Sequence[Any]) -> None:
     """Give a repeated protobuf field other elements."""
     kept = [type(value).FromString(value.SerializeToString()) for value in values]
     del field[:]

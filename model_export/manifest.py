@@ -15,6 +15,7 @@ NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 FORMAT: Literal[1] = 1
 
 ModelName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
+VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -108,6 +109,21 @@ class Suppression(_Value):
     class_agnostic: bool = False
 
 
+class Variant(_Value):
+    """The same model in other numbers: the graph `model.NAME.onnx` beside `model.onnx`, with the same inputs and
+    outputs. It serves where the settings ask for it.
+
+    What it is worth was found on validation data when it was made; `batch` as of the model itself.
+    """
+
+    precision: Precision
+    metric: str = Field(description="the main measure of the task")
+    value: float = Field(description="of this variant")
+    lost: float = Field(description="points, hundredths of that measure, that the model itself is better by")
+    tolerance: float = Field(ge=0, description="how far its answers may be from the golden ones, which are the model's")
+    batch: Batch = Batch()
+
+
 class Thresholds(_Value):
     """What counts as found, unless an analysis says otherwise."""
 
@@ -153,6 +169,7 @@ class Manifest(_Value):
     precision: Precision = Precision.FP32
     metrics: dict[str, float] = {}
     provenance: Provenance
+    variants: dict[VariantName, Variant] = Field(default={}, description="graphs beside the model's own, by name")
     files: dict[str, Sha256] = Field(default={}, description="sha256 of every other file of the bundle")
 
     @model_validator(mode="after")

@@ -83,6 +83,19 @@ def prove(net: Run, graph: Run, samples: U8, draft: Draft) -> None:
                     )
 
 
+def apart(run: Run, samples: U8, draft: Draft) -> dict[str, Array]:
+    """Rows of different streams, to be mixed: with a state, each stream's last frame and what came before it."""
+    name = draft.input.name
+    if not draft.state:
+        return {name: samples}
+    before = play(run, samples[:, :-1], name, draft.state) if samples.shape[1] > 1 else []
+    rows = {
+        one.input: before[-1][one.output] if before else np.full((len(samples), *one.shape), one.initial, one.dtype)
+        for one in draft.state
+    }
+    return {name: np.ascontiguousarray(samples[:, -1]), **rows}
+
+
 def golden_samples(graph: Run, samples: U8, draft: Draft, *, rows: int) -> tuple[Arrays, Arrays]:
     """Inputs and outputs for `golden.encode`: consecutive frames of one stream where there is a state, else rows."""
     name = draft.input.name

@@ -21,17 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from model_export import golden
 from model_export.bundle import GOLDEN, MODEL, Bundle
 from model_export.check import STANDARD, is_invariant
+from model_export.compress import Compression, compress
 from model_export.draft import Draft
 from model_export.errors import ExportRefused, ModelExists
 from model_export.manifest import Batch, Manifest, Task
 from model_export.onnx_file import precision
-from model_export.playing import U8, Array, check_samples, count, golden_samples, play, prove
+from model_export.playing import U8, Array, apart, check_samples, count, golden_samples, prove
 from model_export.reference import REFERENCE
 from model_export.repository import Repository
 from model_export.session import Session
@@ -54,6 +54,7 @@ def export(
     version: int | None = None,
     validation: Iterable[U8] | None = None,
     files: Mapping[str, bytes | Path] | None = None,
+    compression: Compression | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """Write the next version of a model.
@@ -68,6 +69,7 @@ def export(
         version: None takes the next.
         validation: batches of more of them, to count what the model usually sees and says: `reference.json`.
         files: more of the bundle, such as the pages of a report.
+        compression: variants in 8 bits or half precision that are to be in it, if they are good enough.
         say: is told what was done, a line each.
 
     Raises:
@@ -85,7 +87,7 @@ def export(
     prove(_runner(net, draft, names), session.run, samples, draft)
     frames = f", {samples.shape[1]} frames each" if draft.state else ""
     say(f"The graph answers as the net does: {len(samples)} samples{frames}, alone and in batches.")
-    batch = Batch(invariant=is_invariant(session, _apart(session, samples, draft)))
+    batch = Batch(invariant=is_invariant(session, apart(session.run, samples, draft)))
     say(f"Rows are {'' if batch.invariant else 'not '}bit-identical whatever shares their batch.")
     number = version or repository.next_version(draft.name)
     manifest = Manifest(
@@ -112,7 +114,12 @@ def export(
     )
     rows = _GOLDEN_FRAMES if draft.state else _GOLDEN_ROWS
     written: dict[str, bytes | Path] = {MODEL: content, **(files or {})}
-    written[GOLDEN] = golden.encode(*golden_samples(session.run, samples, draft, rows=rows))
+    inputs, answers = golden_samples(session.run, samples, draft, rows=rows)
+    written[GOLDEN] = golden.encode(inputs, answers)
+    if compression is not None:
+        found = compress(content, session, draft, samples, answers, compression)
+        manifest = manifest.model_copy(update={"variants": found.variants})
+        written |= found.files
     if validation is not None:
         reference = count(session.run, validation, manifest)
         written[REFERENCE] = reference.to_json().encode()
@@ -284,19 +291,6 @@ def _runner(net: nn.Module, draft: Draft, names: tuple[str, ...]) -> Callable[[M
         return {name: value.numpy() for name, value in zip(names, outputs, strict=True)}
 
     return run
-
-
-def _apart(session: Session, samples: U8, draft: Draft) -> dict[str, npt.NDArray[Any]]:
-    """Rows of different streams, to be mixed: with a state, each stream's last frame and what came before it."""
-    name = draft.input.name
-    if not draft.state:
-        return {name: samples}
-    before = play(session.run, samples[:, :-1], name, draft.state) if samples.shape[1] > 1 else []
-    rows = {
-        one.input: before[-1][one.output] if before else np.full((len(samples), *one.shape), one.initial, one.dtype)
-        for one in draft.state
-    }
-    return {name: np.ascontiguousarray(samples[:, -1]), **rows}
 
 
 def _versions() -> dict[str, str]:

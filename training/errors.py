@@ -15,6 +15,7 @@ VidserveError
     │   ├── NothingToResume  no run of that name, or not one finished epoch
     │   ├── LossNotFinite    the loss became NaN or infinite
     │   ├── RunNotWritten    a checkpoint or another file of the run could not be written
+    │   ├── TeacherUnsuitable  a teacher that looks at other data, or answers otherwise
     │   ├── WeightsInvalid   a file of weights that cannot be read, or in which nothing matches
     │   └── DeviceMissing    a device that this machine does not have
     └── DataError
@@ -164,6 +165,12 @@ class WeightsInvalid(RunError):
     """A file of weights that cannot be read, or in which nothing matches the net."""
 
     code = "weights_invalid"
+
+
+class TeacherUnsuitable(RunError):
+    """A teacher that cannot teach these data: it looks at other frames, or answers with other labels."""
+
+    code = "teacher_unsuitable"
 
 
 class DeviceMissing(RunError):

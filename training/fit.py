@@ -19,6 +19,7 @@ from training import curves
 from training.batch import Batch, DataSet
 from training.checkpoints import AtomicCheckpoints, rows_of
 from training.compose import compose
+from training.distillation import Distillation, distillation, fingerprint
 from training.errors import ConfigInvalid, DeviceMissing
 from training.keeping import Recording, Say
 from training.learner import Learner
@@ -84,13 +85,21 @@ def fit(
     torch.manual_seed(recipe.seed)
     net = compose(recipe.net, recipe.looks_at, len(data.labels))
     taken = _head_start(net, recipe, say) if recipe.transfer is not None else None
+    teacher = _teacher(recipe, data, say) if recipe.teacher is not None else None
     if _first_process():
-        run.note(data.fingerprint, data.labels)
+        teacher_sha256 = fingerprint(recipe.teacher.model) if recipe.teacher is not None else None
+        run.note(data.fingerprint, data.labels, teacher_sha256)
 
     progress = Progress(task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule)
     order = Order(len(data.train), recipe.fit.batch, seed=recipe.seed)
     learner = Learner(
-        net, task, recipe, steps=len(order), progress=progress, taken_over=taken.names if taken is not None else ()
+        net,
+        task,
+        recipe,
+        steps=len(order),
+        progress=progress,
+        taken_over=taken.names if taken is not None else (),
+        distillation=teacher,
     )
     recording = Recording(run, progress, recipe.fit.epochs, say)
     checkpoint = run.last if resume and run.last.exists() else None
@@ -168,6 +177,18 @@ def _head_start(net: torch.nn.Module, recipe: Recipe, say: Say) -> TakenOver:
     if taken.fresh:
         say(f"Fresh: {', '.join(taken.fresh)}.")
     return taken
+
+
+def _teacher(recipe: Recipe, data: DataSet, say: Say) -> Distillation:
+    config = recipe.teacher
+    assert config is not None
+    opened = distillation(config, recipe.data.input, data.labels, data.kind)
+    predictor = opened.teacher.predictor
+    say(
+        f"The teacher is {predictor.name} ({predictor.runtime}): {config.weight:g} of the loss, at temperature"
+        f" {config.temperature:g}."
+    )
+    return opened
 
 
 def _first_process() -> bool:

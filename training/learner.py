@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from training import optimisation
 from training.batch import Batch
 from training.checkpoints import ROWS
+from training.distillation import Distillation
 from training.errors import LossNotFinite
 from training.net import Net
 from training.progress import Progress
@@ -37,10 +38,19 @@ class Learner(pl.LightningModule):
         steps: in an epoch.
         progress: the rows so far, which decide about the rate and are kept in checkpoints.
         taken_over: names of weights that came from another model, for `transfer.freeze`.
+        distillation: a teacher to learn from beside the labels, or None.
     """
 
     def __init__(
-        self, net: Net, task: AnyTask, recipe: Recipe, *, steps: int, progress: Progress, taken_over: Sequence[str] = ()
+        self,
+        net: Net,
+        task: AnyTask,
+        recipe: Recipe,
+        *,
+        steps: int,
+        progress: Progress,
+        taken_over: Sequence[str] = (),
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -49,6 +59,8 @@ class Learner(pl.LightningModule):
         self.config = recipe.fit
         self.seed = recipe.seed
         self.steps = steps
+        # No module of this one: its weights are neither trained nor kept.
+        self.distillation = distillation
         self.measured = task.metrics()
         self.val_loss = MeanMetric()
         self._frozen = set(taken_over) if recipe.transfer is not None else set()
@@ -80,7 +92,10 @@ class Learner(pl.LightningModule):
             group["lr"] = self.config.optimiser.rate * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.task.loss(self.net(batch.frames), batch.target)
+        logits = self.net(batch.frames)
+        loss = self.task.loss(logits, batch.target)
+        if self.distillation is not None:
+            loss = self.distillation.loss(loss, logits, batch.frames)
         if self.config.loss.l1:
             loss = loss + self.config.loss.l1 * sum((one.abs().sum() for one in self._matrices), loss.new_zeros(()))
         self._losses.append(loss.detach())

@@ -44,6 +44,14 @@ class TransferConfig(Config):
     freeze: int = Field(default=0, ge=0, description="epochs in which what was taken over is not trained")
 
 
+class TeacherConfig(Config):
+    """A model to learn from (distillation): what it says of each sample, beside what is true of it."""
+
+    model: Path = Field(description="a run's folder or checkpoint, a bundle's folder, or an ONNX file")
+    temperature: float = Field(default=4.0, gt=0, le=100, description="the higher, the more its doubts count")
+    weight: float = Field(default=0.7, gt=0, le=1, description="its part of the loss; the rest is the labels'")
+
+
 class FitConfig(Config):
     """How it is trained."""
 
@@ -68,6 +76,7 @@ class Recipe(Config):
     normalise: NormaliseConfig = NormaliseConfig()
     fit: FitConfig = FitConfig()
     transfer: TransferConfig | None = None
+    teacher: TeacherConfig | None = None
     seed: int = Field(default=0, ge=0, lt=2**63, description="of first weights, order and dropout")
 
     @property

@@ -98,11 +98,14 @@ class RunFolder:
                 hint="Take the changes back, or start a new run: name=… , with `transfer.weights` of this one perhaps.",
             )
 
-    def note(self, fingerprint: str, labels: Sequence[str]) -> None:
+    def note(self, fingerprint: str, labels: Sequence[str], teacher: str | None = None) -> None:
         """Write down which data are learnt, and with which versions; of a run that goes on, see that they are the same.
 
+        Args:
+            fingerprint: of the data; `teacher` is that of the weights of its teacher.
+
         Raises:
-            RunChanged: the data are others.
+            RunChanged: the data or the teacher are others.
         """
         file = self.path / "run.json"
         if file.is_file():
@@ -112,10 +115,16 @@ class RunFolder:
                     "The data are not those that the run began with.",
                     hint="Bring the old ones back, or start a new run.",
                 )
+            if before.get("teacher") != teacher:
+                raise RunChanged(
+                    "The teacher is not the one that the run began with: its weights are others.",
+                    hint="Bring the old one back, or start a new run.",
+                )
             return
         noted: dict[str, Any] = {
             "fingerprint": fingerprint,
             "labels": list(labels),
+            "teacher": teacher,
             "versions": {name: version(name) for name in ("vidserve", "torch", "lightning", "numpy")},
             "python": platform.python_version(),
         }

@@ -38,6 +38,7 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
 
     Raises:
         ModelNotFound: there is none.
+        VariantUnknown: it lacks the variant that is to serve.
         NotMeasurable: it takes no frames.
         NotSaved: a file cannot be written.
         SessionFailed, ProviderUnavailable: it cannot be run.
@@ -46,8 +47,9 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
     console = Console(highlight=False, soft_wrap=True)
     repository = Repository(settings.data / "models", shipped=SHIPPED)
     bundle = repository.resolve(reference)
-    running = Running.of(settings.engine, settings.data / CHOICES)
-    console.print(f"Measuring {bundle.manifest.id}, which takes the whole machine for a quarter of a minute or more.")
+    running = Running.of(settings, settings.data / CHOICES)
+    bundle = bundle.as_variant(running.variants.get(bundle.manifest.name))
+    console.print(f"Measuring {_called(bundle)}, which takes the whole machine for a quarter of a minute or more.")
     bystanders = Bystanders(running.cores)
     with console.status("") as status:
         found = measure(bundle, running, lambda candidate: status.update(f"{_named(candidate)} …"))
@@ -122,6 +124,10 @@ def _gate_line(bundle: Bundle, gate: GateCost) -> str:
     )
 
 
+def _called(bundle: Bundle) -> str:
+    return bundle.manifest.id if bundle.variant is None else f"{bundle.manifest.id} {bundle.variant}"
+
+
 def _on(found: Measured) -> str:
     provider = found.provider
     return f"{provider.name}, not {provider.asked}: {provider.why}" if provider.why else provider.name
@@ -147,6 +153,7 @@ def _kept(found: Measured, file: Path) -> str:
 def _figures(bundle: Bundle, found: Measured, gate: GateCost | None, others: float) -> dict[str, Any]:
     return {
         "model": bundle.manifest.id,
+        "variant": bundle.variant,
         **msgspec.to_builtins(found.subject),
         "rows": [
             {**asdict(row.candidate), **{k: v for k, v in asdict(row).items() if k != "candidate"}}

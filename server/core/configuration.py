@@ -32,6 +32,12 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Variables that tests read, and those that Kubernetes sets by itself beside a service called vidserve.
 _NOT_OURS = re.compile(r"^VIDSERVE_(CONFIG|TEST_.*|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_.*)$")
 
+_NAMES = {
+    "streams": "letters, digits, _ and - can, up to 48",
+    "models": "a model's can, of lower-case letters, digits, ., _ and -, up to 64",
+}
+"""What names of sections may be."""
+
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
@@ -75,9 +81,7 @@ class Configuration(Generic[Kind]):
         """Key, value and origin of every setting in the order of `origins`; secrets hidden."""
         rows = []
         for key, origin in self.origins.items():
-            value: Any = self.settings
-            for part in key.split("."):
-                value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+            value = _value_at(self.settings, key)
             text = "**********" if isinstance(value, SecretStr) else redacted(_as_toml(value))
             rows.append((key, text, origin))
         return rows
@@ -241,7 +245,7 @@ def _line(text: str, key: str) -> int | None:
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
-            section = header[1] + "."
+            section = re.sub("[\"']", "", header[1]) + "."
         elif (match := re.match(r"\s*([\w.-]+)\s*=", line)) and section + match[1] == key:
             return number
     return None
@@ -259,11 +263,33 @@ def _filled(given: Any, environ: Mapping[str, str]) -> Any:
 def _nested(values: Mapping[str, Value], sections: list[str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for section in sections:  # also those that hold nothing
-        _branch(tree, section.split("."))
+        _branch(tree, _path(section))
     for key, value in values.items():
-        *path, last = key.split(".")
-        _branch(tree, path)[last] = value.given
+        # Names of sections may have dots in them.
+        section = max((one for one in sections if key.startswith(f"{one}.")), key=len, default="")
+        path, rest = _path(section), key.removeprefix(f"{section}.")
+        *inner, last = rest.split(".")
+        _branch(tree, [*path, *inner])[last] = value.given
     return tree
+
+
+def _path(section: str) -> list[str]:
+    """`models.NAME`, whatever is in the name."""
+    field, _, name = section.partition(".")
+    return [field, name] if name else []
+
+
+def _value_at(settings: BaseModel, key: str) -> Any:
+    value: Any = settings
+    while key:
+        if isinstance(value, Mapping):
+            part = max((name for name in value if f"{key}.".startswith(f"{name}.")), key=len)
+            value = value[part]
+        else:
+            part = key.partition(".")[0]
+            value = getattr(value, part)
+        key = key[len(part) + 1 :]
+    return value
 
 
 def _branch(tree: dict[str, Any], path: list[str]) -> dict[str, Any]:
@@ -278,7 +304,7 @@ def _explained(error: ValidationError, values: Mapping[str, Value], known: Mappi
         path = [str(part) for part in problem["loc"]]
         key = next((key for length in range(len(path), 0, -1) if (key := ".".join(path[:length])) in known), None)
         if key is None:
-            lines.append(f"{path[1]!r} cannot be a name in [{path[0]}.NAME]: letters, digits, _ and - can, up to 48.")
+            lines.append(f"{path[1]!r} cannot be a name in [{path[0]}.NAME]: {_NAMES[path[0]]}.")
         elif key not in values:
             lines.append(f"{key} is missing.")
         else:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
+from model_export.manifest import ModelName, VariantName
 from server.core.machine import cores, memory_bytes
 from server.domain.analysis import ModelReference
 from server.domain.stream import DECLARED_NAME, NewStream
@@ -255,6 +256,14 @@ class LimitsSettings(_Section):
     streams: int = Field(default=256, ge=0, le=256, description="how many streams there may be")
 
 
+class ModelSettings(_Section):
+    """`[models.NAME]`: how one model serves, in all its versions."""
+
+    variant: VariantName | None = Field(
+        default=None, description="the variant that serves, for example `int8`; if absent the model's own graph"
+    )
+
+
 class Settings(_Section):
     """All settings, with defaults that suit the machine."""
 
@@ -280,6 +289,9 @@ class Settings(_Section):
     events: EventsSettings = EventsSettings()
     v2: TensorsSettings = TensorsSettings()
     limits: LimitsSettings = LimitsSettings()
+    models: dict[ModelName, ModelSettings] = Field(
+        default={}, description="`[models.NAME]`: what is special about a model"
+    )
     streams: dict[DeclaredName, NewStream] = Field(
         default={}, description="`[streams.NAME]`: streams that are there for as long as they stand in the file"
     )

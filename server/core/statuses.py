@@ -15,6 +15,7 @@ STATUS: dict[str, int] = {
     "import_refused": 422,
     "export_refused": 422,
     "model_not_found": 404,
+    "variant_unknown": 422,
     "video_error": 422,
     "video_unreadable": 422,
     "video_too_large": 422,

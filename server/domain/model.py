@@ -37,6 +37,15 @@ class ModelError(_Value):
     message: str
 
 
+class ModelVariant(_Value):
+    """The same model in other numbers, which `[models.NAME] variant` lets serve; judged when it was exported."""
+
+    name: str = Field(examples=["int8"])
+    metric: str = Field(description="the main measure of the task", examples=["accuracy"])
+    value: float = Field(description="of the variant, on validation data")
+    lost: float = Field(description="points, hundredths of the measure, that the model itself is better by")
+
+
 class ModelStatus(_Value):
     """One version of a model."""
 
@@ -59,7 +68,9 @@ class ModelStatus(_Value):
     sessions: int | None = Field(default=None, description="ONNX Runtime sessions that share the work")
     threads: int | None = Field(default=None, description="threads of each session")
     max_batch: int | None = None
-    sha256: str | None = Field(default=None, description="of the model file")
+    sha256: str | None = Field(default=None, description="of the file of the graph that serves")
+    variant: str | None = Field(default=None, description="the variant that serves; absent: the model's own graph")
+    variants: tuple[ModelVariant, ...] = Field(default=(), description="that could serve in its place")
 
     @property
     def id(self) -> str:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from model_export import golden
-from model_export.agreement import ROUNDING
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid
 from model_export.manifest import Manifest
@@ -32,15 +31,17 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         row: the model's, of the metrics page.
 
     Raises:
-        ModelError: the bundle is another one or damaged, the graph does not load, its answers are not its golden ones,
-            or the provider that is required does not work.
+        ModelError: the bundle is another one or damaged or lacks the variant that is to serve, the graph does not load,
+            its answers are not its golden ones, or the provider that is required does not work.
     """
     bundle = Bundle.open(folder)
     bundle.verify()
     manifest = bundle.manifest
     if manifest.id != name:
         raise BundleInvalid(f"{folder} holds {manifest.id}, not {name}.", hint="Import the model again.")
-    planned = partial(plan, manifest, running=running)
+    bundle = bundle.as_variant(running.variants.get(manifest.name))
+    manifest = bundle.manifest
+    planned = partial(plan, bundle, running=running)
     first, provider = open_session(
         bundle.model, running.provider, lambda on: planned(on).options, required=running.require_provider
     )
@@ -51,9 +52,9 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         if on_cpu:
             # One session for all lanes would do and save memory, but its runs wait for each other: 3 to 7 % slower.
             sessions += [OnnxSession(bundle.model, "cpu", chosen.options) for _ in range(chosen.sessions - 1)]
-        samples = golden.read(bundle.golden) if bundle.golden is not None else None
+        samples = golden.of(bundle)
         if samples is not None:
-            golden.check(samples, first.run, ROUNDING[manifest.precision], state=manifest.state)
+            golden.check(samples, first.run, state=manifest.state)
         policy = policy_for(manifest, on_cpu=on_cpu, max_batch=chosen.max_batch, max_delay_s=running.max_delay_s)
         run_s = None
         takes = _takes(manifest, samples)
@@ -67,15 +68,14 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
                 slim(policy.sizes[0], manifest, takes, sessions)
                 release_memory()
         return Model(
-            manifest,
-            folder,
+            bundle,
             sessions,
             policy,
             provider,
             parallel=chosen.sessions if on_cpu else GPU_PARALLEL,
             row=row,
             threads=chosen.options.threads,
-            settings=fingerprint(manifest, provider.name, chosen.options, policy.sizes),
+            settings=fingerprint(bundle, provider.name, chosen.options, policy.sizes),
             run_s=run_s,
             measured=chosen.measured,
         )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
+from model_export.bundle import Bundle
 from model_export.errors import VidserveError
-from model_export.manifest import Manifest
 from server.engine.answers import Answered, OutputTooLarge, Timing, answer, refusal
 from server.engine.batcher import Batch, Batcher, Policy, Request
 from server.engine.inputs import FrameRefused, Inputs, Tensors
@@ -29,7 +28,7 @@ class Model:
     """A model that is up.
 
     Args:
-        folder: of its bundle.
+        bundle: with the graph that serves.
         sessions: one that all lanes share, or one for each lane.
         parallel: batches that may run at once.
         row: of the metrics page.
@@ -47,8 +46,7 @@ class Model:
 
     def __init__(
         self,
-        manifest: Manifest,
-        folder: Path,
+        bundle: Bundle,
         sessions: Sequence[Session],
         policy: Policy,
         provider: Provider,
@@ -60,8 +58,8 @@ class Model:
         run_s: float | None,
         measured: bool,
     ) -> None:
-        self.manifest = manifest
-        self.folder = folder
+        self.bundle = bundle
+        self.manifest = manifest = bundle.manifest
         self.policy = policy
         self.provider = provider
         self.parallel = parallel

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import onnxruntime as ort
 
-from model_export.bundle import MODEL
-from model_export.manifest import Manifest
+from model_export.bundle import Bundle
 from server.core.machine import processor
 from server.engine.running import MAX_BATCH, Running
 from server.engine.session import Options
@@ -30,9 +29,9 @@ class Plan(NamedTuple):
     measured: bool = False
 
 
-def plan(manifest: Manifest, provider: str, running: Running) -> Plan:
+def plan(bundle: Bundle, provider: str, running: Running) -> Plan:
     """The plan for a model on `cpu` or `cuda`."""
-    found = Choices(Path(running.choices)).find(subject(manifest, provider, running)) if running.choices else None
+    found = Choices(Path(running.choices)).find(subject(bundle, provider, running)) if running.choices else None
     if found is None:
         sessions, threads = running.layout()
         return Plan(sessions, Options(threads), running.max_batch or MAX_BATCH)
@@ -44,12 +43,12 @@ def plan(manifest: Manifest, provider: str, running: Running) -> Plan:
     return Plan(choice.sessions, Options(choice.threads), choice.max_batch)
 
 
-def subject(manifest: Manifest, provider: str, running: Running) -> Subject:
+def subject(bundle: Bundle, provider: str, running: Running) -> Subject:
     """What a measurement of the model on this machine under these settings is about."""
     asked = {"sessions": running.sessions, "threads": running.threads, "max_batch": running.max_batch}
     return Subject(
-        model=manifest.name,
-        sha256=manifest.files[MODEL],
+        model=bundle.manifest.name,
+        sha256=bundle.sha256,
         machine=machine(running.cores),
         onnxruntime=ort.__version__,
         provider=provider,
@@ -57,9 +56,10 @@ def subject(manifest: Manifest, provider: str, running: Running) -> Subject:
     )
 
 
-def fingerprint(manifest: Manifest, provider: str, options: Options, sizes: tuple[int, ...]) -> str:
+def fingerprint(bundle: Bundle, provider: str, options: Options, sizes: tuple[int, ...]) -> str:
     """All that may decide over bits of the answers, in one line; how many sessions there are does not."""
-    parts = [provider, ort.__version__]
+    manifest = bundle.manifest
+    parts = [provider, ort.__version__] if bundle.variant is None else [bundle.variant, provider, ort.__version__]
     if provider == "cpu":
         parts += [processor().rpartition(" ")[2], f"threads={options.threads}", options.optimization]
     if manifest.batch.fixed is not None or not manifest.batch.invariant:

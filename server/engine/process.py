@@ -87,7 +87,7 @@ class Engine:
         tuning, log = config.tuning, config.log.named("tuning")
         self._tuning = IdleTuning(
             tuning.after_s,
-            lambda model: MeasuringProcess(TuneOrder(str(model.folder), config.running, tuning.tolerance, log)),
+            lambda model: MeasuringProcess(TuneOrder(str(model.bundle.folder), config.running, tuning.tolerance, log)),
         )
         self._beat_at = 0.0
         self._stopping = False

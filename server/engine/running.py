@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 
 from server.core.machine import cores
-from server.core.settings import EngineSettings
+from server.core.settings import Settings
 
 CHOICES = "tuning.json"
 """The file in the data folder that says what was measured."""
@@ -27,6 +27,7 @@ class Running(msgspec.Struct, frozen=True):
         max_delay_s: how long a frame may wait for others; None: 2 ms on a GPU, and on a CPU, where it gains nothing, 0.
         cores: that the engine may use.
         choices: the file of what was measured; empty: there is none.
+        variants: name of a model → the variant that serves in its place.
     """
 
     provider: str
@@ -37,19 +38,22 @@ class Running(msgspec.Struct, frozen=True):
     max_delay_s: float | None
     cores: int
     choices: str = ""
+    variants: dict[str, str] = {}
 
     @classmethod
-    def of(cls, settings: EngineSettings, choices: Path) -> Self:
+    def of(cls, settings: Settings, choices: Path) -> Self:
         """As the settings say, on this machine."""
+        engine = settings.engine
         return cls(
-            provider=settings.provider,
-            require_provider=settings.require_provider,
-            sessions=settings.sessions,
-            threads=settings.threads,
-            max_batch=settings.max_batch,
-            max_delay_s=None if settings.max_delay_ms is None else settings.max_delay_ms / 1000,
+            provider=engine.provider,
+            require_provider=engine.require_provider,
+            sessions=engine.sessions,
+            threads=engine.threads,
+            max_batch=engine.max_batch,
+            max_delay_s=None if engine.max_delay_ms is None else engine.max_delay_ms / 1000,
             cores=cores(),
             choices=str(choices),
+            variants={name: model.variant for name, model in settings.models.items() if model.variant is not None},
         )
 
     @property

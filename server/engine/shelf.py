@@ -159,6 +159,7 @@ class Shelf:
                 asked=model.provider.asked,
                 why=model.provider.why,
                 precision=model.manifest.precision,
+                variant=model.bundle.variant,
                 sessions=model.parallel,
                 threads=model.threads,
                 max_batch=model.policy.sizes[-1],

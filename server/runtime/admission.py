@@ -101,8 +101,7 @@ class Throughput:
         """Of a loaded model; None if nobody knows. It reads a file."""
         if model.said is None:
             return None
-        sha256 = model.bundle.manifest.files.get("model.onnx", "")
-        measured = self._choices.frames_s(sha256, model.said.provider, self._machine)
+        measured = self._choices.frames_s(model.sha256, model.said.provider, self._machine)
         return measured or self._so_far(model, model.said.sessions)
 
     def _so_far(self, model: Loaded, sessions: int) -> float | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from model_export.bundle import Bundle
+from model_export.bundle import Bundle, variant_file
 from server.core.errors import ModelUnavailable
 from server.core.metrics import Metrics, ModelRow
 from server.core.metrics_page import MODEL_ROWS, Page
@@ -60,6 +60,11 @@ class Loaded:
     @property
     def id(self) -> str:
         return self.bundle.manifest.id
+
+    @property
+    def sha256(self) -> str:
+        """Of the graph that runs; of the model's own while none does. Empty where its file is not listed."""
+        return self.bundle.manifest.files.get(variant_file(self.said.variant if self.said else None), "")
 
     @property
     def ready(self) -> bool:
@@ -228,11 +233,7 @@ class Loading:
         manifest, said = model.bundle.manifest, model.said
         info = None
         if said is not None:
-            info = {
-                "provider": said.provider,
-                "precision": said.precision,
-                "sha256": manifest.files.get("model.onnx", ""),
-            }
+            info = {"provider": said.provider, "precision": said.precision, "sha256": model.sha256}
         self._metrics.rows.models[model.row] = ModelRow(manifest.name, str(manifest.version), info)
 
     def _on_loaded(self, received: Received) -> None:

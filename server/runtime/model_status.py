@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from model_export.bundle import MODEL
 from model_export.manifest import Manifest
-from server.domain.model import InputSize, ModelError, ModelState, ModelStatus
+from server.domain.model import InputSize, ModelError, ModelState, ModelStatus, ModelVariant
 from server.runtime.loading import Loaded
 
 
@@ -42,5 +43,10 @@ def status_of(
         sessions=said.sessions if said else None,
         threads=said.threads if said else None,
         max_batch=said.max_batch if said else None,
-        sha256=manifest.files.get("model.onnx"),
+        sha256=(model.sha256 if model else manifest.files.get(MODEL)) or None,
+        variant=said.variant if said else None,
+        variants=tuple(
+            ModelVariant(name=name, metric=one.metric, value=one.value, lost=one.lost)
+            for name, one in manifest.variants.items()
+        ),
     )

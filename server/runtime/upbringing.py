@@ -33,7 +33,7 @@ def engine_config(
         address=address,
         api=api,
         incarnation=incarnation,
-        running=Running.of(settings.engine, choices),
+        running=Running.of(settings, choices),
         tuning=Tuning() if settings.engine.tune else Tuning(after_s=None),
         page=shared.page_name,
         page_writers=shared.writers,

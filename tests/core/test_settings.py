@@ -212,3 +212,29 @@ def test_what_is_said_of_streams_is_shown_without_secrets(tmp_path: Path) -> Non
 def test_what_is_wrong_with_a_stream_is_named_with_its_place(tmp_path: Path, lines: list[str], said: str) -> None:
     streams_file(tmp_path, *lines)
     assert said in complaint(tmp_path)
+
+
+def test_models_are_sections_with_names_that_may_have_dots(tmp_path: Path) -> None:
+    file = settings_file(tmp_path, "[models.fights]", "variant = 'int8'", "[models.'yolo.v8-n']", "variant = 'fp16'")
+    configuration = read(tmp_path)
+    said = {name: model.variant for name, model in configuration.settings.models.items()}
+    assert said == {"fights": "int8", "yolo.v8-n": "fp16"}
+    shown = [row for row in configuration.shown() if row[0].startswith("models.")]
+    assert shown == [
+        ("models.fights.variant", '"int8"', f"{file} line 2"),
+        ("models.yolo.v8-n.variant", '"fp16"', f"{file} line 4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["[models.fights]", "varient = 'int8'"], "did you mean models.fights.variant?"),
+        (["[models.Fights]", "variant = 'int8'"], "'Fights' cannot be a name in [models.NAME]: a model's can"),
+        (["[models.'yolo.V8']", "variant = 'int8'"], "'yolo.V8' cannot be a name in [models.NAME]"),
+        (["[models.fights]", "variant = '../x'"], "models.fights.variant must be"),
+    ],
+)
+def test_what_cannot_be_said_of_a_model_is_told(tmp_path: Path, lines: list[str], said: str) -> None:
+    settings_file(tmp_path, *lines)
+    assert said in complaint(tmp_path)

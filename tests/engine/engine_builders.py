@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model_export import golden
 from model_export.bundle import Bundle
-from model_export.manifest import Batch, FrameInput, Manifest, Precision, Provenance, State, Task, TensorSpec
+from model_export.manifest import Batch, FrameInput, Manifest, Precision, Provenance, State, Task, TensorSpec, Variant
 from server.engine.batcher import Key, Request
 from server.engine.running import Running
 from server.wire.memory import PREFIX
@@ -184,6 +184,27 @@ def bundle(
         white = np.full((rows, SIDE, SIDE, 3), 255, np.uint8)
         files["golden.npz"] = golden.encode({"frames": white}, {"probabilities": np.ones((rows, 3), np.float32)})
     return Bundle.write(folder / "1", manifest, files)
+
+
+def scaled_graph(by: float) -> onnx.ModelProto:
+    """`mean_graph`, whose answers are so many times as large."""
+    graph = mean_graph()
+    white = next(one for one in graph.graph.initializer if one.name == "white")
+    white.CopyFrom(numpy_helper.from_array(np.array(255 / by, np.float32), "white"))
+    return graph
+
+
+def with_variant(
+    folder: Path, own: onnx.ModelProto, other: onnx.ModelProto, *, tolerance: float = 0.1, batch: Batch | None = None
+) -> Bundle:
+    """`bundle` with a variant `int8` beside its own graph."""
+    plain = bundle(folder / "plain" / folder.name, own)
+    variant = Variant(
+        precision=Precision.INT8, metric="accuracy", value=0.9, lost=0.5, tolerance=tolerance, batch=batch or Batch()
+    )
+    files: dict[str, bytes | Path] = {name: plain.folder / name for name in plain.manifest.files}
+    files["model.int8.onnx"] = other.SerializeToString()
+    return Bundle.write(folder / "1", plain.manifest.model_copy(update={"variants": {"int8": variant}}), files)
 
 
 def _graph(nodes: list[onnx.NodeProto], inputs: list, outputs: list) -> onnx.ModelProto:

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from engine_builders import bundle, mean_graph, running, sum_graph
+from engine_builders import SIDE, bundle, mean_graph, running, scaled_graph, sum_graph, with_variant
 from onnx import numpy_helper
 
-from model_export.errors import BundleInvalid, GoldenMismatch
+from model_export.errors import BundleInvalid, GoldenMismatch, VariantUnknown
 from model_export.manifest import Batch, Precision
 from server.engine.loading import load
 from server.engine.plan import subject
@@ -94,7 +94,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, caplog):
     made = bundle(tmp_path / "m", mean_graph())
     options = running(sessions=None, threads=None, max_batch=None, choices=str(tmp_path / "tuning.json"))
     choice = Choice(sessions=1, threads=2, max_batch=4, optimization="extended", frames_s=70.0, run_s=0.028)
-    Choices(Path(options.choices)).put(subject(made.manifest, "cpu", options), choice)
+    Choices(Path(options.choices)).put(subject(made, "cpu", options), choice)
     caplog.set_level("INFO")
     model = load("m@1", made.folder, 0, options)
     assert (model.parallel, model.threads, model.policy.sizes, model.run_s) == (1, 2, (1, 2, 4), 0.028)
@@ -108,3 +108,34 @@ def test_what_was_not_measured_can_be(tmp_path):
     assert model.can_be_measured
     assert model.run_s > 0
     assert "threads=1 all" in model.settings
+
+
+def answer(model):
+    white = np.full((1, SIDE, SIDE, 3), 255, np.uint8)
+    return model._sessions[0].run({"frames": white})["probabilities"]
+
+
+def test_the_variant_that_the_settings_name_serves(tmp_path):
+    made = with_variant(tmp_path / "m", mean_graph(), scaled_graph(0.95), batch=Batch(invariant=False))
+    plain, variant = (load("m@1", made.folder, 0, running(variants=names)) for names in ({"n": "int8"}, {"m": "int8"}))
+    assert (plain.bundle.variant, variant.bundle.variant) == (None, "int8")
+    np.testing.assert_allclose(answer(plain), 1.0, atol=1e-6)
+    np.testing.assert_allclose(answer(variant), 0.95, atol=1e-6)
+    assert np.abs(answer(variant) - answer(plain)).max() <= made.manifest.variants["int8"].tolerance
+    assert variant.manifest.precision is Precision.INT8
+    assert variant.policy.sizes == (1,)  # as the variant's own batches were found to be
+    assert plain.settings != variant.settings
+
+
+def test_a_variant_may_be_as_far_from_the_golden_answers_as_it_says_and_no_further(tmp_path):
+    made = with_variant(tmp_path / "m", mean_graph(), scaled_graph(0.95), tolerance=0.04)
+    with pytest.raises(GoldenMismatch, match=r"'probabilities' differs by 0\.05"):
+        load("m@1", made.folder, 0, running(variants={"m": "int8"}))
+
+
+def test_a_variant_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path):
+    made = with_variant(tmp_path / "m", mean_graph(), scaled_graph(0.95))
+    with pytest.raises(VariantUnknown, match=r"m@1 has no variant 'fp16'; it has int8\. Export it with"):
+        load("m@1", made.folder, 0, running(variants={"m": "fp16"}))
+    with pytest.raises(VariantUnknown, match="it has none"):
+        load("n@1", bundle(tmp_path / "n", mean_graph()).folder, 0, running(variants={"n": "int8"}))

@@ -2,7 +2,7 @@ import queue
 from types import SimpleNamespace
 
 import pytest
-from engine_builders import bundle, mean_graph, request, running
+from engine_builders import bundle, mean_graph, request, running, scaled_graph, with_variant
 
 from model_export.manifest import Precision
 from server.engine.shelf import Gone, NotUp, Shelf, Up, rank
@@ -50,6 +50,15 @@ def test_the_precision_that_is_told_is_the_manifests(tmp_path):
     shelf.load(LoadModel("m@1", str(half.folder), 0))
     shelf.up(reports.get(timeout=20))
     assert said[0].precision == "fp16"
+
+
+def test_which_variant_serves_is_told(tmp_path):
+    said, reports = [], queue.SimpleQueue()
+    shelf = Shelf(running(variants={"m": "int8"}), reports.put, said.append)
+    made = with_variant(tmp_path / "m", mean_graph(), scaled_graph(0.95))
+    shelf.load(LoadModel("m@1", str(made.folder), 0))
+    shelf.up(reports.get(timeout=20))
+    assert (said[0].precision, said[0].variant) == ("int8", "int8")
 
 
 def test_asked_twice_it_is_loaded_once(around, order):

@@ -6,7 +6,8 @@ import pytest
 from model_builders import detect_manifest, written
 
 from model_export.bundle import Bundle
-from model_export.errors import BundleInvalid, ManifestInvalid, ModelExists
+from model_export.errors import BundleInvalid, ManifestInvalid, ModelExists, VariantUnknown
+from model_export.manifest import Batch, Precision, Variant
 
 
 def zipped(folder: Path, archive: Path, *, inside: str = "") -> Path:
@@ -133,3 +134,42 @@ def test_a_zip_without_a_manifest_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ManifestInvalid, match=r"holds no manifest\.json"):
         Bundle.unpack(tmp_path / "b.zip", tmp_path / "models" / "new")
+
+
+def with_variant(folder: Path, *files: str) -> Bundle:
+    variant = Variant(
+        precision=Precision.INT8, metric="map", value=0.5, lost=0.2, tolerance=0.1, batch=Batch(invariant=False)
+    )
+    manifest = detect_manifest().model_copy(update={"variants": {"int8": variant}})
+    return Bundle.write(folder / "b", manifest, {name: name.encode() for name in ("model.onnx", *files)})
+
+
+def test_a_variant_is_the_same_bundle_with_another_graph(tmp_path: Path) -> None:
+    bundle = with_variant(tmp_path, "model.int8.onnx")
+
+    bundle.verify()
+    variant = Bundle.open(bundle.folder).as_variant("int8")
+
+    assert variant.model.read_bytes() == b"model.int8.onnx"
+    assert variant.sha256 == bundle.manifest.files["model.int8.onnx"] != bundle.sha256
+    assert (variant.manifest.precision, variant.manifest.batch.invariant) == (Precision.INT8, False)
+    assert variant.manifest.id == bundle.manifest.id
+    assert bundle.as_variant(None) is bundle
+
+
+def test_a_variant_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(VariantUnknown, match="has no variant 'fp16'; it has int8"):
+        with_variant(tmp_path, "model.int8.onnx").as_variant("fp16")
+
+
+def test_a_variant_without_its_file_is_no_whole_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleInvalid, match=r"has a variant int8, and lists no model\.int8\.onnx"):
+        Bundle.open(with_variant(tmp_path).folder)
+
+
+def test_a_variant_that_was_changed_is_found(tmp_path: Path) -> None:
+    bundle = with_variant(tmp_path, "model.int8.onnx")
+    bundle.as_variant("int8").model.write_bytes(b"changed")
+
+    with pytest.raises(BundleInvalid, match=r"model\.int8\.onnx is not the file"):
+        bundle.verify()

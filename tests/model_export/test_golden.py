@@ -77,7 +77,7 @@ def test_rounding_is_allowed_for() -> None:
 
     golden.check(golden.Golden(*sample()), rounded)
     with pytest.raises(GoldenMismatch):
-        golden.check(golden.Golden(*sample()), rounded, Tolerance(absolute=1e-6, relative=0))
+        golden.check(golden.Golden(*sample(), Tolerance(absolute=1e-6, relative=0)), rounded)
 
 
 def test_rows_of_a_model_with_state_are_frames_of_one_stream() -> None:

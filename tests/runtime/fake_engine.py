@@ -10,6 +10,7 @@ from pathlib import Path
 from model_builders import detect_manifest
 
 from model_export.bundle import Bundle
+from model_export.manifest import Precision, Variant
 from model_export.repository import Repository
 from server.core.metrics import Metrics
 from server.core.metrics_page import Page
@@ -23,6 +24,13 @@ def a_bundle(root: Path, name: str = "net", version: int = 1, labels: tuple[str,
     """A version in a repository's folder; its graph is none."""
     manifest = detect_manifest(name=name, version=version).model_copy(update={"labels": labels})
     return Bundle.write(root / name / str(version), manifest, {"model.onnx": b"graph"})
+
+
+def a_bundle_with_variant(root: Path, name: str = "net") -> Bundle:
+    """As `a_bundle`, with a graph `int8` beside the model's own."""
+    variant = Variant(precision=Precision.INT8, metric="accuracy", value=0.93, lost=0.4, tolerance=0.05)
+    manifest = detect_manifest(name=name, version=1).model_copy(update={"variants": {"int8": variant}})
+    return Bundle.write(root / name / "1", manifest, {"model.onnx": b"graph", "model.int8.onnx": b"other graph"})
 
 
 class FakeEngine:
@@ -55,8 +63,8 @@ class FakeEngine:
             self._say(ModelUnloaded(message.model))
         return True
 
-    def up(self, model: str) -> None:
-        how = {"provider": "cpu", "asked": "auto", "why": "", "precision": "fp32"}
+    def up(self, model: str, variant: str | None = None) -> None:
+        how = {"provider": "cpu", "asked": "auto", "why": "", "precision": variant or "fp32", "variant": variant}
         size = {"sessions": 1, "threads": 1, "max_batch": 8, "load_s": 0.1}
         self._say(ModelLoaded(model=model, **how, **size, settings=""))
 

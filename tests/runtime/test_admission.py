@@ -63,10 +63,7 @@ def test_a_gate_asks_for_five_frames_a_second_beside_its_model():
 
 
 def a_model(sha256="a" * 64, provider="cpu"):
-    manifest = SimpleNamespace(files={"model.onnx": sha256})
-    return SimpleNamespace(
-        bundle=SimpleNamespace(manifest=manifest), said=SimpleNamespace(provider=provider, sessions=2), row=3
-    )
+    return SimpleNamespace(sha256=sha256, said=SimpleNamespace(provider=provider, sessions=2), row=3)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import asyncio
 import functools
 
 import pytest
-from fake_engine import Site, a_bundle, a_while, until
+from fake_engine import Site, a_bundle, a_bundle_with_variant, a_while, until
 
 from model_export.errors import ModelNotFound, ModelReadOnly
 from server.core.errors import ModelUnavailable
@@ -332,3 +332,25 @@ def test_what_the_settings_say_is_not_changed(tmp_path):
         assert [status.id for status in await site.models.list() if status.server_default] == ["net@1"]
 
     asyncio.run(within())
+
+
+# ── variants ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@in_loop
+async def test_it_is_said_which_variant_serves_and_which_there_are(site):
+    made = a_bundle_with_variant(site.root)
+    waiting = await site.models.get("net")
+    assert (waiting.variant, [one.name for one in waiting.variants]) == (None, ["int8"])
+    assert waiting.sha256 == made.manifest.files["model.onnx"]
+
+    site.engine.at_once = False
+    loading = asyncio.create_task(site.models.load("net"))
+    await site.told("load net@1")
+    site.engine.up("net@1", variant="int8")
+    await loading
+
+    status = await site.models.get("net")
+    assert (status.variant, status.precision) == ("int8", "int8")
+    assert status.sha256 == made.manifest.files["model.int8.onnx"]
+    assert status.variants[0].model_dump() == {"name": "int8", "metric": "accuracy", "value": 0.93, "lost": 0.4}

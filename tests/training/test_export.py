@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
+from shape_runs import FRAMES, NETS, recipe
 from typer.testing import CliRunner
 
-from model_export.bundle import Bundle
 from model_export.check import check_bundle
 from model_export.errors import ExportRefused
 from model_export.playing import play
@@ -24,65 +24,6 @@ from training.export.cli import app
 from training.export.upload import Server, UploadFailed, key_of
 from training.fit import fit
 from training.recipe import Recipe
-
-FRAMES, SIDE = 5, 16
-TRUNK = [{"particle": "conv", "channels": 4, "stride": 2, "norm": "batch", "activation": "relu"}, "global_pool"]
-HEAD = [{"particle": "time_pool", "kind": "last"}, {"particle": "linear", "channels": "outputs"}]
-NETS = {
-    "gru": [*TRUNK, {"particle": "gru", "hidden": 6}, *HEAD],
-    "window": [*TRUNK, {"particle": "temporal_conv", "channels": 6, "causal": False}, *HEAD],
-    "picture": [*TRUNK, {"particle": "linear", "channels": "outputs"}],
-}
-
-
-def recipe(kind: str, cache) -> Recipe:
-    frames = 1 if kind == "picture" else FRAMES
-    given = {
-        "name": f"shapes-{kind}",
-        "data": {
-            "source": {"kind": "shapes", "count": 40, "frames": 8, "size": SIDE},
-            "input": {
-                "width": SIDE,
-                "height": SIDE,
-                "channels": 1,
-                "frames": frames,
-                "fps": 10 if frames > 1 else None,
-            },
-            "cache": {"folder": str(cache), "workers": 0},
-        },
-        "net": NETS[kind],
-        "fit": {"epochs": 1, "batch": 16, "device": "cpu"},
-        "seed": 3,
-    }
-    return read(Recipe, given)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The folder of a run of one of `NETS`, trained once for all tests."""
-    folder, made = tmp_path_factory.mktemp("runs"), {}
-
-    def of(kind: str):
-        if kind not in made:
-            wanted = recipe(kind, folder / "cache")
-            fit(wanted, folder / kind, lambda recipe, place: load_data(recipe.data, place))
-            made[kind] = folder / kind
-        return made[kind]
-
-    return of
-
-
-@pytest.fixture(scope="module")
-def bundle(run, tmp_path_factory):
-    """What a run became, exported once for all tests."""
-    folder, made = tmp_path_factory.mktemp("models"), {}
-
-    def of(kind: str) -> Bundle:
-        if kind not in made:
-            made[kind] = export_run(run(kind), Repository(folder))
-        return made[kind]
-
-    return of
 
 
 def validation(run_folder, kind):

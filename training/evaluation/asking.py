@@ -129,14 +129,15 @@ def _source(path: Path, predictor: Predictor) -> FolderSource | IdxSource | List
 def _check(predictor: Predictor, kind: TargetKind, labels: tuple[str, ...]) -> None:
     if kind != predictor.kind:
         raise DataInvalid(
-            f"{predictor.name} answers {_KINDS[predictor.kind]}, and the data have {_KINDS[kind]}.", hint=_HINT
+            f"{predictor.name} answers {KINDS[predictor.kind]}, and the data have {KINDS[kind]}.", hint=_HINT
         )
     if predictor.labels:
         check_classes(predictor.labels, labels, hint=_HINT)
 
 
-_KINDS: dict[TargetKind, str] = {
+KINDS: dict[TargetKind, str] = {
     "class": "one of several classes",
     "multi_label": "several labels",
     "numbers": "numbers",
 }
+"""What a model answers, in words."""

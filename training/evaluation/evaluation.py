@@ -19,6 +19,7 @@ from training.evaluation.predictor import Differentiable, Predictor
 Say = Callable[[str], None]
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
 
 BATCH = 32
 CONDITION_SAMPLES = 500
@@ -102,15 +103,7 @@ def evaluate(
         conditions: whether noise, blur and the like are tried as well.
         say: is told what is being done.
     """
-    said, targets, group_ids, index = [], [], [], []
-    for start, batch in _batches(part, range(len(part))):
-        say(f"{start + len(batch)} of {len(part)} samples")
-        said.append(predictor.predict(batch.frames.numpy()))
-        targets.append(batch.target.numpy())
-        group_ids.append(batch.group.numpy())
-        index.append(batch.index.numpy())
-    answers = answers_of(predictor.kind, np.concatenate(said), np.concatenate(targets))
-    of_group = np.concatenate(group_ids)
+    answers, of_group, index = ask(predictor, part, say=say)
     say("confidence intervals")
     found = intervals(answers, of_group)
     chosen = np.unique(np.linspace(0, len(part) - 1, min(len(part), CONDITION_SAMPLES)).astype(int)).tolist()
@@ -120,7 +113,7 @@ def evaluate(
         data=data,
         labels=tuple(labels),
         answers=answers,
-        names=tuple(names[at] for at in np.concatenate(index)),
+        names=tuple(names[at] for at in index),
         intervals=found,
         groups=len(np.unique(of_group)),
         by_group=_by_group(answers, of_group, groups),
@@ -128,6 +121,19 @@ def evaluate(
         condition_samples=len(chosen),
         latency=measure_latency(predictor, part.batch([0], 0).frames.numpy()) if latency else None,
     )
+
+
+def ask(predictor: Predictor, part: Part, *, say: Say = lambda text: None) -> tuple[AnyAnswers, I64, I64]:
+    """A model's answers to all samples of a part, and the group and the index of each, int64 [N]."""
+    said, targets, groups, index = [], [], [], []
+    for start, batch in _batches(part, range(len(part))):
+        say(f"{start + len(batch)} of {len(part)} samples")
+        said.append(predictor.predict(batch.frames.numpy()))
+        targets.append(batch.target.numpy())
+        groups.append(batch.group.numpy())
+        index.append(batch.index.numpy())
+    answers = answers_of(predictor.kind, np.concatenate(said), np.concatenate(targets))
+    return answers, np.concatenate(groups), np.concatenate(index)
 
 
 def _batches(part: Part, places: Sequence[int]) -> Iterator[tuple[int, Batch]]:

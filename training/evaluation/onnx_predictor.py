@@ -112,24 +112,27 @@ class OnnxPredictor:
         return np.repeat(frames, 3, axis=-1) if wanted == 3 and frames.shape[-1] == 1 else frames
 
 
-def from_bundle(folder: Path, *, frames: int | None = None, fps: float | None = None) -> OnnxPredictor:
+def from_bundle(
+    folder: Path, *, variant: str | None = None, frames: int | None = None, fps: float | None = None
+) -> OnnxPredictor:
     """The model of a bundle.
 
     Args:
+        variant: the name of the graph that is asked; None: the model's own.
         frames: of a clip, for a model that has a state and does not say; and `fps` of them a second.
 
     Raises:
         ModelError: it is no bundle, or ONNX Runtime cannot load it.
         ModelUnsuitable: its task is another than `classify`.
     """
-    bundle = Bundle.open(folder)
+    bundle = Bundle.open(folder).as_variant(variant)
     manifest = bundle.manifest
     if manifest.task is not Task.CLASSIFY or manifest.input is None:
         raise ModelUnsuitable(
             f"{manifest.id} is a model for `{manifest.task}`.",
             hint="Only models of the task `classify` can be evaluated.",
         )
-    session = Session(bundle.model, name=manifest.id)
+    session = Session(bundle.model, name=manifest.id if variant is None else f"{manifest.id} {variant}")
     own = _clip_length(manifest)
     return OnnxPredictor(
         session,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from model_export.bundle import MANIFEST
@@ -14,6 +15,10 @@ from training.errors import ModelUnsuitable, NothingToResume, WeightsInvalid
 from training.evaluation.onnx_predictor import OnnxPredictor, from_bundle, from_file
 from training.evaluation.torch_predictor import TorchPredictor
 from training.run_folder import RECIPE, RunFolder
+
+CHECKPOINT = ".ckpt"
+_GRAPH = re.compile(r"model(\.(?P<variant>[a-z0-9]+))?\.onnx")
+"""A bundle's own graph, and those of its variants."""
 
 AnyPredictor = TorchPredictor | OnnxPredictor
 
@@ -35,36 +40,48 @@ def open_model(
     """
     if (path / RECIPE).is_file():
         return open_run(path)
+    if path.suffix == CHECKPOINT and (path.parent / RECIPE).is_file():
+        return open_run(path.parent, weights=path)
     if (path / MANIFEST).is_file():
-        clip = None if input is None else input.frames
-        return from_bundle(path, frames=clip, fps=None if input is None else input.fps)
+        return _of_bundle(path, input)
     if path.is_file() and path.suffix == ".onnx":
-        if (path.parent / MANIFEST).is_file() and path.name == "model.onnx":
-            return open_model(path.parent, input=input)
+        graph = _GRAPH.fullmatch(path.name)
+        if graph is not None and (path.parent / MANIFEST).is_file():
+            return _of_bundle(path.parent, input, variant=graph["variant"])
         return from_file(path, input=input, labels=labels, kind=kind)
     raise ModelUnsuitable(
         f"{path} is no model.",
-        hint="Name a run's folder (runs/NAME), a bundle's folder (…/NAME/VERSION), or an .onnx file.",
+        hint="Name a run's folder (runs/NAME) or checkpoint, a bundle's folder (…/NAME/VERSION), or an .onnx file.",
     )
 
 
-def open_run(path: Path) -> TorchPredictor:
-    """The net of a run with the weights of its best epoch.
+def _of_bundle(folder: Path, input: FrameSpec | None, *, variant: str | None = None) -> OnnxPredictor:
+    if input is None:
+        return from_bundle(folder, variant=variant)
+    return from_bundle(folder, variant=variant, frames=input.frames, fps=input.fps)
+
+
+def open_run(path: Path, *, weights: Path | None = None) -> TorchPredictor:
+    """The net of a run.
+
+    Args:
+        weights: a checkpoint of it; None: that of its best epoch.
 
     Raises:
-        NothingToResume: it has no finished epoch.
+        NothingToResume: it has no finished epoch, or not that checkpoint.
         WeightsInvalid: the checkpoint is damaged, or of another net.
         DataInvalid: it is not known what was trained.
     """
     run = RunFolder(path)
     recipe, described = run.recipe(), DataDescription.read(path)
-    if not run.best.is_file():
+    checkpoint = weights or run.best
+    if not checkpoint.is_file():
         raise NothingToResume(f"{path} has not one finished epoch.", hint="Train it first: vidserve train --resume.")
     net = compose(recipe.net, recipe.looks_at, len(described.labels))
     try:
-        net.load_state_dict(weights_of(run.best))
+        net.load_state_dict(weights_of(checkpoint))
     except RuntimeError as error:
-        raise WeightsInvalid(f"{run.best} is of another net than {path / RECIPE} says: {error}") from error
+        raise WeightsInvalid(f"{checkpoint} is of another net than {path / RECIPE} says: {error}") from error
     return TorchPredictor(
         net,
         name=recipe.name,

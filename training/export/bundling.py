@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,21 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from model_export.bundle import Bundle
+from model_export.compress import Compression, Score, Tried
 from model_export.draft import Draft
 from model_export.errors import ExportRefused
-from model_export.manifest import Provenance, State, Task
+from model_export.manifest import Precision, Provenance, State, Task
 from model_export.repository import Repository
+from model_export.session import Session
 from model_export.torch_export import export
 from training.batch import Part
 from training.checkpoints import rows_of, weights_of
 from training.compose import compose
+from training.data.dataset import LoadedData
 from training.data.loading import load_data
 from training.errors import NothingToResume, WeightsInvalid
+from training.evaluation.evaluation import ask
+from training.evaluation.onnx_predictor import OnnxPredictor
 from training.net import Net
 from training.recipe import Recipe
 from training.run_folder import RunFolder
@@ -30,9 +36,21 @@ U8 = npt.NDArray[np.uint8]
 
 PROVED, COUNTED = 8, 2000
 """Samples of the validation part that parity is shown on, and that are counted at most."""
+CALIBRATED, CALIBRATION_BYTES = 128, 1 << 28
+"""Samples of the training part, at most, that show which range of numbers each step of the net has."""
 _BATCH = 16
 _NO_METRICS = ("epoch", "seconds", "rate")
 REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """Which variants of a run are wanted; see `Compression`."""
+
+    wanted: Sequence[Precision]
+    most_lost: float = 1.0
+    timed_s: float = 1.0
+    tried: Callable[[Sequence[Tried]], None] = lambda rows: None
 
 
 class FrameByFrame(nn.Module):
@@ -56,6 +74,7 @@ def export_run(
     name: str | None = None,
     version: int | None = None,
     window: bool = False,
+    variants: Variants | None = None,
     reading: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
@@ -67,6 +86,7 @@ def export_run(
         name: of the model; the run's if left out.
         version: None takes the next.
         window: let a net that could go frame by frame look at whole clips, too.
+        variants: that are to be in the bundle too, if they are good enough.
         reading: is told how many samples of how many have been read.
         say: is told what was done, a line each.
 
@@ -107,17 +127,40 @@ def export_run(
             versions=_versions(folder),
         ),
     )
-    kind = "pictures" if net.frames is None else "one frame at a time, with a state" if by_frame else "clips"
+    pictures = net.frames is None
+    kind = "pictures" if pictures else "one frame at a time, with a state" if by_frame else "clips"
     say(f"The model takes {kind}.")
     return export(
         FrameByFrame(net) if by_frame else net,
         draft,
-        next(_frames(data.validation, PROVED, PROVED, pictures=net.frames is None)),
+        next(_frames(data.validation, PROVED, PROVED, pictures=pictures)),
         repository,
         version=version,
-        validation=_frames(data.validation, COUNTED, _BATCH, pictures=net.frames is None),
+        validation=_frames(data.validation, COUNTED, _BATCH, pictures=pictures),
         files=_report(folder),
+        compression=None if variants is None else _compression(variants, data, draft),
         say=say,
+    )
+
+
+def _compression(variants: Variants, data: LoadedData, draft: Draft) -> Compression:
+    """Calibrated on what the net was trained with, judged as `vidserve evaluate` does on what chose its best epoch."""
+
+    def judge(session: Session) -> Score:
+        predictor = OnnxPredictor(session, input=data.input, labels=data.labels, kind=data.kind, state=draft.state)
+        answers, _, _ = ask(predictor, data.validation)
+        return Score(answers.headline, answers.measures()[answers.headline])
+
+    sample = data.input.width * data.input.height * 3 * data.input.frames
+    most = max(PROVED, min(CALIBRATED, CALIBRATION_BYTES // sample))
+    pictures = draft.window is None and not draft.state
+    return Compression(
+        wanted=variants.wanted,
+        calibration=next(_frames(data.train.still(), most, most, pictures=pictures)),
+        judge=judge,
+        most_lost=variants.most_lost,
+        timed_s=variants.timed_s,
+        tried=variants.tried,
     )
 
 

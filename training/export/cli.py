@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from model_export.bundle import Bundle
+from model_export.manifest import Precision
 from model_export.repository import Repository
 from training.libraries import see_libraries
 
@@ -41,6 +43,21 @@ def export(
             help="Show it whole clips, at the cost of a clip a frame, even if it could go frame by frame with a state.",
         ),
     ] = False,
+    variants: Annotated[
+        str | None,
+        typer.Option(
+            metavar="int8,fp16",
+            help="Put the same model in 8 bits, in half precision or both beside it; the settings say which serves.",
+        ),
+    ] = None,
+    max_loss: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="POINTS",
+            help="How many hundredths of the main measure a variant may lose on the validation data.",
+        ),
+    ] = 1.0,
     key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Holds the key of --to; else `VIDSERVE_ADMIN_KEY` says it."),
@@ -54,13 +71,17 @@ def export(
 
     vidserve export runs/fights-gru
 
+    vidserve export runs/fights-gru --variants int8,fp16
+
     vidserve export runs/fights-gru --to http://camera-box:8000 --key-file key
     """
     see_libraries()
+    wanted = _precisions(variants)
     console = Console(highlight=False)
     with console.status("Reading the data …") as status:
         if to is None:
-            bundle = _export(run, Repository(data / "models", shipped=SHIPPED), name, None, window, console, status)
+            into = Repository(data / "models", shipped=SHIPPED)
+            bundle = _export(run, into, name, None, window, wanted, max_loss, console, status)
             console.print(f"{bundle.manifest.id} is in {bundle.folder}", markup=False, soft_wrap=True)
             return
         from training.export.upload import Server, key_of
@@ -70,7 +91,7 @@ def export(
             tempfile.TemporaryDirectory(prefix="vidserve-export-") as folder,
         ):
             version = server.next_version(name or _name_of(run))
-            bundle = _export(run, Repository(Path(folder)), name, version, window, console, status)
+            bundle = _export(run, Repository(Path(folder)), name, version, window, wanted, max_loss, console, status)
             status.update("Sending it …")
             sent = server.send(bundle)
         console.print(f"{sent} is at {to}", markup=False, soft_wrap=True)
@@ -82,11 +103,14 @@ def _export(
     name: str | None,
     version: int | None,
     window: bool,
+    variants: Sequence[Precision],
+    max_loss: float,
     console: Console,
     status: Status,
 ) -> Bundle:
     # These import torch, which takes seconds.
-    from training.export.bundling import export_run
+    from training.export.bundling import Variants, export_run
+    from training.export.table import table
 
     def reading(done: int, total: int) -> None:
         status.update(f"Reading the data … {done} of {total}")
@@ -99,9 +123,22 @@ def _export(
         name=name,
         version=version,
         window=window,
+        variants=Variants(wanted=variants, most_lost=max_loss, tried=lambda rows: console.print(table(rows)))
+        if variants
+        else None,
         reading=reading,
         say=lambda line: console.print(f"  {line}", markup=False),
     )
+
+
+def _precisions(text: str | None) -> tuple[Precision, ...]:
+    """What `--variants` says."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    there = {precision.value: precision for precision in (Precision.INT8, Precision.FP16)}
+    for name in names:
+        if name not in there:
+            raise typer.BadParameter(f"there is no {name!r}; there is {', '.join(there)}.", param_hint="--variants")
+    return tuple(dict.fromkeys(there[name] for name in names))
 
 
 def _name_of(run: Path) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export import golden
-from model_export.agreement import ROUNDING
 from model_export.bundle import Bundle
 from model_export.errors import GoldenMismatch, ModelError
 from server.engine.batcher import Key
@@ -58,9 +57,9 @@ class OnnxContestant:
             for _ in range(own):
                 sessions.append(OnnxSession(bundle.model, provider, options))
                 outputs = sessions[-1].run(self._inputs)
-            if bundle.golden is not None:
-                tolerance = ROUNDING[bundle.manifest.precision]
-                golden.check(golden.read(bundle.golden), sessions[0].run, tolerance, state=bundle.manifest.state)
+            samples = golden.of(bundle)
+            if samples is not None:
+                golden.check(samples, sessions[0].run, state=bundle.manifest.state)
         except GoldenMismatch as error:
             _close(sessions)
             raise SessionFailed(f"It answers otherwise: {error.message}") from error

@@ -45,8 +45,10 @@ def measure(bundle: Bundle, running: Running, told: Callable[[Candidate], None] 
 
     Raises:
         NotMeasurable: it takes something else than frames.
+        VariantUnknown: it lacks the variant that is to serve.
         SessionFailed, ProviderUnavailable: it cannot be run.
     """
+    bundle = bundle.as_variant(running.variants.get(bundle.manifest.name))
     manifest = bundle.manifest
     session, provider = open_session(
         bundle.model, running.provider, lambda _: Options(), required=running.require_provider
@@ -61,4 +63,4 @@ def measure(bundle: Bundle, running: Running, told: Callable[[Candidate], None] 
     else:
         space = Space(((GPU_PARALLEL, 1),), policy.sizes, OPTIMIZATIONS[:1])
     outcome = Search(space, lambda candidate: OnnxContestant(bundle, provider.name, candidate), told).run()
-    return Measured(subject(manifest, provider.name, running), provider, outcome)
+    return Measured(subject(bundle, provider.name, running), provider, outcome)

@@ -144,6 +144,7 @@ class ModelLoaded(Message, frozen=True, tag=True):
         load_s: seconds from the command to here.
         settings: all that may decide over bits of its answers, in one line: where two loads of the same model file say
             the same, so do their answers.
+        variant: the name of the graph that runs; None: the model's own.
     """
 
     model: str
@@ -157,6 +158,7 @@ class ModelLoaded(Message, frozen=True, tag=True):
     load_s: float
     settings: str
     sizes: tuple[int, ...] = ()
+    variant: str | None = None
 
 
 class ModelFailed(Message, frozen=True, tag=True):

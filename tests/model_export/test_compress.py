@@ -1,0 +1,90 @@
+import math
+
+import numpy as np
+import pytest
+from compress_builders import STATE, compression, conv_graph, draft, faithful, frames
+
+from model_export import int8
+from model_export.compress import Score, compress
+from model_export.manifest import Precision
+from model_export.playing import golden_samples
+from model_export.session import Session
+
+
+def compressed(*, recurrent=False, judge=None, **changes):
+    """What comes of a graph, and the rows that are told."""
+    content, wanted = conv_graph(recurrent=recurrent), draft(recurrent=recurrent)
+    own, samples = Session(content, name="own"), frames(8, steps=4 if recurrent else None)
+    _, golden = golden_samples(own.run, samples, wanted, rows=2)
+    rows = []
+    how = compression(judge or faithful(own, frames()), samples, tried=rows.extend, **changes)
+    return compress(content, own, wanted, samples, golden, how), rows
+
+
+@pytest.fixture(scope="module")
+def both():
+    return compressed()
+
+
+def test_variants_that_are_good_enough_are_kept(both):
+    found, rows = both
+    assert set(found.files) == {"model.int8.onnx", "model.fp16.onnx"}
+    assert [row.name for row in rows] == [None, "int8", "fp16"]
+    assert all(row.kept and not row.why for row in rows)
+    for row in rows[1:]:
+        variant = found.variants[row.name]
+        assert (variant.metric, variant.value, variant.lost) == ("accuracy", row.score.value, row.lost)
+        assert row.size == len(found.files[f"model.{row.name}.onnx"]) < rows[0].size
+        assert row.latency_ms > 0
+    assert found.variants["int8"].precision is Precision.INT8
+
+
+def test_the_tolerance_is_wider_than_the_variant_is_apart(both):
+    found, _ = both
+    golden = Session(conv_graph(), name="own").run({"frames": frames(8)[:2]})["probabilities"]
+    for name, variant in found.variants.items():
+        got = Session(found.files[f"model.{name}.onnx"], name=name).run({"frames": frames(8)[:2]})["probabilities"]
+        assert variant.tolerance == pytest.approx(1.5 * np.abs(got - golden).max() + 0.01, abs=1e-4)
+
+
+def test_one_that_loses_too_much_is_not_written_and_it_says_so():
+    scores = iter([0.91, 0.885, 0.905])
+    found, rows = compressed(judge=lambda session: Score("accuracy", next(scores)))
+    assert set(found.files) == {"model.fp16.onnx"}
+    assert set(found.variants) == {"fp16"}
+    assert rows[1].why == "not written: it loses 2.50 points, and 1 are allowed"
+    assert not rows[1].kept
+    assert rows[1].score.value == 0.885
+    assert rows[2].lost == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(2.5, True), (2.49, False)])
+def test_how_much_it_may_lose_is_said(most, kept):
+    scores = iter([0.91, 0.885])
+    _, rows = compressed(judge=lambda session: Score("f1", next(scores)), wanted=[Precision.FP16], most_lost=most)
+    assert rows[1].kept is kept
+
+
+def test_where_nothing_gains_by_8_bits_it_says_so(monkeypatch):
+    monkeypatch.setattr(int8, "PICTURE_CHANNELS", 16)
+    found, rows = compressed(wanted=[Precision.INT8])
+    assert found.files == {}
+    assert rows[1].why == "nothing in it is large enough to gain by 8 bits"
+    assert math.isnan(rows[1].latency_ms)
+
+
+def test_a_model_with_state_is_calibrated_over_the_frames_of_its_clips():
+    asked = []
+
+    def judge(session):
+        asked.append(session.name)
+        return Score("accuracy", 1.0)
+
+    found, _ = compressed(recurrent=True, judge=judge)
+    assert asked == ["own", "the int8 variant", "the fp16 variant"]
+    assert set(found.variants) == {"int8", "fp16"}
+    assert all(variant.batch.invariant for variant in found.variants.values())
+    assert {one.name for one in Session(found.files["model.int8.onnx"], name="int8").inputs} == {
+        "frames",
+        *(one.input for one in STATE),
+    }
