@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from server.domain.outcome import Outcome
 from server.domain.stream import KeptStream, Stream, StreamProblem, StreamState
 from server.runtime.sources import shown
 from server.runtime.suspicion import Suspicion
-from server.wire.messages import StreamStatus
+from server.wire.messages import Reached, StreamStatus
 
 _REASONS = 32
 """Reasons of reconnects that are told apart; all others are one."""
@@ -41,6 +42,8 @@ class StreamCase:
     suspicion: Suspicion = field(default_factory=Suspicion)
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     _ran: bool = False
+    _reached: Reached = field(default_factory=Reached)
+    _reached_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.quiet.set()
@@ -77,6 +80,17 @@ class StreamCase:
         self.known.last_frame_at = status.frame_at or self.known.last_frame_at
         self.known.last_result_at = status.result_at or self.known.last_result_at
         self.become(StreamState(status.state), status.code, status.message)
+
+    def come_to(self, reached: Reached) -> None:
+        """Its rows have come so far."""
+        self._reached, self._reached_at = reached, time.monotonic()
+
+    def reached(self) -> Reached:
+        """How far it has come at this moment: media time has gone on since its last row."""
+        if self._reached.frame < 0:
+            return self._reached
+        passed_s = time.monotonic() - self._reached_at
+        return Reached(self._reached.frame, self._reached.pts_s + passed_s, self._reached.track)
 
     def view(self, frames: dict[Outcome, int]) -> Stream:
         """As clients see it.

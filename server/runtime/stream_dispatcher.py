@@ -311,6 +311,7 @@ class StreamDispatcher:
         elif isinstance(message, StreamStatus):
             stint.case.heard(message)
         elif isinstance(message, StreamRows):
+            stint.case.come_to(message.reached)
             rows, events = received.payload
             self._news.rows(message.stream, bytes(rows), bytes(events), message.lost)
 

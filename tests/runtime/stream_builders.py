@@ -32,6 +32,7 @@ from server.runtime.streams import Streams
 from server.storage.database import Database
 from server.storage.streams import StreamStore
 from server.wire.messages import (
+    Reached,
     StartStream,
     StopStream,
     StreamEnded,
@@ -43,6 +44,7 @@ from server.wire.messages import (
 
 KILLED = Death("sigkill", by_itself=False)
 CRASHED = Death("sigsegv", by_itself=True)
+NOTHING = Reached()
 
 
 class FakeModels:
@@ -168,8 +170,8 @@ class Stage:
         """Its worker says how it is."""
         self.hub.hear(StreamStatus(stream, attempt or self.attempt(stream), state, **more))
 
-    def rows(self, stream: str, *rows: bytes, events=b"", lost=0, attempt=None) -> None:
-        self.hub.hear(Rows(stream, attempt or self.attempt(stream), lost), b"".join(rows), events)
+    def rows(self, stream: str, *rows: bytes, events=b"", lost=0, attempt=None, reached=NOTHING) -> None:
+        self.hub.hear(Rows(stream, attempt or self.attempt(stream), lost, reached), b"".join(rows), events)
 
     def ends(self, stream: str, code="", message="") -> None:
         self.hub.hear(StreamEnded(stream, self.attempt(stream), code, message))

@@ -8,7 +8,7 @@ from stream_builders import CRASHED, KILLED, a_stream, play
 
 from server.domain.stream import StreamChange
 from server.runtime.death import HUNG
-from server.wire.messages import ChangeStream, StartStream, StopStream
+from server.wire.messages import ChangeStream, Reached, StartStream, StopStream
 
 
 def test_streams_are_spread_over_the_workers(tmp_path):
@@ -41,6 +41,31 @@ def test_the_streams_of_a_worker_that_was_killed_go_on_at_once_in_another_one(tm
         for one in made:
             assert (await stage.streams.get(one.id)).state == "running"
         assert not stage.quarantine
+
+    play(tmp_path, body)
+
+
+def test_frames_media_time_and_tracks_go_on_in_the_next_worker(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        assert stage.orders(StartStream, made.id)[0].after == Reached()
+        stage.rows(made.id, b'{"frame":7}\n', reached=Reached(7, 1.25, 3))
+        stage.rows(made.id, b'{"frame":9}\n', reached=Reached(9, 1.5, 3), attempt=99)  # of nobody any more
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 2)
+        after = stage.orders(StartStream, made.id)[1].after
+        assert (after.frame, after.track) == (7, 3)
+        assert 1.25 < after.pts_s < 11.25
+        # Also where the next one comes to nothing, and where somebody has closed it meanwhile.
+        stage.dies(stage.worker(made.id))
+        stage.back("worker-0")
+        await stage.placed(made.id, 3)
+        await stage.streams.change(made.id, StreamChange(paused=True), force=False)
+        await stage.streams.change(made.id, StreamChange(paused=False), force=False)
+        await stage.placed(made.id, 4)
+        later = [order.after for order in stage.orders(StartStream, made.id)[1:]]
+        assert [one.frame for one in later] == [7, 7, 7]
+        assert [one.pts_s for one in later] == sorted({one.pts_s for one in later})
 
     play(tmp_path, body)
 

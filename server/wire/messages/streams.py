@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from server.wire.messages.message import Message
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """How far a stream has come, so that its next attempt goes on from there.
+
+    Attributes:
+        frame: index of the last frame that has a row; -1: none has.
+        pts_s: its media time in seconds; in an order, what media time has come to by then.
+        track: the highest id that a track has been given; 0: none has.
+    """
+
+    frame: int = -1
+    pts_s: float = 0.0
+    track: int = 0
 
 
 class StartStream(Message, frozen=True, tag=True):
@@ -17,6 +33,7 @@ class StartStream(Message, frozen=True, tag=True):
         engine: address of the engine that serves both.
         row: of the metrics page, the stream's own.
         events_after: number of an event; the stream's first one has the next, so that numbers rise over all attempts.
+        after: how far the attempts before this one have come.
     """
 
     stream: str
@@ -28,6 +45,7 @@ class StartStream(Message, frozen=True, tag=True):
     row: int
     gate: str = ""
     events_after: int = 0
+    after: Reached = Reached()
 
     def __repr__(self) -> str:
         return f"StartStream(stream={self.stream!r}, attempt={self.attempt}, bundle={self.bundle!r}, …)"
@@ -96,6 +114,7 @@ class StreamRows(Message, frozen=True, tag=True):
     stream: str
     attempt: int
     lost: int = 0
+    reached: Reached = Reached()
 
 
 class StreamEnded(Message, frozen=True, tag=True):

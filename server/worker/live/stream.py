@@ -100,7 +100,9 @@ class RunningStream:
                 intake = stack.enter_context(closing(Intake()))
                 frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis))
                 fps = frames_fps(Manifest.read(Path(order.bundle) / "manifest.json"), analysis)
-                reader = Reader(order.stream, source, intake, around.rows, around.open_live, sample_fps=fps)
+                reader = Reader(
+                    order.stream, source, intake, around.rows, around.open_live, sample_fps=fps, after=order.after
+                )
                 walk = stack.enter_context(closing(LiveWalk(order, around, identity, frames, reader, publisher)))
                 reader.start()
                 try:

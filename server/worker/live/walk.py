@@ -78,7 +78,12 @@ class LiveWalk:
         self._analysis = Analysis.model_validate_json(order.analysis)
         self._manifest = _manifest(order.bundle)
         self._scene = Scene(
-            self._manifest, self._analysis, owner=order.stream, live=True, events_after=order.events_after
+            self._manifest,
+            self._analysis,
+            owner=order.stream,
+            live=True,
+            events_after=order.events_after,
+            tracks_after=order.after.track,
         )
         self._way = self._build()
 
@@ -147,7 +152,7 @@ class LiveWalk:
 
     def _publish(self, turn: Turn, row: Row, events: list[Event]) -> None:
         assert turn.captured is not None
-        self._publisher.add(row, turn.captured)
+        self._publisher.add(row, turn.captured, last_track=self._scene.last_track)
         self._publisher.add_events(events)
         self._publisher.flush()
 

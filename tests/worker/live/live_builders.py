@@ -21,7 +21,7 @@ from server.core.calls import CallPage, CallRows
 from server.core.metrics_page import Page
 from server.domain.stream import StreamSource
 from server.wire.memory import PREFIX
-from server.wire.messages import Probed, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
+from server.wire.messages import Probed, Reached, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
 from server.wire.slots import Segment, SizeClass, Slots
 from server.wire.sockets import Router
 from server.worker.live.connection import Shot
@@ -125,6 +125,7 @@ class StreamApi:
         self.ended: list[StreamEnded] = []
         self.probed: list[tuple[Probed, list[bytes]]] = []
         self.lost = 0
+        self.reached = Reached()
         self._owed: list[tuple[bytes, str]] = []
         self._router = Router(context, address, "api", 1)
         self._over = threading.Event()
@@ -142,8 +143,9 @@ class StreamApi:
 
     def _hear(self, received) -> None:
         match received.message:
-            case StreamRows(stream=stream, lost=lost):
+            case StreamRows(stream=stream, lost=lost, reached=reached):
                 self.lost += lost
+                self.reached = reached
                 self.rows += [json.loads(line) for line in received.payload[0].splitlines()]
                 self.events += [json.loads(line) for line in received.payload[1].splitlines()]
                 self._owed.append((received.peer, stream))
@@ -215,7 +217,9 @@ class LiveBench:
         (folder / "manifest.json").write_text(model.model_dump_json())
         return str(folder)
 
-    def stream(self, source: StreamSource | None = None, *, gate: str = "", **analysis) -> RunningStream:
+    def stream(
+        self, source: StreamSource | None = None, *, gate: str = "", after: Reached | None = None, **analysis
+    ) -> RunningStream:
         order = StartStream(
             "cam",
             1,
@@ -225,6 +229,7 @@ class LiveBench:
             self.engine_address,
             ROW,
             gate,
+            after=after or Reached(),
         )
         stream = RunningStream(order, self.around, lambda *_: None)
         self.streams.append(stream)
