@@ -37,14 +37,16 @@ class WorkerWatch:
         """Why it must be killed, if it must."""
         if (own_memory_bytes(pid) or 0) > self.memory_bytes:
             return MEMORY
-        now = time.monotonic()
-        return HUNG if any(now - row.since > self._limit_s(row.call) for row in self.page.seen(self.worker)) else None
+        return HUNG if any(self._overdue_s(row) > 0 for row in self.page.seen(self.worker)) else None
 
     def last_seen(self) -> Sequence[Seen]:
         """What its jobs and streams were at when it died; the next one finds an empty page."""
         seen = self.page.seen(self.worker, thread_of(self.last_words()))
         self.page.clear(self.worker)
-        return seen
+        return [row._replace(overdue_s=self._overdue_s(row)) for row in seen]
+
+    def _overdue_s(self, row: Seen) -> float:
+        return time.monotonic() - row.since - self._limit_s(row.call)
 
     def _limit_s(self, call: Call) -> float:
         if call is Call.NONE:

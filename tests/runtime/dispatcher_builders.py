@@ -32,9 +32,9 @@ from server.wire.sockets import Received
 MODEL = "moving-objects@1"
 
 
-def inside(job: str, call: Call = Call.GRAB, *, frame: int = 10, since: float = 0.0) -> Seen:
+def inside(job: str, call: Call = Call.GRAB, *, frame: int = 10, overdue_s: float = 1.0) -> Seen:
     """A row of the page of calls."""
-    return Seen(job, call, since, frame)
+    return Seen(job, call, 0.0, frame, overdue_s=overdue_s)
 
 
 def progress(frames: int, *, width: int = 64) -> JobProgress:

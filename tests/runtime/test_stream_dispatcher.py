@@ -86,7 +86,7 @@ def test_the_only_stream_that_is_suspected_goes_on_alone_and_its_neighbours_else
     async def body(stage):
         made = [await stage.add(name) for name in "abcd"]
         bad, good = [one.id for one in made if stage.worker(one.id) == "worker-0"]
-        stage.dies("worker-0", HUNG, inside(bad, since=0.0), inside(good, since=15.0))
+        stage.dies("worker-0", HUNG, inside(bad), inside(good, overdue_s=-5.0))
         await stage.placed(bad, 2)
         await stage.placed(good, 2)
         assert (stage.worker(bad), stage.worker(good)) == ("quarantine", "worker-1")
