@@ -154,15 +154,38 @@ def test_another_analysis_takes_hold_without_opening_the_source_anew(tmp_path):
     play(tmp_path, body)
 
 
-def test_another_source_is_opened_anew_and_the_password_that_was_not_said_stays(tmp_path):
+def test_another_path_of_a_camera_is_opened_anew_and_the_password_that_was_not_said_stays(tmp_path):
     async def body(stage):
         made = await stage.add(username="me", password="hunter2")
-        for said in ({"url": "rtsp://new.local/1"}, {"url": "rtsp://me:***@newer.local/1"}, {"password": "*****"}):
-            await stage.streams.change(made.id, change(**said), force=False)
-            await stage.until(lambda: stage.source(made.id)["password"] == "hunter2")
-        assert stage.source(made.id)["url"] == "rtsp://newer.local/1"
+        for url in ("rtsp://cam.local/2", "rtsp://me:***@cam.local/3", "rtsp://CAM.local:554/4"):
+            await stage.streams.change(made.id, change(url=url, password="*****"), force=False)
+            await stage.until(lambda url=url: stage.source(made.id)["url"].endswith(url[-2:]))
+            assert stage.source(made.id)["password"] == "hunter2"
         await stage.streams.change(made.id, change(username=None, password=None), force=False)
         await stage.until(lambda: stage.source(made.id)["password"] == "")
+
+    play(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["rtsp://thief.local/1", "rtsp://cam.local:8554/1", "rtsps://cam.local/1", "rtsp://me:***@thief.local/1"],
+)
+def test_a_password_is_not_sent_elsewhere_unless_it_is_said_anew(tmp_path, elsewhere):
+    async def body(stage):
+        made = await stage.add(username="me", password="hunter2")
+        for masked in ({}, {"password": "*****"}):
+            with pytest.raises(FieldsInvalid, match=r"for rtsp://cam\.local:554, and is not sent to") as refused:
+                await stage.streams.change(made.id, change(url=elsewhere, **masked), force=False)
+            assert "hunter2" not in str(refused.value)
+        assert stage.source(made.id)["url"] == "rtsp://cam.local/1"
+        bare = elsewhere.replace("me:***@", "")
+        await stage.streams.change(made.id, change(url=bare, password="other"), force=False)
+        await stage.until(lambda: stage.source(made.id)["password"] == "other")
+        await stage.streams.change(made.id, change(url="rtsp://third.local/1", password=None), force=False)
+        await stage.until(lambda: stage.source(made.id)["url"] == "rtsp://third.local/1")
+        assert stage.source(made.id)["password"] == ""
+        await stage.streams.change(made.id, change(url="rtsp://fourth.local/1"), force=False)  # there is none to keep
 
     play(tmp_path, body)
 
