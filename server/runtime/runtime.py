@@ -268,7 +268,7 @@ class Runtime:
             ),
             allow_private_urls=settings.jobs.allow_private_urls,
         )
-        self.subscriptions = Subscriptions(self.bus, ledger, media, self.metrics)
+        self.subscriptions = Subscriptions(self.bus, ledger, media, self.metrics, self.streams.present)
         self.events = EventStore(database, keep_days=settings.events.keep_days, most=settings.events.keep)
         history = History(self.events, dropped=self.metrics.history_dropped.inc)
         self.bus.tap(history)

@@ -29,6 +29,7 @@ class StreamCase:
         changed: called when it has come to another state.
         models: `name@version` of the models that look at it now, that of a gate last.
         problem: what was wrong last.
+        since: when it came to its state.
         quiet: set while no worker has it.
     """
 
@@ -40,6 +41,7 @@ class StreamCase:
     status: StreamStatus | None = None
     problem: StreamProblem | None = None
     suspicion: Suspicion = field(default_factory=Suspicion)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     _ran: bool = False
     _reached: Reached = field(default_factory=Reached)
@@ -57,6 +59,15 @@ class StreamCase:
         """Frames that the source gives a second, as measured; None if that is not known."""
         return (self.status.fps or None) if self.status is not None else None
 
+    @property
+    def trouble(self) -> tuple[str, str]:
+        """Code and message of what is wrong at this moment; both empty: nothing that is known."""
+        if self.known.state is StreamState.RUNNING and self.status is not None:
+            return self.status.code, self.status.message
+        if self.known.state in (StreamState.RECONNECTING, StreamState.FAILED) and self.problem is not None:
+            return self.problem.code, self.problem.message
+        return "", ""
+
     def become(self, state: StreamState, code: str = "", message: str = "") -> None:
         """Be in a state from now on, for a reason where something is wrong. The only place where the state changes."""
         if state is StreamState.STARTING and self._ran:
@@ -66,6 +77,7 @@ class StreamCase:
         before, self.known.state = self.known.state, state
         if state is before:
             return
+        self.since = datetime.now(UTC)
         if state is StreamState.RUNNING:
             self._ran = True
         elif state in (StreamState.PAUSED, StreamState.ENDED):

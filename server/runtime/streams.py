@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from server.core.errors import (
     Stopping,
@@ -33,7 +33,7 @@ from server.runtime.sources import SourcePolicy
 from server.runtime.stream_case import StreamCase
 from server.runtime.stream_changes import changed, declared, made
 from server.runtime.stream_dispatcher import StreamDispatcher
-from server.runtime.stream_news import StreamNews
+from server.runtime.stream_news import StreamNews, present_state
 from server.runtime.stream_pages import page
 from server.runtime.stream_room import StreamRoom
 from server.runtime.stream_rows import StreamRows
@@ -193,6 +193,11 @@ class Streams:
             SourceNotAllowed: it must not be opened.
         """
         return await self._probes.probe(probe)
+
+    def present(self, streams: Collection[str]) -> Sequence[bytes]:
+        """What state these streams are in, as who begins to follow them is told; none named: all."""
+        cases = self._cases
+        return [present_state(cases[id]) for id in (streams or cases) if id in cases]
 
     async def pinned(self) -> set[str]:
         """The models (`name@version`) that streams need; those that are paused, if they name the version."""

@@ -102,9 +102,10 @@ class Stage:
         self._database = Database.open(folder / "vidserve.db")
         metrics = Metrics(Page(bytearray(Page.bytes_for(1)), 1), version="0", jobs=dict, storage=lambda: ({}, 0))
         self.bus = Bus(bounds)
+        self.present: list[bytes] = []
         news = JobNews(self.bus, States())
         self.ledger = Ledger(JobStore(self._database), metrics, news)
-        self.subscriptions = Subscriptions(self.bus, self.ledger, self.media, metrics)
+        self.subscriptions = Subscriptions(self.bus, self.ledger, self.media, metrics, lambda _: self.present)
         self.up = list(workers)
         self.quarantine = False
         self.stale = 0

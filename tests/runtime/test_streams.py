@@ -1,6 +1,8 @@
 """Streams as they are asked for: made, shown, changed, deleted, declared."""
 
 import asyncio
+import json
+from datetime import UTC, datetime
 
 import pytest
 from stream_builders import a_stream, play
@@ -16,6 +18,7 @@ from server.core.errors import (
     StreamsFull,
 )
 from server.domain.stream import NewStream, ProbeSource, StreamChange
+from server.events.states import rfc3339
 from server.runtime.analyses import TaskNotForVideo
 from server.runtime.sources import SourcePolicy
 from server.wire.messages import ChangeStream, Probe, Probed, RowsTaken, StartStream, StopStream
@@ -72,6 +75,34 @@ def test_a_stream_is_shown_as_its_worker_sees_it(tmp_path):
         assert (seen.state, seen.reconnects, seen.error.code) == ("running", 1, "source_unreachable")
         assert stage.metrics.rows.streams[row].reconnects == {"source_lost": 1}
         assert stage.states(made.id) == ["running", "reconnecting", "running"]
+
+    play(tmp_path, body)
+
+
+def test_how_streams_are_at_this_moment_is_told_with_what_is_wrong(tmp_path):
+    async def body(stage):
+        cam, other = await stage.add("cam"), await stage.add("other")
+
+        def told(*streams):
+            return [json.loads(state) for state in stage.streams.present(streams)]
+
+        assert [(one["stream"], one["state"]) for one in told()] == [(cam.id, "starting"), (other.id, "starting")]
+        stage.says(cam.id, "reconnecting", code="source_lost", message="The connection broke.")
+        stage.says(cam.id, "reconnecting", code="source_unreachable", message="No answer.")
+        (said,) = told(cam.id)
+        assert said.pop("at") <= rfc3339(datetime.now(UTC))
+        assert said == {
+            "type": "stream_state",
+            "stream": cam.id,
+            "state": "reconnecting",
+            "code": "source_unreachable",
+            "message": "No answer.",
+        }
+        stage.says(cam.id, code="engine_silent", message="The engine does not answer.")
+        assert (told(cam.id)[0]["state"], told(cam.id)[0]["code"]) == ("running", "engine_silent")
+        stage.says(cam.id)
+        assert "code" not in told(cam.id)[0]
+        assert told("nobody") == []
 
     play(tmp_path, body)
 
