@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from model_export.manifest import Manifest
 from server.core.metrics import StreamRow
 from server.domain.outcome import Outcome
 from server.domain.stream import KeptStream, Stream, StreamProblem, StreamState
@@ -27,7 +28,7 @@ class StreamCase:
         row: of the metrics page.
         known: what the metrics know of it besides that; also its state.
         changed: called when it has come to another state.
-        models: `name@version` of the models that look at it now, that of a gate last.
+        manifests: of the models that look at it now, that of a gate last.
         problem: what was wrong last.
         since: when it came to its state.
         quiet: set while no worker has it.
@@ -37,7 +38,7 @@ class StreamCase:
     row: int
     known: StreamRow
     changed: Callable[[StreamCase, str, str], None]
-    models: tuple[str, ...] = ()
+    manifests: tuple[Manifest, ...] = ()
     status: StreamStatus | None = None
     problem: StreamProblem | None = None
     suspicion: Suspicion = field(default_factory=Suspicion)
@@ -53,6 +54,11 @@ class StreamCase:
     @property
     def id(self) -> str:
         return self.kept.id
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """`name@version` of the models that look at it now, that of a gate last."""
+        return tuple(manifest.id for manifest in self.manifests)
 
     @property
     def fps(self) -> float | None:

@@ -191,7 +191,7 @@ class StreamDispatcher:
             raise
         self._stints[stint.number] = self._current[case] = stint
         case.quiet.clear()
-        case.models = tuple(held)
+        case.manifests = tuple(bundle.manifest for bundle in bundles)
         case.become(StreamState.STARTING)
         engine = place(case.id, held[0], [self._models.engine_address])
         try:
@@ -226,7 +226,7 @@ class StreamDispatcher:
             return
         stint.held[:] = held
         asyncio.get_running_loop().call_later(_GRACE_S, self._release, before)
-        case.models = tuple(stint.held)
+        case.manifests = tuple(bundle.manifest for bundle in bundles)
         await self._hub.send(stint.worker, change_order(stint, bundles))
 
     async def _acquire(self, case: StreamCase) -> list[Bundle]:

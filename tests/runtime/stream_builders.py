@@ -56,6 +56,7 @@ class FakeModels:
         self.serving = {"net": 1, "moving-objects": 1, "tensors": 1}
         self.away: set[str] = set()
         self.users: dict[str, int] = {}
+        self.made_for: dict[str, float] = {}
         self.loading = SimpleNamespace(models={})
 
     async def resolve(self, reference):
@@ -65,6 +66,7 @@ class FakeModels:
         id = f"{name}@{version or self.serving[name]}"
         task = Task.TENSOR if name == "tensors" else Task.MOTION if name == "moving-objects" else Task.DETECT
         manifest = SimpleNamespace(id=id, name=name, task=task, labels=("car",), state=(), window=None)
+        manifest.fps = self.made_for.get(name)
         return SimpleNamespace(folder=Path("bundles") / id, manifest=manifest)
 
     async def acquire(self, reference):

@@ -15,10 +15,9 @@ import msgspec
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest
 from server.core.calls import CallRow
-from server.domain.analysis import Analysis
+from server.domain.analysis import Analysis, frames_fps
 from server.domain.stream import StreamSource
 from server.wire.messages import ChangeStream, StartStream, StreamEnded
-from server.worker.feeds import frames_fps
 from server.worker.live.frames import LiveFrames
 from server.worker.live.intake import Intake
 from server.worker.live.publisher import LivePublisher

@@ -13,14 +13,14 @@ from pathlib import Path
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest, Task
 from server.analytics.scene import Scene
-from server.domain.analysis import DEFAULT_MAX_AGE_MS, Analysis
+from server.domain.analysis import DEFAULT_MAX_AGE_MS, Analysis, frames_fps
 from server.domain.event import Event
 from server.domain.outcome import Outcome
 from server.domain.result import Row
 from server.domain.stream import StreamState
 from server.wire.messages import ChangeStream, Priority, StartStream, StreamEnded
 from server.worker.errors import EngineSilent, ModelGone
-from server.worker.feeds import frames_fps, ungated
+from server.worker.feeds import ungated
 from server.worker.frames import Feed, Sheet, Turn
 from server.worker.gated import GatedFrames
 from server.worker.live.frames import LiveFrames
