@@ -110,6 +110,10 @@ class StreamDispatcher:
         if stint is not None:
             stint.put(Change())
 
+    def stint(self, case: StreamCase) -> Stint | None:
+        """Where a stream is; None: in no worker."""
+        return self._current.get(case)
+
     def wake(self) -> None:
         """A worker has come up, or the quarantine worker has become free."""
         self._turn.set()

@@ -144,7 +144,7 @@ class Streams:
         Raises:
             StreamNotFound: no stream has this id.
         """
-        return self._view(self._find(stream_id))
+        return self._view(self.find(stream_id))
 
     async def list(
         self, *, state: StreamState | None, limit: int, cursor: str | None
@@ -193,6 +193,18 @@ class Streams:
             SourceNotAllowed: it must not be opened.
         """
         return await self._probes.probe(probe)
+
+    def find(self, stream_id: str) -> StreamCase:
+        """
+        Raises:
+            StreamNotFound: no stream has this id.
+        """
+        case = self._cases.get(stream_id)
+        if case is None:
+            raise StreamNotFound(
+                f"There is no stream {stream_id!r}.", hint="It may have been deleted; GET /v1/streams lists them."
+            )
+        return case
 
     def present(self, streams: Collection[str]) -> Sequence[bytes]:
         """What state these streams are in, as who begins to follow them is told; none named: all."""
@@ -273,17 +285,9 @@ class Streams:
     def _view(self, case: StreamCase) -> Stream:
         return case.view(self._rows.frames(case.row))
 
-    def _find(self, stream_id: str) -> StreamCase:
-        case = self._cases.get(stream_id)
-        if case is None:
-            raise StreamNotFound(
-                f"There is no stream {stream_id!r}.", hint="It may have been deleted; GET /v1/streams lists them."
-            )
-        return case
-
     def _find_own(self, stream_id: str) -> StreamCase:
         """A stream that the API may change."""
-        case = self._find(stream_id)
+        case = self.find(stream_id)
         if case.kept.managed_by is ManagedBy.CONFIG:
             name = stream_id.removeprefix(DECLARED_PREFIX)
             raise StreamDeclared(

@@ -27,6 +27,7 @@ from server.runtime.stream_dispatcher import StreamDispatcher
 from server.runtime.stream_news import StreamNews
 from server.runtime.stream_room import StreamRoom
 from server.runtime.stream_rows import StreamRows
+from server.runtime.stream_views import StreamViews
 from server.runtime.stream_workers import StreamWorkers
 from server.runtime.streams import Streams
 from server.storage.database import Database
@@ -143,6 +144,7 @@ class Stage:
             news,
             most=most,
         )
+        self.views = StreamViews(self.hub, self.bus, self.streams.find, self.dispatcher.stint)
         self.declared = declared or {}
 
     def _want_quarantine(self, wanted: bool) -> None:
@@ -220,6 +222,7 @@ class Stage:
         await self.until(lambda: len(self.orders(StartStream, stream)) >= times)
 
     async def close(self) -> None:
+        await self.views.close()
         await self.streams.close()
         await self.dispatcher.close()
         self._database.close()

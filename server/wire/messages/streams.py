@@ -68,6 +68,15 @@ class StopStream(Message, frozen=True, tag=True):
     attempt: int
 
 
+class Look(Message, frozen=True, tag=True):
+    """Take a picture of the stream's next frame, with what was found in it if `boxes`. Answered by `Looked`."""
+
+    request: int
+    stream: str
+    attempt: int
+    boxes: bool
+
+
 class Probe(Message, frozen=True, tag=True):
     """Open a source (JSON of a `StreamSource`), take a picture, close it. Answered by `Probed`."""
 
@@ -124,6 +133,14 @@ class StreamEnded(Message, frozen=True, tag=True):
 
     stream: str
     attempt: int
+    code: str = ""
+    message: str = ""
+
+
+class Looked(Message, frozen=True, tag=True):
+    """What a stream shows. Payload 0: the picture as JPEG, unless `code` says why there is none."""
+
+    request: int
     code: str = ""
     message: str = ""
 

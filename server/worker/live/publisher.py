@@ -12,7 +12,7 @@ import zmq
 from server.core.metrics_page import Recorder
 from server.domain.event import Event
 from server.domain.result import Row
-from server.wire.messages import Reached, RowsTaken, StreamEnded, StreamRows, StreamStatus
+from server.wire.messages import Looked, Reached, RowsTaken, StreamEnded, StreamRows, StreamStatus
 from server.wire.sockets import Dealer
 
 _CREDITS = 4
@@ -106,6 +106,9 @@ class LivePublisher:
 
     def tell(self, status: StreamStatus) -> None:
         self._dealer.send(status)
+
+    def show(self, looked: Looked, jpeg: bytes) -> None:
+        self._dealer.send(looked, [jpeg] if jpeg else [])
 
     def end(self, ended: StreamEnded) -> None:
         """Send the rest and the last word, whatever waits."""

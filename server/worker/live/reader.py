@@ -163,9 +163,10 @@ class Reader:
             captured = due = self._turn(pts_s, metronome)
         self._rate.tick(shot.arrived)
         self._tell(shot, connection)
-        if not self._sampler.wants(pts_s):
+        if not self._sampler.wants(pts_s) and not self._intake.looked_for:
             self._intake.pass_by(Outcome.SAMPLED_OUT)
             return begins
+        self._intake.looked_for = False
         self._intake.put(LiveFrame(self._index, pts_s, captured, due, shot.image, begins, shot.turned))
         return False
 

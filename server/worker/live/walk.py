@@ -94,6 +94,8 @@ class LiveWalk:
             self._way.count(self._frames.take_passed())
             self._report.tell(self._frames.intake.link)
             self._publisher.flush()
+            if self._frames.looks.attend():
+                self._frames.intake.looked_for = True
             while (order := next_change()) is not None:
                 self._change(order)
             link = self._frames.intake.link
@@ -155,6 +157,7 @@ class LiveWalk:
         self._publisher.add(row, turn.captured, last_track=self._scene.last_track)
         self._publisher.add_events(events)
         self._publisher.flush()
+        self._frames.looks.find(row)
 
     def _raise(self, events: list[Event]) -> None:
         self._way.raised(events)

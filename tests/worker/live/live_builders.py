@@ -21,7 +21,7 @@ from server.core.calls import CallPage, CallRows
 from server.core.metrics_page import Page
 from server.domain.stream import StreamSource
 from server.wire.memory import PREFIX
-from server.wire.messages import Probed, Reached, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
+from server.wire.messages import Looked, Probed, Reached, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
 from server.wire.slots import Segment, SizeClass, Slots
 from server.wire.sockets import Router
 from server.worker.live.connection import Shot
@@ -126,6 +126,7 @@ class StreamApi:
         self.probed: list[tuple[Probed, list[bytes]]] = []
         self.lost = 0
         self.reached = Reached()
+        self.looked: dict[int, tuple[Looked, list[bytes]]] = {}
         self._owed: list[tuple[bytes, str]] = []
         self._router = Router(context, address, "api", 1)
         self._over = threading.Event()
@@ -153,6 +154,8 @@ class StreamApi:
                 self.statuses.append(status)
             case StreamEnded() as ended:
                 self.ended.append(ended)
+            case Looked() as looked:
+                self.looked[looked.request] = looked, received.payload
             case Probed() as probed:
                 self.probed.append((probed, received.payload))
 
