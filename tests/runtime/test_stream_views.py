@@ -93,9 +93,7 @@ def test_who_gives_no_picture_says_why(tmp_path):
         with pytest.raises(SnapshotUnavailable, match="it is starting"):
             await stage.views.snapshot(made.id, boxes=True)
         stage.says(made.id, "reconnecting", code="source_unreachable", message="There is no answer.")
-        with pytest.raises(
-            SnapshotUnavailable, match=r"reconnecting. There is no answer. \(source_unreachable\)"
-        ):
+        with pytest.raises(SnapshotUnavailable, match=r"reconnecting. There is no answer. \(source_unreachable\)"):
             await stage.views.snapshot(made.id, boxes=True)
         stage.says(made.id)
         looking = asyncio.create_task(stage.views.snapshot(made.id, boxes=True))
