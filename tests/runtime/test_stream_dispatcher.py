@@ -45,7 +45,7 @@ def test_the_streams_of_a_worker_that_was_killed_go_on_at_once_in_another_one(tm
     play(tmp_path, body)
 
 
-def test_frames_media_time_and_tracks_go_on_in_the_next_worker(tmp_path):
+def test_frames_media_timesand_tracks_go_on_in_the_next_worker(tmp_path):
     async def body(stage):
         made = await stage.add()
         assert stage.orders(StartStream, made.id)[0].after == Reached()
@@ -66,6 +66,23 @@ def test_frames_media_time_and_tracks_go_on_in_the_next_worker(tmp_path):
         later = [order.after for order in stage.orders(StartStream, made.id)[1:]]
         assert [one.frame for one in later] == [7, 7, 7]
         assert [one.pts_s for one in later] == sorted({one.pts_s for one in later})
+
+    play(tmp_path, body)
+
+
+def test_deaths_by_another_hand_do_not_hold_a_stream_up(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        for times in range(2, 8):
+            worker = stage.worker(made.id)
+            stage.dies(worker, KILLED, inside(made.id))
+            stage.back(worker)
+            await stage.placed(made.id, times)
+        began = time.monotonic()
+        stage.ends(made.id, "engine_silent", "The engine does not answer.")
+        await stage.placed(made.id, 8)
+        assert time.monotonic() - began < 5  # it is its first failure, and not the seventh
+        assert not stage.quarantine
 
     play(tmp_path, body)
 
