@@ -7,6 +7,7 @@ import random
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 
@@ -55,6 +56,33 @@ def talking_nonsense() -> Iterator[int]:
             number = next((line for line in request.decode().splitlines() if line.startswith("CSeq")), "CSeq: 1")
             head = f"RTSP/1.0 200 OK\r\n{number}\r\nPublic: DESCRIBE\r\nContent-Type: application/sdp\r\n"
             connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    with _listening(answer) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def playing_nothing(*, delay_s: float = 0.0) -> Iterator[int]:
+    """The port of one that speaks RTSP, says that it plays, and sends no picture.
+
+    Args:
+        delay_s: that it takes for each answer.
+    """
+    body = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track1\r\n"
+    heads = {
+        "OPTIONS": "Public: DESCRIBE, SETUP, PLAY\r\n",
+        "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n",
+        "SETUP": "Session: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n",
+    }
+
+    def answer(connection: socket.socket) -> None:
+        while request := connection.recv(4096):
+            method, *lines = request.decode().splitlines()
+            number = next((line for line in lines if line.startswith("CSeq")), "CSeq: 1")
+            kind = method.partition(" ")[0]
+            time.sleep(delay_s)
+            head = f"RTSP/1.0 200 OK\r\n{number}\r\n{heads.get(kind, '')}\r\n"
+            connection.sendall((head + (body if kind == "DESCRIBE" else "")).encode())
 
     with _listening(answer) as port:
         yield port

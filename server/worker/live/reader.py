@@ -218,7 +218,8 @@ class Reader:
 
     def _wait(self, error: VidserveError, lasted_s: float) -> None:
         """Until the next try."""
-        wait_s = self._backoff.next(lasted_s if self._link.state is StreamState.RUNNING else 0.0)
+        worked = self._link.state is StreamState.RUNNING
+        wait_s = self._backoff.next(lasted_s=lasted_s) if worked else self._backoff.next(tried_s=lasted_s)
         _log.info("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
         self._fail(StreamState.RECONNECTING, error, time.monotonic() + wait_s)
         self._stopped.wait(wait_s)

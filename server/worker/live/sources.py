@@ -118,7 +118,11 @@ def _open_rtsp(source: StreamSource, url: SplitResult, row: CallRow, max_pixels:
         try:
             with row.inside(Call.CONNECT):
                 container = av.open(there, format="rtsp", options=options, timeout=(left_s, source.read_s))
-                return _decoded(container, source, max_pixels)
+                if time.monotonic() < until:
+                    return _decoded(container, source, max_pixels)
+                # FFmpeg gives up waiting for the first packet without a word; it would be waited for once more.
+                container.close()
+                failure = SourceSilent(f"It is connected, and has sent no picture for {source.open_s:g} seconds.")
         except (av.error.FFmpegError, OSError) as error:
             # FFmpeg takes a server that says nothing till the end for one that says nonsense.
             late = time.monotonic() >= until

@@ -27,6 +27,7 @@ from server.worker.live.errors import (
 )
 from server.worker.live.pictures import Pictures
 from server.worker.live.sources import open_live
+from tests.cameras.wicked import playing_nothing
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2,\n%s\n#EXT-X-ENDLIST\n"
 SECRET = "s3cr&t/:@é"
@@ -208,6 +209,15 @@ def test_what_accepts_and_does_not_speak_the_language_is_told_within_the_patienc
     with pytest.raises(errors):
         opened(f"{scheme}://127.0.0.1:{wicked.port}/x", open_s=1.0, read_s=1.0)
     assert time.monotonic() - start < 15
+
+
+def test_a_camera_that_says_it_plays_and_sends_nothing_is_given_up_when_the_patience_of_opening_is_over(opened):
+    for delay_s in (0.0, 0.18):
+        with playing_nothing(delay_s=delay_s) as port:
+            start = time.monotonic()
+            with pytest.raises(SourceSilent, match="has sent no picture for"):
+                opened(f"rtsp://127.0.0.1:{port}/x", open_s=0.8, read_s=60.0)
+            assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
