@@ -213,8 +213,10 @@ class Child:
         now = time.monotonic()
         if now - self._born_at > self._patience.soon_s:
             self._crashes = 0
-        pause_s = self._patience.pause_s
+        # Who was killed by another hand while it worked is missed at once: the streams of a worker wait for it.
+        pause_s = self._patience.pause_s if death.by_itself else 0.0
         if not (was_ready and excused):
+            pause_s = self._patience.pause_s
             self._crashes += 1
             longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
             pause_s = min(longest_s, pause_s * 2.0 ** min(self._crashes - 1, 20))
