@@ -10,10 +10,11 @@ import zmq.asyncio
 from child_that import Orders
 
 from server.runtime.child import Child, ChildDown, Patience
-from server.runtime.death import HUNG
+from server.runtime.death import HUNG, Death
 from server.runtime.hub import Hub
 from server.wire.messages import Heartbeat, WorkerReady
 
+KILLED, CRASHED = Death("sigkill", by_itself=False), Death("sigsegv", by_itself=True)
 QUICK = Patience(ready_s=5, silence_s=0.6, stop_s=1, crashes=3, soon_s=20, pause_s=0.01, longest_s=0.05)
 
 
@@ -192,3 +193,20 @@ def test_what_a_given_up_incarnation_still_says_is_dropped_and_counted(tmp_path)
         await until(lambda: nursery.lost == ["silent"])
 
     journey(tmp_path, "lives", body)
+
+
+@pytest.mark.parametrize(
+    ("death", "pauses_s"),
+    [(KILLED, [0.2, 0.2, 0.2, 0.2, 0.4, 0.8, 1.0]), (CRASHED, [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])],
+)
+def test_one_that_dies_while_it_starts_waits_longer_each_time_but_of_another_hand_only_if_that_goes_on(death, pauses_s):
+    patience = Patience(crashes=3, pause_s=0.2, longest_s=5.0, longest_outside_s=1.0)
+
+    async def send(_):
+        return True
+
+    child = Child(
+        "child", "m", lambda _: Orders("", 1, ""), send=send, lost=lambda _: False, back=list, patience=patience
+    )
+    child._born_at = time.monotonic()
+    assert [child._bury(death) for _ in pauses_s] == pytest.approx(pauses_s)
