@@ -215,11 +215,11 @@ def test_what_accepts_and_does_not_speak_the_language_is_told_within_the_patienc
 
 
 def test_a_camera_that_says_it_plays_and_sends_nothing_is_given_up_when_the_patience_of_opening_is_over(opened):
-    for delay_s in (0.0, 0.18):
+    for delay_s in (0.0, 0.11):
         with playing_nothing(delay_s=delay_s) as port:
             start = time.monotonic()
             with pytest.raises(SourceSilent, match="has sent no picture for"):
-                opened(f"rtsp://127.0.0.1:{port}/x", open_s=0.8, read_s=60.0)
+                opened(f"rtsp://127.0.0.1:{port}/x", open_s=0.5, read_s=60.0)
             assert time.monotonic() - start < 10
 
 
