@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import processes
-from benchmarks.cameras.listening import Listener
+from benchmarks.cameras.listening import Listener, disorder
 from benchmarks.cameras.streams import Streams, cameras_wanted
 from benchmarks.cameras.work import Work
 from benchmarks.failure import NotMeasured
@@ -51,11 +51,16 @@ def rows(stage: Stage) -> Iterator[Row]:
                 victim = chance.choice(sorted(server.processes))
                 pids.update((server.pid, *processes.descendants(server.pid)))
                 back.setdefault(victim.partition("-")[0], []).append(_kill(server, victim, listener, ids))
+            wrong = sum(disorder(listener.heard(stream), FPS) for stream in ids)
+            heard = sum(len(listener.heard(stream)) for stream in ids)
         pids.update((server.pid, *processes.descendants(server.pid)))
     seconds = [one for of in back.values() for one in of]
     note = "; ".join(f"{victim}: {', '.join(f'{one:.1f}' for one in of)}" for victim, of in back.items())
     what = f"{stage.times} kills with {STREAMS} streams and {JOBS} jobs"
     yield at_most(f"{what}: streams are back", max(seconds), BACK_S, f"{note} s", unit=" s", digits=1)
+    begun_anew = STREAMS * len(back.get("API", []))
+    told = f"of {heard}, and {begun_anew} where the server was started again"
+    yield at_most("… rows out of order (frame, pts, captured_at)", wrong - begun_anew, 0, told, digits=0)
     wrong = sum(job.state != "done" or job.rows != expected for job in work.done)
     yield at_most("… jobs with other bytes", wrong, 0, f"of {len(work.done)}", digits=0)
     alive = [pid for pid in pids if Path(f"/proc/{pid}").exists()]

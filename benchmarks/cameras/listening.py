@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,6 +35,18 @@ class Heard:
     @property
     def age_s(self) -> float:
         return self.at - self.captured_at
+
+
+def disorder(heard: Sequence[Heard], fps: float) -> int:
+    """How often a row does not come after the one before it: by frame, by media time, by capture.
+
+    Args:
+        fps: of the camera; a frame's time of capture is good to one frame.
+    """
+    return sum(
+        not (one.frame < next.frame and one.pts_s < next.pts_s and one.captured_at < next.captured_at + 1 / fps)
+        for one, next in pairwise(heard)
+    )
 
 
 class Listener:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 
 from benchmarks import processes
-from benchmarks.cameras.listening import Heard, Listener
+from benchmarks.cameras.listening import Listener, disorder
 from benchmarks.cameras.streams import Streams, cameras_wanted
 from benchmarks.serving import Server, serving
 from benchmarks.stage import MOVING, Stage
@@ -52,7 +51,7 @@ def rows(stage: Stage) -> Iterator[Row]:
                     back.append(time.monotonic() - start)
             time.sleep(_STEADY_S)
             sizes.append(_sizes(server))
-            wrong = sum(_disorder(listener.heard(stream)) for stream in ids)
+            wrong = sum(disorder(listener.heard(stream), FPS) for stream in ids)
             heard = sum(len(listener.heard(stream)) for stream in ids)
     what = f"{STREAMS} cameras away for {AWAY_S:g} s, {stage.times} times"
     yield Row(f"{what}: state meanwhile", "reconnecting", ", ".join(sorted(states)), states == {"reconnecting"})
@@ -72,11 +71,3 @@ def _sizes(server: Server) -> tuple[float, int, int]:
     pids = server.processes.values()
     threads, descriptors = sum(map(processes.threads, pids)), sum(map(processes.descriptors, pids))
     return sum(server.memory().values()), threads, descriptors
-
-
-def _disorder(heard: list[Heard]) -> int:
-    """How often a row does not come after the one before it."""
-    return sum(
-        not (one.frame < next.frame and one.pts_s < next.pts_s and one.captured_at < next.captured_at + 1 / FPS)
-        for one, next in pairwise(heard)
-    )

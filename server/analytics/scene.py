@@ -62,10 +62,18 @@ class Scene:
         owner: job or stream; events are named after it.
         live: it is a stream.
         events_after: number of an event that came before the first.
+        tracks_after: id of a track that came before the first.
     """
 
     def __init__(
-        self, manifest: Manifest, analysis: Analysis, *, owner: str, live: bool = False, events_after: int = 0
+        self,
+        manifest: Manifest,
+        analysis: Analysis,
+        *,
+        owner: str,
+        live: bool = False,
+        events_after: int = 0,
+        tracks_after: int = 0,
     ) -> None:
         self._manifest = manifest
         self._confidence = analysis.confidence
@@ -74,12 +82,18 @@ class Scene:
         self._live = live
         self._at: Moment | None = None
         tracked = analysis.track is not False and manifest.task in (Task.DETECT, Task.MOTION)
-        self._tracker = Tracker() if tracked else None
+        self._tracker = Tracker(tracks_after) if tracked else None
+        self._tracks_after = tracks_after
         self._passing = Passing()
         self._standing = Standing()
         self._tracks = Tracks()
         self._summary = Summary(tracked=tracked)
         self._seq = events_after
+
+    @property
+    def last_track(self) -> int:
+        """The highest id that a track has been given so far."""
+        return self._tracks_after if self._tracker is None else self._tracker.last_id
 
     def read(self, outputs: Mapping[str, npt.NDArray[Any]]) -> Prediction:
         """What the model says of one input."""
@@ -140,8 +154,11 @@ class Scene:
             events = before.break_off()
         elif same and self._manifest.id != before._manifest.id:
             before._standing = Standing()
+        self._tracks_after = before.last_track
         if self._tracker is not None and before._tracker is not None:
             self._tracker.restore(before._tracker.state())
+        elif self._tracker is not None:
+            self._tracker = Tracker(self._tracks_after)
         self._passing, self._standing, self._tracks = before._passing, before._standing, before._tracks
         self._at, self._seq = before._at, before._seq
         return events

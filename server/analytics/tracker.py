@@ -53,10 +53,13 @@ class Tracker:
 
     Each edge of a box moves at a speed of its own, estimated by a Kalman filter (1960). The four edges of a track are
     equally uncertain, so their covariance is one 2 × 2 matrix.
+
+    Args:
+        ids_after: an id; the first track gets the next.
     """
 
-    def __init__(self) -> None:
-        self._next_id = 1
+    def __init__(self, ids_after: int = 0) -> None:
+        self._next_id = ids_after + 1
         self._pts_s: float | None = None
         # A row a track. Its id, or -1; sightings in a row, and frames without one; seconds without one.
         self._ids = np.empty(0, np.int64)
@@ -74,7 +77,7 @@ class Tracker:
             pts_s: media time in seconds. A frame that is not later than the one before counts as a millisecond later.
 
         Returns:
-            i64 [N], the track id of each detection, from 1; -1 where there is none (yet).
+            i64 [N], the track id of each detection, above `ids_after`; -1 where there is none (yet).
         """
         step_s = 1.0 / _FPS if self._pts_s is None else max(pts_s - self._pts_s, _LEAST_STEP_S)
         self._pts_s = pts_s
@@ -101,6 +104,11 @@ class Tracker:
     def forget(self) -> None:
         """Follow nothing of what was seen so far any more; ids are not given again."""
         self._keep(np.zeros(len(self._ids), np.bool_))
+
+    @property
+    def last_id(self) -> int:
+        """The highest id that was given."""
+        return self._next_id - 1
 
     def expected(self, pts_s: float) -> tuple[list[int], npt.NDArray[np.float32]]:
         """Where tracks should be at a moment after the last update.

@@ -14,7 +14,7 @@ from server.api import errors, openapi
 from server.api.access import Access
 from server.api.deps import Intake
 from server.api.middleware import Edge
-from server.api.routes import events, health, imports, jobs, models, results, streams, subscribe, tickets
+from server.api.routes import events, health, imports, jobs, models, results, stream_views, streams, subscribe, tickets
 from server.api.tickets import Tickets
 from server.api.v2 import inference, repository, statistics
 
@@ -51,7 +51,7 @@ def build(intake: Intake, lifespan: Lifespan, *, key: str | None = None) -> Fast
     app.state.closed = key is not None
     app.state.undeclared = inference.MODELS
     errors.install(app, openapi.methods)
-    v1 = (jobs, results, streams, subscribe, events, models, imports, tickets)
+    v1 = (jobs, results, streams, stream_views, subscribe, events, models, imports, tickets)
     for routes in (*v1, repository, statistics, inference, health):
         app.include_router(routes.router)
     _document(app)

@@ -10,7 +10,7 @@ from fastapi.requests import HTTPConnection
 
 from model_export.errors import ManifestInvalid, ModelNotFound
 from model_export.manifest import parse_reference
-from server.api.ports import Events, Imports, Jobs, Models, Runtime, Streams, Subscriptions, Tensors
+from server.api.ports import Events, Imports, Jobs, Models, Runtime, Streams, Subscriptions, Tensors, Views
 from server.api.tickets import Tickets
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Uploads
@@ -45,6 +45,10 @@ async def _jobs(request: Request) -> Jobs:
 
 async def _streams(request: Request) -> Streams:
     return runtime_of(request).streams
+
+
+async def _views(request: Request) -> Views:
+    return runtime_of(request).views
 
 
 async def _models(request: Request) -> Models:
@@ -105,6 +109,7 @@ async def _idempotency_key(request: Request) -> str | None:
 
 JobsDep = Annotated[Jobs, Depends(_jobs)]
 StreamsDep = Annotated[Streams, Depends(_streams)]
+ViewsDep = Annotated[Views, Depends(_views)]
 ModelsDep = Annotated[Models, Depends(_models)]
 TensorsDep = Annotated[Tensors, Depends(_tensors)]
 ImportsDep = Annotated[Imports, Depends(_imports)]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, TypeVar
 
+import msgspec
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
+
+from server.api.openapi import reference
 
 Item = TypeVar("Item")
 
@@ -25,3 +30,27 @@ class Page(BaseModel, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = Field(default=None, description="of the next page; absent on the last")
+
+
+class _Encoded(msgspec.Struct, omit_defaults=True):
+    items: list[msgspec.Raw]
+    next_cursor: str | None = None
+
+
+def encoded_page(items: Sequence[bytes], cursor: str | None) -> Response:
+    """A page of items that are JSON already."""
+    answer = _Encoded([msgspec.Raw(item) for item in items], cursor)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+def encoded_page_of(name: str) -> dict[str, Any]:
+    """The same in the OpenAPI document, by the name of the items' schema."""
+    schema = {
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "items": {"type": "array", "items": reference(name)},
+            "next_cursor": {"type": "string", "description": "of the next page; absent on the last"},
+        },
+    }
+    return {"description": "A page.", "content": {"application/json": {"schema": schema}}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
 from model_export.options import ImportOptions
@@ -72,6 +73,18 @@ class Streams(Protocol):
 
     async def probe(self, probe: ProbeSource) -> ProbeResult:
         """Why a source gives no picture is an answer too."""
+
+
+class Views(Protocol):
+    """What streams show. Raises StreamNotFound where there is none."""
+
+    async def results(
+        self, stream_id: str, *, since: datetime | None, until: datetime | None, limit: int, cursor: str | None
+    ) -> tuple[Sequence[bytes], str | None]:
+        """A page of rows as JSON, newest first, and the next page's cursor."""
+
+    async def snapshot(self, stream_id: str, *, boxes: bool) -> bytes:
+        """Its next frame as JPEG; raises SnapshotUnavailable where there is none."""
 
 
 class Models(Protocol):
@@ -219,6 +232,9 @@ class Runtime(Protocol):
 
     @property
     def streams(self) -> Streams: ...
+
+    @property
+    def views(self) -> Views: ...
 
     @property
     def models(self) -> Models: ...

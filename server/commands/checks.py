@@ -24,6 +24,7 @@ from server.core.loopback import is_loopback
 from server.core.machine import cores, memory_bytes
 from server.core.settings import Settings
 from server.engine.session import choose_provider
+from server.runtime.room import tensor_classes
 from server.runtime.runtime import SHIPPED
 from server.wire.memory import folder as memory_folder
 from server.wire.slots import few_of, size_classes, slots_bytes
@@ -87,20 +88,21 @@ def memory(_: Settings) -> Finding:
 
 
 def shared_memory(settings: Settings) -> Finding:
-    """Slots of all workers lie there, reserved at start, and a few for the quarantine worker."""
+    """Slots of all workers lie there, reserved at start, a few for the quarantine worker, and, once somebody sends
+    tensors, those of /v2.
+    """
     folder = memory_folder()
     classes = size_classes(settings.workers.shm_mb * _MIB)
     needed = settings.workers.count * slots_bytes(classes) + slots_bytes(few_of(classes))
+    tensors = slots_bytes(tensor_classes(settings.v2.shm_mb * _MIB))
     free = shutil.disk_usage(folder).free
-    enough = free > needed
-    return Finding(
-        "shared memory",
-        Verdict.OK if enough else Verdict.FAIL,
-        f"{free // _MIB} MiB free in {folder}, {needed // _MIB} MiB needed",
-        ""
-        if enough
-        else f"Start the container with --shm-size={2 * needed // _MIB}m, or lower [workers] count or shm_mb.",
-    )
+    detail = f"{free // _MIB} MiB free in {folder}, {needed // _MIB} MiB needed, {tensors // _MIB} more for /v2"
+    give = f"Start the container with --shm-size={2 * (needed + tensors) // _MIB}m"
+    if free <= needed:
+        return Finding("shared memory", Verdict.FAIL, detail, f"{give}, or lower [workers] count or shm_mb.")
+    if free <= needed + tensors:
+        return Finding("shared memory", Verdict.WARN, detail, f"For clients of /v2: {give}, or lower [v2] shm_mb.")
+    return Finding("shared memory", Verdict.OK, detail)
 
 
 def provider(settings: Settings) -> Finding:

@@ -55,6 +55,7 @@ class Seen(NamedTuple):
         since: CLOCK_MONOTONIC when the call began; of no meaning for `Call.NONE`.
         frame: index of the last frame that was reached, -1 before the first.
         crashed: its thread is the one that crashed.
+        overdue_s: for how long the call has taken more than such a call may; negative while it has not.
     """
 
     owner: str
@@ -62,6 +63,7 @@ class Seen(NamedTuple):
     since: float
     frame: int
     crashed: bool = False
+    overdue_s: float = 0.0
 
 
 class CallRow:

@@ -50,6 +50,7 @@ VidserveError
     ├── SubscribersFull        as many subscribers are connected as may be
     ├── CapacityExceeded       more than the models were measured to do
     ├── StreamsFull            as many streams as there may be
+    ├── SnapshotUnavailable    a stream that gives no picture at this moment
     ├── TooManyRequests        as many requests or sequences are under way as may
     ├── DeadlinePassed         nobody wants the answer any more
     └── Stopping               the server is on its way out
@@ -367,6 +368,12 @@ class StreamsFull(Unavailable):
     """There are as many streams as there may be."""
 
     code = "streams_full"
+
+
+class SnapshotUnavailable(Unavailable):
+    """The stream gives no picture at this moment."""
+
+    code = "snapshot_unavailable"
 
 
 class TooManyRequests(Unavailable):

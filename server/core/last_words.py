@@ -10,6 +10,7 @@ import faulthandler
 import re
 
 _CURRENT = re.compile(rb"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
+_STACK = re.compile(rb"^Current thread .*\n(?:  .*\n?)*", re.MULTILINE)
 
 
 def leave(descriptor: int) -> None:
@@ -21,3 +22,9 @@ def thread_of(words: bytes) -> int | None:
     """The thread, as `threading.get_ident` calls it; None if they do not say."""
     found = _CURRENT.search(words)
     return None if found is None else int(found[1], 16)
+
+
+def stack_of(words: bytes) -> str:
+    """Where the thread was, innermost call first; empty if they do not say."""
+    found = _STACK.search(words)
+    return "" if found is None else found[0].decode(errors="replace").rstrip()

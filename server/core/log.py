@@ -13,12 +13,14 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 import structlog
 
-from server.core.settings import LogSettings
+if TYPE_CHECKING:
+    # Children are told a `LogConfig`, and need no settings to start.
+    from server.core.settings import LogSettings
 
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
 _SECRET = re.compile(

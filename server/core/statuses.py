@@ -77,6 +77,7 @@ STATUS: dict[str, int] = {
     "model_unavailable": 503,
     "capacity_exceeded": 503,
     "streams_full": 503,
+    "snapshot_unavailable": 503,
     "stopping": 503,
     "wire_error": 500,
     "shared_memory_too_small": 503,

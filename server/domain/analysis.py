@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from model_export.manifest import NAME_PATTERN
+from model_export.manifest import NAME_PATTERN, Manifest
 
 ModelReference = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}(@[1-9][0-9]*)?$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -59,3 +59,18 @@ class Analysis(BaseModel):
         description="`motion`: ask the model only when and where something moves before a fixed camera; every frame if "
         "absent",
     )
+
+
+def frames_fps(manifest: Manifest, analysis: Analysis) -> float | None:
+    """Frames wanted for each second of media time; None: every one. A model that was made for a rate is shown that."""
+    return manifest.fps or analysis.sample_fps
+
+
+def asked_fps(manifest: Manifest, analysis: Analysis) -> float | None:
+    """How often a second the model is asked; None: with every frame. Of clips `sample_fps` says how many are analysed,
+    while all frames that are wanted move the window on.
+    """
+    shown, wanted = frames_fps(manifest, analysis), analysis.sample_fps
+    if manifest.window is None or manifest.fps is None or wanted is None:
+        return shown
+    return min(manifest.fps, wanted)

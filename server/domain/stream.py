@@ -118,7 +118,9 @@ class StreamChange(_Value):
     name: Name | None = Field(default=None, description="what people call it", examples=["back door"])
     url: Url | None = Field(default=None, description="where it is now", repr=False)
     username: Username | None = Field(default=None, description="null: none")
-    password: Password | None = Field(default=None, description="null: none. Absent or masked it stays as it is")
+    password: Password | None = Field(
+        default=None, description="null: none. Absent or masked it stays as it is, but not for another host"
+    )
     transport: Transport | None = Field(default=None, description="how RTSP brings its packets")
     loop: bool | None = Field(default=None, description="of a file: begin again at its end")
     paused: bool | None = Field(default=None, description="true closes the source, false opens it again")

@@ -134,6 +134,11 @@ class Bus:
         ring = self._rings.get(owner)
         return ring.place if ring is not None else 0
 
+    def kept(self, owner: str) -> list[Item]:
+        """What an owner has said and is still here, newest first."""
+        ring = self._rings.get(owner)
+        return list(ring.newest()) if ring is not None else []
+
     # ── who listens ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def tap(self, tap: Tap) -> None:

@@ -37,6 +37,10 @@ class Filter:
             return True
         return not self.labels.isdisjoint(item.labels)
 
+    def passes_state(self, type: EventType) -> bool:
+        """Whether changes of state of this type pass."""
+        return self.types is None or not self.types.isdisjoint((Kind.STATE, type))
+
     def _of_type(self, item: Item) -> bool:
         assert self.types is not None
         return item.kind in self.types or (item.kind in _TYPED and item.type in self.types)

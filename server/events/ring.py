@@ -54,6 +54,10 @@ class Ring:
         first = len(self._items) - newer
         return (item for at, item in enumerate(self._items) if at >= first)
 
+    def newest(self) -> Iterator[Item]:
+        """Its items, newest first."""
+        return reversed(self._items)
+
     def _evict(self) -> None:
         item = self._items.popleft()
         self.evicted = item.seq

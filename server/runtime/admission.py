@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from model_export.manifest import Manifest
 from server.core.errors import CapacityExceeded
 from server.core.metrics_page import Page
+from server.domain.analysis import asked_fps, frames_fps
 from server.domain.stream import KeptStream
 from server.engine.tuning.choices import Choices
 from server.runtime.loading import Loaded
@@ -34,18 +36,25 @@ class Demand:
     fps: float
 
 
-def demands(stream: KeptStream, model: str, gate: str | None, source_fps: float | None) -> list[Demand]:
+def demands(stream: KeptStream, model: Manifest, gate: Manifest | None, source_fps: float | None) -> list[Demand]:
     """What a stream asks for at most; a gate may spare its model most of that.
 
     Args:
-        model, gate: `name@version` of its model, and of what looks for motion before that.
+        model, gate: its model, and what looks for motion before that.
         source_fps: as measured.
     """
-    wanted = stream.analysis.sample_fps
-    most = source_fps or (CAMERA_FPS if wanted is None else wanted)
-    fps = most if wanted is None else min(wanted, most)
-    asked = [Demand(model, fps)]
-    return asked if gate is None else [*asked, Demand(gate, min(most, GATE_FPS))]
+    asked = [Demand(model.id, _given(asked_fps(model, stream.analysis), source_fps))]
+    if gate is not None:
+        shown_fps = _given(frames_fps(model, stream.analysis), source_fps)
+        asked.append(Demand(gate.id, min(shown_fps, GATE_FPS)))
+    return asked
+
+
+def _given(wanted: float | None, source_fps: float | None) -> float:
+    """Frames that there will be of those that are wanted (None: all)."""
+    if wanted is None:
+        return source_fps or CAMERA_FPS
+    return min(wanted, source_fps or wanted)
 
 
 def admit(

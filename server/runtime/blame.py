@@ -2,8 +2,8 @@
 
 The rule. A death is suspicious if the process did it by itself (`server.runtime.death`): it crashed, hung, or took too
 much memory. Suspected is then the job whose thread got the signal, where that is known; else those that were inside a
-decoder call, or, if a call hung, those that were in theirs for longest; all, if none was inside, and if it was the
-memory, which does not say whose it is. A suspect goes on from
+decoder call, or, if a call hung, those whose own call took more than such a call may; all, if none was inside, and if
+it was the memory, which does not say whose it is. A suspect goes on from
 its checkpoint alone, in the quarantine worker; its neighbours go on elsewhere, suspected of nothing. Every suspicious
 death is a strike, and three strikes in a row at about the same frame or before it set a job aside: it is `failed`. A
 checkpoint well beyond the frame where it died clears it. Deaths by another hand (SIGKILL, SIGSTOP) suspect nobody,
@@ -81,13 +81,12 @@ def _suspects(death: Death, seen: Sequence[Seen]) -> Sequence[Seen]:
     crashed = [row for row in seen if row.crashed]
     if crashed:
         return crashed
-    inside = [row for row in seen if row.call is not Call.NONE]
-    if not inside or death is MEMORY:
-        return seen
     if death is HUNG:
-        first = min(row.since for row in inside)
-        return [row for row in inside if row.since - first < _ABREAST_S]
-    return inside
+        # Who waits for a camera may wait for longer than a decoder may take, and is not overdue beside one that hangs.
+        most_s = max((row.overdue_s for row in seen), default=0.0)
+        return [row for row in seen if row.overdue_s > 0 and most_s - row.overdue_s < _ABREAST_S]
+    inside = [row for row in seen if row.call is not Call.NONE]
+    return seen if not inside or death is MEMORY else inside
 
 
 @dataclass

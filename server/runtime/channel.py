@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 import msgspec
 
+from server.domain.event import EventType
 from server.domain.job import Job
 from server.events.bus import Bus
 from server.events.filter import Filter
@@ -16,6 +17,8 @@ from server.runtime.news import present_state
 
 Check = Callable[[Collection[str], Collection[str]], Awaitable[Sequence[Job]]]
 """Streams and jobs by id → the jobs; raises where one is not there."""
+Present = Callable[[Collection[str]], Sequence[bytes]]
+"""Streams by id (none: all) → what state they are in, as JSON."""
 
 
 class Channel:
@@ -25,16 +28,25 @@ class Channel:
         told_gaps: called with how many gaps the subscriber was told of.
     """
 
-    def __init__(self, bus: Bus, subscription: Subscription, check: Check, told_gaps: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        subscription: Subscription,
+        check: Check,
+        present: Present,
+        told_gaps: Callable[[int], None],
+    ) -> None:
         self._bus = bus
         self._subscription = subscription
         self._check = check
+        self._present = present
         self._told_gaps = told_gaps
 
     async def follow(
         self, streams: Collection[str], jobs: Collection[str], filter: Filter, after: Position | None
     ) -> None:
-        """Follow streams and jobs, of neither named all streams; a jobs' present state is said first.
+        """Follow streams and jobs, of neither named all streams. Jobs' present states are said first; those of streams
+        after what is told again, since that has states in it.
 
         Raises:
             StreamNotFound, JobNotFound: one is not there; then none is followed.
@@ -46,6 +58,8 @@ class Channel:
             if after is not None and not self._bus.knows(job.id, OwnerKind.JOB):
                 self._subscription.tell(gap("too_old", (OwnerKind.JOB, job.id)))
         self._bus.follow(self._subscription, [*streams, *jobs] or None, filter, after=after)
+        if streams or not jobs:
+            tell_present(self._subscription, filter, self._present(streams))
 
     def unfollow(self, streams: Collection[str], jobs: Collection[str]) -> None:
         """Follow these no more, of neither named no stream. Those that it does not follow do not matter."""
@@ -71,3 +85,10 @@ class Channel:
 
     def _say(self, name: str, said: dict[str, object]) -> None:
         self._subscription.tell(Notice(name, msgspec.json.encode(said)))
+
+
+def tell_present(subscription: Subscription, filter: Filter, states: Iterable[bytes]) -> None:
+    """Say what state streams are in, if the subscriber wants to hear of states."""
+    if filter.passes_state(EventType.STREAM_STATE):
+        for state in states:
+            subscription.tell(Notice(Kind.STATE, state))

@@ -213,11 +213,14 @@ class Child:
         now = time.monotonic()
         if now - self._born_at > self._patience.soon_s:
             self._crashes = 0
-        pause_s = self._patience.pause_s
+        # Who was killed by another hand while it worked is missed at once: the streams of a worker wait for it.
+        pause_s = self._patience.pause_s if death.by_itself else 0.0
         if not (was_ready and excused):
             self._crashes += 1
-            longest_s = self._patience.longest_s if death.by_itself else self._patience.longest_outside_s
-            pause_s = min(longest_s, pause_s * 2.0 ** min(self._crashes - 1, 20))
+            # Deaths by another hand may come in a row by chance; many do not.
+            patience, borne = self._patience, 0 if death.by_itself else self._patience.crashes
+            longest_s = patience.longest_s if death.by_itself else patience.longest_outside_s
+            pause_s = min(longest_s, patience.pause_s * 2.0 ** min(max(self._crashes - borne, 1) - 1, 20))
             if self.exhausted:
                 _log.critical("%s ended %d times in a row", self.name, self._crashes)
         self._again_at = now + pause_s

@@ -45,6 +45,7 @@ from server.runtime.news import JobNews
 from server.runtime.pictures import Pictures
 from server.runtime.room import Room
 from server.runtime.shared import reserved
+from server.runtime.stream_views import StreamViews
 from server.runtime.stream_workers import StreamWorkers
 from server.runtime.streaming import Streaming
 from server.runtime.streams import Streams
@@ -80,6 +81,7 @@ class Runtime:
     tensors: Tensors
     imports: Imports
     streams: Streams
+    views: StreamViews
     bus: Bus
     metrics: Metrics
     subscriptions: Subscriptions
@@ -253,7 +255,7 @@ class Runtime:
             stale=shared.stale,
             next_worker=self._next_worker,
         )
-        self.streams = self._streaming.streams
+        self.streams, self.views = self._streaming.streams, self._streaming.views
         self.jobs = Jobs(
             ledger,
             media,
@@ -268,7 +270,7 @@ class Runtime:
             ),
             allow_private_urls=settings.jobs.allow_private_urls,
         )
-        self.subscriptions = Subscriptions(self.bus, ledger, media, self.metrics)
+        self.subscriptions = Subscriptions(self.bus, ledger, media, self.metrics, self.streams.present)
         self.events = EventStore(database, keep_days=settings.events.keep_days, most=settings.events.keep)
         history = History(self.events, dropped=self.metrics.history_dropped.inc)
         self.bus.tap(history)
@@ -286,6 +288,7 @@ class Runtime:
         self._stack.push_async_callback(self._dispatcher.close)
         self._stack.push_async_callback(self._streaming.dispatcher.close)
         self._stack.push_async_callback(self.streams.close)
+        self._stack.push_async_callback(self.views.close)
         self._stack.push_async_callback(self.jobs.close)
         self._stack.push_async_callback(self.models.close)
         self._stack.push_async_callback(self.imports.close)

@@ -39,12 +39,14 @@ class Stint:
     Attributes:
         number: of the attempt, never used again; messages of another one are not for this.
         held: the models (`name@version`) that it needs.
+        displaced: its worker before this one died, and it was given to any that was up.
     """
 
     case: StreamCase
     number: int
     worker: str
     held: list[str]
+    displaced: bool = False
     _inbox: asyncio.Queue[Lost | Ended | Change] = field(default_factory=asyncio.Queue)
     _began: float = field(default_factory=time.monotonic)
 

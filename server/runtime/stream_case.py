@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from model_export.manifest import Manifest
 from server.core.metrics import StreamRow
 from server.domain.outcome import Outcome
 from server.domain.stream import KeptStream, Stream, StreamProblem, StreamState
 from server.runtime.sources import shown
 from server.runtime.suspicion import Suspicion
-from server.wire.messages import StreamStatus
+from server.wire.messages import Reached, StreamStatus
 
 _REASONS = 32
 """Reasons of reconnects that are told apart; all others are one."""
@@ -26,8 +28,9 @@ class StreamCase:
         row: of the metrics page.
         known: what the metrics know of it besides that; also its state.
         changed: called when it has come to another state.
-        models: `name@version` of the models that look at it now, that of a gate last.
+        manifests: of the models that look at it now, that of a gate last.
         problem: what was wrong last.
+        since: when it came to its state.
         quiet: set while no worker has it.
     """
 
@@ -35,12 +38,15 @@ class StreamCase:
     row: int
     known: StreamRow
     changed: Callable[[StreamCase, str, str], None]
-    models: tuple[str, ...] = ()
+    manifests: tuple[Manifest, ...] = ()
     status: StreamStatus | None = None
     problem: StreamProblem | None = None
     suspicion: Suspicion = field(default_factory=Suspicion)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     _ran: bool = False
+    _reached: Reached = field(default_factory=Reached)
+    _reached_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.quiet.set()
@@ -50,9 +56,23 @@ class StreamCase:
         return self.kept.id
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """`name@version` of the models that look at it now, that of a gate last."""
+        return tuple(manifest.id for manifest in self.manifests)
+
+    @property
     def fps(self) -> float | None:
         """Frames that the source gives a second, as measured; None if that is not known."""
         return (self.status.fps or None) if self.status is not None else None
+
+    @property
+    def trouble(self) -> tuple[str, str]:
+        """Code and message of what is wrong at this moment; both empty: nothing that is known."""
+        if self.known.state is StreamState.RUNNING and self.status is not None:
+            return self.status.code, self.status.message
+        if self.known.state in (StreamState.RECONNECTING, StreamState.FAILED) and self.problem is not None:
+            return self.problem.code, self.problem.message
+        return "", ""
 
     def become(self, state: StreamState, code: str = "", message: str = "") -> None:
         """Be in a state from now on, for a reason where something is wrong. The only place where the state changes."""
@@ -63,6 +83,7 @@ class StreamCase:
         before, self.known.state = self.known.state, state
         if state is before:
             return
+        self.since = datetime.now(UTC)
         if state is StreamState.RUNNING:
             self._ran = True
         elif state in (StreamState.PAUSED, StreamState.ENDED):
@@ -77,6 +98,17 @@ class StreamCase:
         self.known.last_frame_at = status.frame_at or self.known.last_frame_at
         self.known.last_result_at = status.result_at or self.known.last_result_at
         self.become(StreamState(status.state), status.code, status.message)
+
+    def come_to(self, reached: Reached) -> None:
+        """Its rows have come so far."""
+        self._reached, self._reached_at = reached, time.monotonic()
+
+    def reached(self) -> Reached:
+        """How far it has come at this moment: media time has gone on since its last row."""
+        if self._reached.frame < 0:
+            return self._reached
+        passed_s = time.monotonic() - self._reached_at
+        return Reached(self._reached.frame, self._reached.pts_s + passed_s, self._reached.track)
 
     def view(self, frames: dict[Outcome, int]) -> Stream:
         """As clients see it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -12,6 +13,7 @@ from server.core.errors import FieldProblem, FieldsInvalid, SourceUrlInvalid
 from server.domain.analysis import Analysis
 from server.domain.stream import DECLARED_PREFIX, KeptStream, ManagedBy, NewStream, ProbeSource, StreamChange, live
 from server.runtime.sources import separated, shown, title
+from server.worker.live.hosts import PORTS
 
 _NEVER_NULL = ("name", "url", "transport", "loop", "paused", "analysis")
 _MASK = "***"
@@ -69,7 +71,8 @@ def changed(stream: KeptStream, change: StreamChange) -> KeptStream:
 
     Raises:
         SourceUrlInvalid: the URL cannot be read.
-        FieldsInvalid: something is null that cannot be, or credentials are said twice.
+        FieldsInvalid: something is null that cannot be, credentials are said twice, or a password is kept that was
+            given for another host.
     """
     said = {name: getattr(change, name) for name in change.model_fields_set}
     nulls = [name for name in _NEVER_NULL if name in said and said[name] is None]
@@ -86,7 +89,9 @@ def changed(stream: KeptStream, change: StreamChange) -> KeptStream:
 
 
 def _moved(stream: KeptStream, said: dict[str, Any]) -> dict[str, Any]:
-    """URL and credentials of a stream whose URL is said anew, perhaps just as it was shown."""
+    """URL and credentials of a stream whose URL is said anew, perhaps just as it was shown. A password is for where it
+    was given: who may change a stream, and does not know it, must not have it sent elsewhere.
+    """
     if said["url"] == shown(stream.url):
         return {"url": stream.url}
     source = _source(said["url"], said.get("username"), said.get("password"))
@@ -96,6 +101,13 @@ def _moved(stream: KeptStream, said: dict[str, Any]) -> dict[str, Any]:
         )
     if _masked(source["password"]):
         del source["password"]
+    if stream.password is not None and source.get("password") is None and "password" not in said:
+        was, now = _place(stream.url), _place(source["url"])
+        if was != now:
+            raise FieldsInvalid(
+                FieldProblem("password", f"the one that is kept is for {was}, and is not sent to {now}."),
+                hint="Send `password` with the new `url`, or `password: null` for none.",
+            )
     return {key: value for key, value in source.items() if value is not None}
 
 
@@ -108,6 +120,15 @@ def _source(url: str, username: str | None, password: SecretStr | None) -> dict[
         raise FieldsInvalid(FieldProblem("password", "it is another one in `url`."), hint="Say it once.")
     secret = password or (None if its_password is None else SecretStr(its_password))
     return {"url": bare, "username": username or its_username, "password": secret}
+
+
+def _place(url: str) -> str:
+    """Where a source is: scheme, host and port."""
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS:
+        return url
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port or PORTS[parts.scheme]}"
 
 
 def _masked(password: SecretStr | None) -> bool:

@@ -36,6 +36,7 @@ from server.wire.sockets import Received
 _log = logging.getLogger(__name__)
 
 _ENDED = "source_ended"
+_WORKER_LOST = "worker_lost"
 _TICK_S = 1.0
 _PAUSE_S, _LONGEST_S = 0.5, 30.0
 _HOPELESS = frozenset({"source_invalid", "address_refused"})
@@ -110,6 +111,10 @@ class StreamDispatcher:
         if stint is not None:
             stint.put(Change())
 
+    def stint(self, case: StreamCase) -> Stint | None:
+        """Where a stream is; None: in no worker."""
+        return self._current.get(case)
+
     def wake(self) -> None:
         """A worker has come up, or the quarantine worker has become free."""
         self._turn.set()
@@ -137,7 +142,7 @@ class StreamDispatcher:
         guilty = [case.suspicion for case in running if case.id in suspected]
         accuse(guilty, others=len(suspected) - len(guilty))
         for stint in theirs:
-            stint.put(Lost("worker_lost", f"The process that read it ended ({death.reason})."))
+            stint.put(Lost(_WORKER_LOST, f"The process that read it ended ({death.reason})."))
             self._over(stint)
 
     async def close(self) -> None:
@@ -151,10 +156,11 @@ class StreamDispatcher:
     async def _keep(self, case: StreamCase) -> None:
         """A stream for as long as it is wanted."""
         failures = 0
+        displaced = False
         while True:
             begun = time.monotonic()
             try:
-                end = await self._attempt(case)
+                end = await self._attempt(case, displaced=displaced)
             except ModelUnavailable as error:
                 end = Ended(error.code, str(error))
             except VidserveError as error:  # no such model; a source that must not be opened
@@ -164,7 +170,9 @@ class StreamDispatcher:
             except Exception:  # the edge of a task: a stream that nobody keeps would be lost
                 _log.exception("stream %s", case.id)
                 end = Ended("internal_error", "The server made a mistake; its log says which.")
-            failures = 0 if time.monotonic() - begun > _LONGEST_S else failures + 1
+            displaced = isinstance(end, Lost) and end.code == _WORKER_LOST
+            if not isinstance(end, Lost):  # else it is no fault of the stream or its source
+                failures = 0 if time.monotonic() - begun > _LONGEST_S else failures + 1
             if isinstance(end, Ended) and end.code == _ENDED:
                 case.become(StreamState.ENDED)
                 return
@@ -174,8 +182,11 @@ class StreamDispatcher:
             _log.warning("stream %s begins again in %.1f s: %s (%s)", case.id, pause_s, end.message, end.code)
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
 
-    async def _attempt(self, case: StreamCase) -> Lost | Ended:
+    async def _attempt(self, case: StreamCase, *, displaced: bool) -> Lost | Ended:
         """The stream in one worker, from finding that to its end there.
+
+        Args:
+            displaced: the worker that it had died.
 
         Raises:
             ModelNotFound, ModelUnavailable: there is nothing to look at it with.
@@ -185,19 +196,19 @@ class StreamDispatcher:
         bundles = await self._acquire(case)
         held = [bundle.manifest.id for bundle in bundles]
         try:
-            stint = Stint(case, next(self._numbers), await self._worker(case), held)
+            stint = Stint(case, next(self._numbers), await self._worker(case), held, displaced)
         except BaseException:
             self._release(held)
             raise
         self._stints[stint.number] = self._current[case] = stint
         case.quiet.clear()
-        case.models = tuple(held)
+        case.manifests = tuple(bundle.manifest for bundle in bundles)
         case.become(StreamState.STARTING)
         engine = place(case.id, held[0], [self._models.engine_address])
         try:
             if not await self._hub.send(stint.worker, start_order(stint, source, bundles, engine)):
                 self._over(stint)
-                return Lost("worker_lost", "Its worker is not there.")
+                return Lost(_WORKER_LOST, "Its worker is not there.")
             return await self._follow(stint)
         finally:
             if self._current.get(case) is stint:
@@ -226,7 +237,7 @@ class StreamDispatcher:
             return
         stint.held[:] = held
         asyncio.get_running_loop().call_later(_GRACE_S, self._release, before)
-        case.models = tuple(stint.held)
+        case.manifests = tuple(bundle.manifest for bundle in bundles)
         await self._hub.send(stint.worker, change_order(stint, bundles))
 
     async def _acquire(self, case: StreamCase) -> list[Bundle]:
@@ -311,6 +322,7 @@ class StreamDispatcher:
         elif isinstance(message, StreamStatus):
             stint.case.heard(message)
         elif isinstance(message, StreamRows):
+            stint.case.come_to(message.reached)
             rows, events = received.payload
             self._news.rows(message.stream, bytes(rows), bytes(events), message.lost)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from server.domain.event import EventType
 from server.events.bus import Bus
 from server.events.item import Kind, OwnerKind
-from server.events.states import States
+from server.events.states import States, rfc3339
 from server.runtime.stream_case import StreamCase
 
 
@@ -43,3 +45,10 @@ class StreamNews:
 
     def deleted(self, stream: str) -> None:
         self._bus.close(stream)
+
+
+def present_state(case: StreamCase) -> bytes:
+    """What state a stream is in, for who begins to follow it. It is no event: nothing happened, so it has no id."""
+    said = {"type": EventType.STREAM_STATE, "stream": case.id, "at": rfc3339(case.since), "state": case.known.state}
+    code, message = case.trouble
+    return msgspec.json.encode(said | ({"code": code, "message": message} if code else {}))

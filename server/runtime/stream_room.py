@@ -37,8 +37,8 @@ class StreamRoom:
         admit(new, present, (await asyncio.to_thread(self._known, asked)).get, instead_of=before)
 
     async def _demands(self, kept: KeptStream, fps: float | None) -> list[Demand]:
-        model = (await self._models.resolve(kept.analysis.model)).manifest.id
-        gate = (await self._models.resolve(GATE_MODEL)).manifest.id if kept.analysis.gate else None
+        model = (await self._models.resolve(kept.analysis.model)).manifest
+        gate = (await self._models.resolve(GATE_MODEL)).manifest if kept.analysis.gate else None
         return demands(kept, model, gate, fps)
 
     def _known(self, models: set[str]) -> dict[str, float | None]:
@@ -48,6 +48,6 @@ class StreamRoom:
 
 def _present(case: StreamCase) -> list[Demand]:
     """What a stream asks of the models that look at it now."""
-    if case.kept.paused or not case.models:
+    if case.kept.paused or not case.manifests:
         return []
-    return demands(case.kept, case.models[0], case.models[1] if len(case.models) > 1 else None, case.fps)
+    return demands(case.kept, case.manifests[0], case.manifests[1] if len(case.manifests) > 1 else None, case.fps)

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _SETTLED_S = 30.0
 """A stream that has run for so long may be moved to balance the workers."""
+_DISPLACED_S = 5.0
+"""One that was begun anew because its worker died may be moved after this time: its tracks have only just begun."""
 _MOVE_S = 5.0
 _MOVED = Lost("moved", "")
 
@@ -64,14 +66,24 @@ class StreamWatch:
                     stint.put(_MOVED)
 
     def _balance(self, stints: Sequence[Stint]) -> None:
-        """Move one stream from the worker with the most to the one with the fewest; it misses a moment."""
-        worker = self._workers.overloaded([seat(stint) for stint in stints])
-        if worker is None or time.monotonic() - self._moved_at < _MOVE_S:
+        """Move streams from the worker with the most to the one with the fewest; they miss a moment. Those that came
+        there because their own worker died go back together once that is there again, others one by one. Suspects stay:
+        how they lie is to tell who it was.
+        """
+        found = self._workers.overloaded([seat(stint) for stint in stints])
+        if found is None:
             return
-        settled = [one for one in stints if one.worker == worker and one.ran_s > _SETTLED_S]
-        if settled:
+        worker, surplus = found
+        there = sorted((one for one in stints if one.worker == worker), key=lambda stint: stint.ran_s)
+        displaced = [
+            one for one in there if one.displaced and not one.case.suspicion.strikes and one.ran_s > _DISPLACED_S
+        ]
+        for stint in displaced[:surplus]:
+            stint.put(_MOVED)
+        settled = [one for one in there if one.ran_s > _SETTLED_S]
+        if settled and not displaced and time.monotonic() - self._moved_at >= _MOVE_S:
             self._moved_at = time.monotonic()
-            min(settled, key=lambda stint: stint.ran_s).put(_MOVED)
+            settled[0].put(_MOVED)
 
 
 def references(case: StreamCase) -> list[str | None]:

@@ -51,11 +51,12 @@ class StreamWorkers:
         ordinary = (name for name in ready if name != QUARANTINE)
         return min(ordinary, key=lambda name: (strikes[name], streams[name]), default=None)
 
-    def overloaded(self, seats: Sequence[Seat]) -> str | None:
-        """The worker that should give a stream to another one, if the two differ by more than one."""
+    def overloaded(self, seats: Sequence[Seat]) -> tuple[str, int] | None:
+        """The worker that should give streams to another, and how many; None where no two differ by more than one."""
         streams = Counter({name: 0 for name in self.ready() if name != QUARANTINE})
         streams.update(seat.worker for seat in seats if seat.worker in streams)
         if not streams:
             return None
         most, least = max(streams, key=streams.__getitem__), min(streams.values())
-        return most if streams[most] - least > 1 else None
+        surplus = (streams[most] - least) // 2
+        return (most, surplus) if surplus else None

@@ -25,6 +25,7 @@ from server.runtime.stream_dispatcher import StreamDispatcher
 from server.runtime.stream_news import StreamNews
 from server.runtime.stream_room import StreamRoom
 from server.runtime.stream_rows import StreamRows
+from server.runtime.stream_views import StreamViews
 from server.runtime.stream_workers import StreamWorkers
 from server.runtime.streams import Streams
 from server.storage.streams import StreamStore
@@ -35,10 +36,12 @@ class Streaming:
     """
     Attributes:
         streams: for the API.
+        views: what they show, for the API.
         dispatcher: keeps them in workers.
     """
 
     streams: Streams
+    views: StreamViews
     dispatcher: StreamDispatcher
     probes: Probes
 
@@ -83,9 +86,10 @@ class Streaming:
             news,
             most=settings.limits.streams,
         )
-        return cls(streams, dispatcher, probes)
+        return cls(streams, StreamViews(hub, bus, streams.find, dispatcher.stint), dispatcher, probes)
 
     def worker_lost(self, worker: str, death: Death, seen: Sequence[Seen]) -> None:
         """A worker is gone; `seen` is what its rows of the page of calls said when it died."""
         self.probes.worker_lost(worker)
+        self.views.worker_lost(worker)
         self.dispatcher.worker_lost(worker, death, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from server.core.errors import (
     Stopping,
@@ -33,7 +33,7 @@ from server.runtime.sources import SourcePolicy
 from server.runtime.stream_case import StreamCase
 from server.runtime.stream_changes import changed, declared, made
 from server.runtime.stream_dispatcher import StreamDispatcher
-from server.runtime.stream_news import StreamNews
+from server.runtime.stream_news import StreamNews, present_state
 from server.runtime.stream_pages import page
 from server.runtime.stream_room import StreamRoom
 from server.runtime.stream_rows import StreamRows
@@ -144,7 +144,7 @@ class Streams:
         Raises:
             StreamNotFound: no stream has this id.
         """
-        return self._view(self._find(stream_id))
+        return self._view(self.find(stream_id))
 
     async def list(
         self, *, state: StreamState | None, limit: int, cursor: str | None
@@ -193,6 +193,23 @@ class Streams:
             SourceNotAllowed: it must not be opened.
         """
         return await self._probes.probe(probe)
+
+    def find(self, stream_id: str) -> StreamCase:
+        """
+        Raises:
+            StreamNotFound: no stream has this id.
+        """
+        case = self._cases.get(stream_id)
+        if case is None:
+            raise StreamNotFound(
+                f"There is no stream {stream_id!r}.", hint="It may have been deleted; GET /v1/streams lists them."
+            )
+        return case
+
+    def present(self, streams: Collection[str]) -> Sequence[bytes]:
+        """What state these streams are in, as who begins to follow them is told; none named: all."""
+        cases = self._cases
+        return [present_state(cases[id]) for id in (streams or cases) if id in cases]
 
     async def pinned(self) -> set[str]:
         """The models (`name@version`) that streams need; those that are paused, if they name the version."""
@@ -268,17 +285,9 @@ class Streams:
     def _view(self, case: StreamCase) -> Stream:
         return case.view(self._rows.frames(case.row))
 
-    def _find(self, stream_id: str) -> StreamCase:
-        case = self._cases.get(stream_id)
-        if case is None:
-            raise StreamNotFound(
-                f"There is no stream {stream_id!r}.", hint="It may have been deleted; GET /v1/streams lists them."
-            )
-        return case
-
     def _find_own(self, stream_id: str) -> StreamCase:
         """A stream that the API may change."""
-        case = self._find(stream_id)
+        case = self.find(stream_id)
         if case.kept.managed_by is ManagedBy.CONFIG:
             name = stream_id.removeprefix(DECLARED_PREFIX)
             raise StreamDeclared(

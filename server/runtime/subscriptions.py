@@ -11,7 +11,7 @@ from server.events.bus import Bus
 from server.events.filter import Filter
 from server.events.item import JOB_EPOCH, Kind, OwnerKind, gap, sse
 from server.events.position import START, Position
-from server.runtime.channel import Channel
+from server.runtime.channel import Channel, Present, tell_present
 from server.runtime.feeds import EndedJobFeed, RunningJobFeed, StreamFeed, beginning
 from server.runtime.job_replay import JobReplay
 from server.runtime.ledger import Ledger
@@ -20,13 +20,18 @@ from server.storage.media import Media
 
 
 class Subscriptions:
-    """Makes a feed or a channel for each who asks."""
+    """Makes a feed or a channel for each who asks.
 
-    def __init__(self, bus: Bus, ledger: Ledger, media: Media, metrics: Metrics) -> None:
+    Args:
+        present: what state streams are in (none named: all), as JSON.
+    """
+
+    def __init__(self, bus: Bus, ledger: Ledger, media: Media, metrics: Metrics, present: Present) -> None:
         self._bus = bus
         self._ledger = ledger
         self._media = media
         self._metrics = metrics
+        self._present = present
 
     async def job(self, job_id: str, filter: Filter, after: Position | None) -> RunningJobFeed | EndedJobFeed | None:
         """A job's news; None: it has ended, and nothing comes after that position.
@@ -65,7 +70,8 @@ class Subscriptions:
     async def streams(
         self, streams: Collection[str], jobs: Collection[str], filter: Filter, after: Position | None
     ) -> StreamFeed:
-        """What streams and jobs say, of neither named: all streams.
+        """What streams and jobs say, of neither named: all streams. The streams' present states come first, or, where
+        something is told again, after that.
 
         Raises:
             StreamNotFound, JobNotFound: one is not there.
@@ -76,6 +82,8 @@ class Subscriptions:
         owners = {*streams, *jobs}
         head = beginning(self._bus.last_id) if after is None else beginning()
         self._bus.follow(subscription, owners or None, filter, after=after)
+        if streams or not owners:
+            tell_present(subscription, filter, self._present(streams))
         return StreamFeed(
             self._bus, subscription, beginning=head, ends_with=owners, told_gaps=self._metrics.subscriber_gaps.inc
         )
@@ -86,7 +94,7 @@ class Subscriptions:
         Raises:
             SubscribersFull: there are as many subscribers as may be.
         """
-        return Channel(self._bus, self._bus.join(), self.check, self._metrics.subscriber_gaps.inc)
+        return Channel(self._bus, self._bus.join(), self.check, self._present, self._metrics.subscriber_gaps.inc)
 
     async def check(self, streams: Collection[str], jobs: Collection[str]) -> Sequence[Job]:
         """The jobs.

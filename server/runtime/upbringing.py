@@ -78,8 +78,9 @@ def worker_watch(settings: Settings, shared: Shared, name: str, number: int) -> 
         shared.calls,
         number,
         call_s=workers.call_s,
-        # One that says nothing is given up after that time; a call that does not even do that hangs.
-        source_s=2 * max(sources.open_s, sources.read_s),
+        # One that says nothing is given up after that time, or twice that: FFmpeg has the patience of opening for the
+        # talk with the camera, and again for its first packet. A call that takes even longer hangs.
+        source_s=3 * max(sources.open_s, sources.read_s),
         memory_bytes=share if workers.memory_mb is None else workers.memory_mb * 2**20,
         last_words=functools.partial(shared.take_last_words, name),
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.core.calls import Call, CallPage, Seen
-from server.core.last_words import thread_of
+from server.core.last_words import stack_of, thread_of
 from server.core.machine import own_memory_bytes
 from server.runtime.death import HUNG, MEMORY, Death
+
+_log = logging.getLogger(__name__)
 
 _OPENING = 1.5
 """A file is opened twice, and its first frame decoded."""
@@ -37,14 +40,19 @@ class WorkerWatch:
         """Why it must be killed, if it must."""
         if (own_memory_bytes(pid) or 0) > self.memory_bytes:
             return MEMORY
-        now = time.monotonic()
-        return HUNG if any(now - row.since > self._limit_s(row.call) for row in self.page.seen(self.worker)) else None
+        return HUNG if any(self._overdue_s(row) > 0 for row in self.page.seen(self.worker)) else None
 
     def last_seen(self) -> Sequence[Seen]:
         """What its jobs and streams were at when it died; the next one finds an empty page."""
-        seen = self.page.seen(self.worker, thread_of(self.last_words()))
+        words = self.last_words()
+        if stack := stack_of(words):
+            _log.error("worker %d crashed. %s", self.worker, stack)
+        seen = self.page.seen(self.worker, thread_of(words))
         self.page.clear(self.worker)
-        return seen
+        return [row._replace(overdue_s=self._overdue_s(row)) for row in seen]
+
+    def _overdue_s(self, row: Seen) -> float:
+        return time.monotonic() - row.since - self._limit_s(row.call)
 
     def _limit_s(self, call: Call) -> float:
         if call is Call.NONE:

@@ -11,11 +11,6 @@ from server.worker.requests import Requests
 from server.worker.windows import Windows
 
 
-def frames_fps(manifest: Manifest, analysis: Analysis) -> float | None:
-    """Frames wanted for each second of media time; None: every one. A model that was made for a rate is shown that."""
-    return manifest.fps or analysis.sample_fps
-
-
 def ungated(frames: Frames, manifest: Manifest, analysis: Analysis, requests: Requests, *, live: bool = False) -> Feed:
     """What shows a model all wanted frames: one by one, or as clips.
 

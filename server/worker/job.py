@@ -16,13 +16,13 @@ from model_export.manifest import Manifest, Task
 from model_export.sampling import Sampler
 from server.analytics.scene import Scene
 from server.core.calls import CallRow
-from server.domain.analysis import Analysis
+from server.domain.analysis import Analysis, frames_fps
 from server.domain.job import JobState
 from server.domain.outcome import OUTCOMES, Outcome
 from server.wire.messages import JobEnded, JobProgress, StartJob
 from server.worker.checkpoint import Checkpoint
 from server.worker.errors import CheckpointUnreadable
-from server.worker.feeds import frames_fps, ungated
+from server.worker.feeds import ungated
 from server.worker.frames import Feed, FileFrames
 from server.worker.gated import GatedFrames
 from server.worker.publisher import Publisher

@@ -25,6 +25,7 @@ from server.wire.messages import (
     CancelJob,
     ChangeStream,
     Heartbeat,
+    Look,
     Predict,
     Probe,
     StartJob,
@@ -144,6 +145,10 @@ class Worker:
                 live = self._streams.get((order.stream, order.attempt))
                 if live is not None:
                     live.stop()
+            case Look() as order:
+                live = self._streams.get((order.stream, order.attempt))
+                if live is not None:
+                    live.look(order)
             case Probe() as order:
                 start_probe(order, self._around)
             case Predict() as order:

@@ -206,3 +206,17 @@ def test_the_events_of_a_stream_are_numbered_after_those_that_were_before() -> N
     row, events = scene.see(live(1), scene.read(drive(1)))
     assert [event.id for event in events] == ["cam-42", "cam-43"]
     assert row.events == [42, 43]
+
+
+def test_tracks_have_ids_after_those_that_were_before_also_when_nothing_was_tracked_for_a_while() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True, tracks_after=5)
+    watched(scene, range(5))
+    assert scene.last_track == 7
+    blind = Scene(manifest(Task.DETECT), Analysis(track=False), owner="cam", live=True)
+    blind.succeed(scene)
+    watched(blind, range(5, 8))
+    assert blind.last_track == 7
+    after = Scene(manifest(Task.DETECT), Analysis(), owner="cam", live=True)
+    after.succeed(blind)
+    rows, _ = watched(after, range(8, 12))
+    assert {one.track_id for one in rows[-1].objects} == {8}

@@ -31,6 +31,14 @@ def test_an_id_appears_with_the_second_sighting_and_stays() -> None:
     assert ids == [[-1]] + [[1]] * 19
 
 
+def test_ids_begin_after_those_of_another_tracker() -> None:
+    tracker = Tracker(ids_after=7)
+    assert tracker.last_id == 7
+    ids = [tracker.update(found(box(10), box(400)), frame / 10).tolist() for frame in range(2)]
+    assert sorted(ids[1]) == [8, 9]
+    assert tracker.last_id == 9
+
+
 def test_ids_stand_in_the_order_of_the_detections() -> None:
     tracker = Tracker()
     left, right = box(10), box(400)

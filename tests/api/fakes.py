@@ -223,6 +223,26 @@ class FakeStreams:
         return stream
 
 
+class FakeViews:
+    """Rows and pictures of the streams that there are; `broken`: why there is no picture."""
+
+    def __init__(self, streams: FakeStreams) -> None:
+        self._streams = streams
+        self.asked: list[dict[str, object]] = []
+        self.broken: Exception | None = None
+
+    async def results(self, stream_id: str, **what: object) -> tuple[Sequence[bytes], str | None]:
+        await self._streams.get(stream_id)
+        self.asked.append(what)
+        return [json.dumps(a_row(frame)).encode() for frame in (2, 1)], "e-1"
+
+    async def snapshot(self, stream_id: str, *, boxes: bool) -> bytes:
+        await self._streams.get(stream_id)
+        if self.broken is not None:
+            raise self.broken
+        return b"JPEG with boxes" if boxes else b"JPEG"
+
+
 class FakeModels:
     def __init__(self) -> None:
         self.models = [a_model(version=2), a_model(), a_model("moving-objects", task=Task.MOTION, versions=(1,))]
@@ -381,6 +401,7 @@ class FakeRuntime:
     def __init__(self) -> None:
         self.jobs = FakeJobs()
         self.streams = FakeStreams()
+        self.views = FakeViews(self.streams)
         self.models = FakeModels()
         self.tensors = FakeTensors()
         self.imports = FakeImports()

@@ -168,6 +168,8 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/v1/jobs/{job_id}/results",
         "/v1/jobs/{job_id}/subscribe",
         "/v1/streams",
+        "/v1/streams/{stream_id}/results",
+        "/v1/streams/{stream_id}/snapshot.jpg",
         "/v1/streams/probe",
         "/v1/streams/{stream_id}",
         "/v1/streams/{stream_id}/subscribe",

@@ -29,13 +29,16 @@ class Studio:
     def __init__(self, site, folder):
         self.site = site
         self.media = Media(folder)
+        self.states: list[bytes] = []
         self.begin()
 
     def begin(self, **bounds):
         """Begin with a new bus."""
         self.bus = Bus(Bounds(**bounds), epoch="e")
         runtime = self.site.runtime
-        runtime.subscriptions = Subscriptions(self.bus, runtime.jobs, self.media, runtime.metrics)
+        runtime.subscriptions = Subscriptions(
+            self.bus, runtime.jobs, self.media, runtime.metrics, lambda _: self.states
+        )
         self.site.do(lambda: self.bus.open("cam"))
 
     def say(self, *frames, label="car", size=0, owner="cam"):

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from benchmarks.cameras.listening import Listener
+from benchmarks.cameras.listening import Heard, Listener, disorder
 
 ROWS = """\
 retry: 2000
@@ -70,3 +70,11 @@ def test_rows_are_kept_with_their_age_and_gaps_are_counted(address: str) -> None
         assert len(listener.since("a", before)) == len(heard)
         assert listener.since("a", time.time() + 1) == []
         assert listener.gaps >= 4
+
+
+def test_rows_that_go_back_in_frame_or_time_are_counted():
+    def rows(*moments):
+        return [Heard(0.0, frame, pts_s, captured_at, {}) for frame, pts_s, captured_at in moments]
+
+    assert disorder(rows((1, 0.1, 5.0), (2, 0.2, 5.1), (7, 0.9, 5.05)), 10) == 0
+    assert disorder(rows((1, 0.1, 5.0), (1, 0.2, 5.1), (2, 0.2, 5.2), (3, 0.3, 5.0)), 10) == 3

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from server.commands import checks
 from server.commands.checks import CHECKS, Finding, Verdict
 from server.commands.doctor import run
-from server.core.settings import EngineSettings, Settings, WorkersSettings
+from server.core.settings import EngineSettings, Settings, TensorsSettings, WorkersSettings
 
 
 def settings(data: Path, **more: object) -> Settings:
@@ -35,6 +37,24 @@ def test_what_does_not_work_has_a_fix(tmp_path: Path) -> None:
         assert found[name].verdict is Verdict.FAIL, found[name]
         assert found[name].fix
     assert "--shm-size=" in found["shared memory"].fix
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "verdict", "fix"),
+    [
+        (400, Verdict.OK, ""),
+        (120, Verdict.WARN, "For clients of /v2: Start the container with --shm-size="),
+        (40, Verdict.FAIL, "Start the container with --shm-size="),
+    ],
+)
+def test_shared_memory_must_hold_frames_and_better_tensors_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, verdict: Verdict, fix: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_mb * 2**20))
+    wanted = settings(tmp_path, workers=WorkersSettings(count=2, shm_mb=28), v2=TensorsSettings(shm_mb=128))
+    found = checks.shared_memory(wanted)
+    assert found.verdict is verdict, found
+    assert found.fix.startswith(fix)
 
 
 def test_a_taken_port_fails(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import signal
 import subprocess
 import sys
 
-from server.core.last_words import thread_of
+from server.core.last_words import stack_of, thread_of
 
 _DIES = """
 import os, signal, sys, threading
@@ -26,8 +26,13 @@ def test_a_process_that_crashes_says_which_of_its_threads_it_was(tmp_path):
     ended = subprocess.run([sys.executable, "-c", _DIES, str(words)], capture_output=True, text=True, timeout=60)
     assert ended.returncode == -signal.SIGSEGV, ended.stderr
     assert thread_of(words.read_bytes()) == int(ended.stdout)
+    stack = stack_of(words.read_bytes()).splitlines()
+    assert stack[0].startswith("Current thread 0x")
+    assert stack[1].endswith("in die")
+    assert len([line for line in stack if "thread" in line.lower() and not line.startswith(" ")]) == 1
 
 
 def test_who_did_not_crash_says_nothing():
     assert thread_of(b"") is None
+    assert stack_of(b"") == ""
     assert thread_of(b"Thread 0x00007f01 (most recent call first):") is None

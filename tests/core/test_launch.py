@@ -71,3 +71,12 @@ def test_a_child_keeps_what_it_does_to_itself(tmp_path):
     env.pop("ORT_DISABLE_TELEMETRY", None)
     told = subprocess.check_output(command("told"), env=env, text=True)
     assert told == "1\n"
+
+
+def test_a_child_loads_no_more_than_it_needs_to_log(tmp_path):
+    (tmp_path / "child.py").write_text("import sys, server.core.log; print(*sys.modules)")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    run = subprocess.run(command("child"), env=env, capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "structlog" in loaded
+    assert not {"rich.console", "server.core.settings", "pydantic"} & loaded

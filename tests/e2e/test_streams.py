@@ -4,6 +4,8 @@ import os
 import signal
 from contextlib import contextmanager
 
+import cv2
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving import SAMPLE, Server, eventually, serving
@@ -74,6 +76,25 @@ def test_a_stream_is_made_seen_changed_paused_and_deleted(site):
     assert site.client.delete(f"/v1/streams/{stream}").status_code == 204
     assert site.client.get(f"/v1/streams/{stream}").status_code == 404
     assert stream not in site.client.get("/metrics").text
+
+
+def test_what_a_stream_shows_can_be_looked_at_and_its_latest_rows_read(site):
+    analysed(site, "cfg_declared", 2)
+    for query in ("", "?boxes=false"):
+        answer = site.client.get(f"/v1/streams/cfg_declared/snapshot.jpg{query}").raise_for_status()
+        picture = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (360, 640, 3)
+    rows = site.client.get("/v1/streams/cfg_declared/results?limit=3").raise_for_status().json()["items"]
+    assert [row["frame"] for row in rows] == sorted((row["frame"] for row in rows), reverse=True)
+    newest = rows[0]["captured_at"]
+    later = site.client.get("/v1/streams/cfg_declared/results", params={"since": newest}).json()["items"]
+    assert newest in [row["captured_at"] for row in later]
+    nobody = add(site, "away", url="rtsp://127.0.0.1:9/none")
+    eventually(lambda: look(site, nobody)["state"] == "reconnecting")
+    answer = site.client.get(f"/v1/streams/{nobody}/snapshot.jpg")
+    assert (answer.status_code, answer.json()["code"]) == (503, "snapshot_unavailable")
+    assert "source_refused" in answer.json()["detail"]
+    assert site.client.delete(f"/v1/streams/{nobody}").status_code == 204
 
 
 def test_a_source_is_tried_without_becoming_a_stream(site):

@@ -32,9 +32,9 @@ from server.wire.sockets import Received
 MODEL = "moving-objects@1"
 
 
-def inside(job: str, call: Call = Call.GRAB, *, frame: int = 10, since: float = 0.0) -> Seen:
+def inside(job: str, call: Call = Call.GRAB, *, frame: int = 10, overdue_s: float = 1.0) -> Seen:
     """A row of the page of calls."""
-    return Seen(job, call, since, frame)
+    return Seen(job, call, 0.0, frame, overdue_s=overdue_s)
 
 
 def progress(frames: int, *, width: int = 64) -> JobProgress:
@@ -102,9 +102,10 @@ class Stage:
         self._database = Database.open(folder / "vidserve.db")
         metrics = Metrics(Page(bytearray(Page.bytes_for(1)), 1), version="0", jobs=dict, storage=lambda: ({}, 0))
         self.bus = Bus(bounds)
+        self.present: list[bytes] = []
         news = JobNews(self.bus, States())
         self.ledger = Ledger(JobStore(self._database), metrics, news)
-        self.subscriptions = Subscriptions(self.bus, self.ledger, self.media, metrics)
+        self.subscriptions = Subscriptions(self.bus, self.ledger, self.media, metrics, lambda _: self.present)
         self.up = list(workers)
         self.quarantine = False
         self.stale = 0

@@ -27,11 +27,13 @@ from server.runtime.stream_dispatcher import StreamDispatcher
 from server.runtime.stream_news import StreamNews
 from server.runtime.stream_room import StreamRoom
 from server.runtime.stream_rows import StreamRows
+from server.runtime.stream_views import StreamViews
 from server.runtime.stream_workers import StreamWorkers
 from server.runtime.streams import Streams
 from server.storage.database import Database
 from server.storage.streams import StreamStore
 from server.wire.messages import (
+    Reached,
     StartStream,
     StopStream,
     StreamEnded,
@@ -43,6 +45,7 @@ from server.wire.messages import (
 
 KILLED = Death("sigkill", by_itself=False)
 CRASHED = Death("sigsegv", by_itself=True)
+NOTHING = Reached()
 
 
 class FakeModels:
@@ -54,6 +57,7 @@ class FakeModels:
         self.serving = {"net": 1, "moving-objects": 1, "tensors": 1}
         self.away: set[str] = set()
         self.users: dict[str, int] = {}
+        self.made_for: dict[str, float] = {}
         self.loading = SimpleNamespace(models={})
 
     async def resolve(self, reference):
@@ -63,6 +67,7 @@ class FakeModels:
         id = f"{name}@{version or self.serving[name]}"
         task = Task.TENSOR if name == "tensors" else Task.MOTION if name == "moving-objects" else Task.DETECT
         manifest = SimpleNamespace(id=id, name=name, task=task, labels=("car",), state=(), window=None)
+        manifest.fps = self.made_for.get(name)
         return SimpleNamespace(folder=Path("bundles") / id, manifest=manifest)
 
     async def acquire(self, reference):
@@ -139,6 +144,7 @@ class Stage:
             news,
             most=most,
         )
+        self.views = StreamViews(self.hub, self.bus, self.streams.find, self.dispatcher.stint)
         self.declared = declared or {}
 
     def _want_quarantine(self, wanted: bool) -> None:
@@ -168,8 +174,8 @@ class Stage:
         """Its worker says how it is."""
         self.hub.hear(StreamStatus(stream, attempt or self.attempt(stream), state, **more))
 
-    def rows(self, stream: str, *rows: bytes, events=b"", lost=0, attempt=None) -> None:
-        self.hub.hear(Rows(stream, attempt or self.attempt(stream), lost), b"".join(rows), events)
+    def rows(self, stream: str, *rows: bytes, events=b"", lost=0, attempt=None, reached=NOTHING) -> None:
+        self.hub.hear(Rows(stream, attempt or self.attempt(stream), lost, reached), b"".join(rows), events)
 
     def ends(self, stream: str, code="", message="") -> None:
         self.hub.hear(StreamEnded(stream, self.attempt(stream), code, message))
@@ -216,6 +222,7 @@ class Stage:
         await self.until(lambda: len(self.orders(StartStream, stream)) >= times)
 
     async def close(self) -> None:
+        await self.views.close()
         await self.streams.close()
         await self.dispatcher.close()
         self._database.close()

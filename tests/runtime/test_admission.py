@@ -19,6 +19,11 @@ def a_stream(**analysis):
     )
 
 
+def made(id, *, fps=None, window=None):
+    """What counts here of a manifest."""
+    return SimpleNamespace(id=id, fps=fps, window=window)
+
+
 def streams(count, fps=5.0, model="yolox@1"):
     return [Demand(model, fps)] * count
 
@@ -54,12 +59,30 @@ def test_what_asks_for_no_more_than_before_is_never_refused():
     [(5.0, None, 5.0), (5.0, 2.0, 2.0), (5.0, 30.0, 5.0), (None, None, 25.0), (None, 12.5, 12.5), (1000.0, 10.0, 10.0)],
 )
 def test_a_stream_asks_for_what_it_samples_but_for_no_more_than_it_gives(sample_fps, source_fps, fps):
-    assert demands(a_stream(sample_fps=sample_fps), "yolox@1", None, source_fps) == [Demand("yolox@1", fps)]
+    assert demands(a_stream(sample_fps=sample_fps), made("yolox@1"), None, source_fps) == [Demand("yolox@1", fps)]
+
+
+@pytest.mark.parametrize(
+    ("own", "sample_fps", "source_fps", "fps"),
+    [
+        ({"fps": 8.0}, None, None, 8.0),
+        ({"fps": 8.0}, 2.0, None, 8.0),  # it is shown the frames that it was made for
+        ({"fps": 8.0}, None, 4.0, 4.0),
+        ({"fps": 8.0, "window": 16}, 2.0, None, 2.0),  # of clips, so many are analysed
+        ({"fps": 8.0, "window": 16}, None, None, 8.0),
+        ({"window": 16}, 2.0, 25.0, 2.0),
+    ],
+)
+def test_a_model_that_was_made_for_a_rate_is_asked_at_that(own, sample_fps, source_fps, fps):
+    asked = demands(a_stream(sample_fps=sample_fps), made("gru@1", **own), None, source_fps)
+    assert asked == [Demand("gru@1", fps)]
 
 
 def test_a_gate_asks_for_five_frames_a_second_beside_its_model():
-    asked = demands(a_stream(sample_fps=10, gate="motion"), "yolox@1", "moving-objects@1", None)
+    yolox, gate = made("yolox@1"), made("moving-objects@1")
+    asked = demands(a_stream(sample_fps=10, gate="motion"), yolox, gate, None)
     assert asked == [Demand("yolox@1", 10.0), Demand("moving-objects@1", 5.0)]
+    assert demands(a_stream(sample_fps=10, gate="motion"), yolox, gate, 2.0)[1] == Demand("moving-objects@1", 2.0)
 
 
 def a_model(sha256="a" * 64, provider="cpu"):

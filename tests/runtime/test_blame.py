@@ -65,9 +65,19 @@ def test_whether_a_worker_had_work(calls, had):
     assert had_work([inside(job, call) for job, call in calls.items()]) is had
 
 
-def test_of_calls_that_hang_the_longest_is_suspected():
-    rows = [inside("a", since=100.0), inside("b", since=119.9), inside("c", NONE, since=0.0)]
-    assert set(strikes(HUNG, rows)) == {"a"}
+@pytest.mark.parametrize(
+    ("overdue_s", "suspected"),
+    [
+        ({"a": 0.1}, {"a"}),
+        ({"a": 0.1, "b": -5.0}, {"a"}),
+        ({"a": 20.0, "b": 0.1}, {"a"}),
+        ({"a": 0.3, "b": 0.1}, {"a", "b"}),
+        ({"a": -0.1, "b": -9.0}, set()),  # it came to its end before the process did
+    ],
+)
+def test_of_calls_that_hang_those_are_suspected_that_are_over_their_own_time(overdue_s, suspected):
+    rows = [*(inside(job, overdue_s=late_s) for job, late_s in overdue_s.items()), inside("c", NONE, overdue_s=-1e9)]
+    assert set(strikes(HUNG, rows)) == suspects(HUNG, rows) == suspected
 
 
 @pytest.mark.parametrize(

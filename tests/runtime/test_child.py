@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,18 @@ import zmq.asyncio
 from child_that import Orders
 
 from server.runtime.child import Child, ChildDown, Patience
-from server.runtime.death import HUNG
+from server.runtime.death import HUNG, Death
 from server.runtime.hub import Hub
 from server.wire.messages import Heartbeat, WorkerReady
 
+KILLED, CRASHED = Death("sigkill", by_itself=False), Death("sigsegv", by_itself=True)
 QUICK = Patience(ready_s=5, silence_s=0.6, stop_s=1, crashes=3, soon_s=20, pause_s=0.01, longest_s=0.05)
 
 
 class Nursery:
     """A hub and one child that does as told."""
 
-    def __init__(self, folder, does, *, excused=False, **watching):
+    def __init__(self, folder, does, *, excused=False, patience=QUICK, **watching):
         self.context = zmq.asyncio.Context()
         self.stale = 0
         self.hub = Hub(self.context, f"ipc://{folder}/api", 1, self._count)
@@ -31,7 +33,7 @@ class Nursery:
             send=lambda message: self.hub.send("child", message),
             lost=lambda death: self.lost.append(death.reason) or excused,
             back=self._back,
-            patience=QUICK,
+            patience=patience,
             **watching,
         )
         self.hub.on(WorkerReady, lambda _: self.child.said_ready())
@@ -74,7 +76,7 @@ def journey(folder, does, body, **watching):
     asyncio.run(run())
 
 
-def test_a_killed_child_has_a_successor(tmp_path):
+def test_a_killed_child_has_a_successor_at_once(tmp_path):
     async def body(nursery):
         await until(lambda: nursery.back == 1)
         first = nursery.child.pid
@@ -85,7 +87,7 @@ def test_a_killed_child_has_a_successor(tmp_path):
         assert nursery.child.incarnation == 2
         assert nursery.child.ready
 
-    journey(tmp_path, "lives", body)
+    journey(tmp_path, "lives", body, patience=replace(QUICK, pause_s=60, longest_s=60, longest_outside_s=60))
 
 
 def test_a_stopped_child_counts_as_dead(tmp_path):
@@ -191,3 +193,20 @@ def test_what_a_given_up_incarnation_still_says_is_dropped_and_counted(tmp_path)
         await until(lambda: nursery.lost == ["silent"])
 
     journey(tmp_path, "lives", body)
+
+
+@pytest.mark.parametrize(
+    ("death", "pauses_s"),
+    [(KILLED, [0.2, 0.2, 0.2, 0.2, 0.4, 0.8, 1.0]), (CRASHED, [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])],
+)
+def test_one_that_dies_while_it_starts_waits_longer_each_time_but_of_another_hand_only_if_that_goes_on(death, pauses_s):
+    patience = Patience(crashes=3, pause_s=0.2, longest_s=5.0, longest_outside_s=1.0)
+
+    async def send(_):
+        return True
+
+    child = Child(
+        "child", "m", lambda _: Orders("", 1, ""), send=send, lost=lambda _: False, back=list, patience=patience
+    )
+    child._born_at = time.monotonic()
+    assert [child._bury(death) for _ in pauses_s] == pytest.approx(pauses_s)

@@ -8,7 +8,7 @@ from stream_builders import CRASHED, KILLED, a_stream, play
 
 from server.domain.stream import StreamChange
 from server.runtime.death import HUNG
-from server.wire.messages import ChangeStream, StartStream, StopStream
+from server.wire.messages import ChangeStream, Reached, StartStream, StopStream
 
 
 def test_streams_are_spread_over_the_workers(tmp_path):
@@ -45,6 +45,48 @@ def test_the_streams_of_a_worker_that_was_killed_go_on_at_once_in_another_one(tm
     play(tmp_path, body)
 
 
+def test_frames_media_timesand_tracks_go_on_in_the_next_worker(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        assert stage.orders(StartStream, made.id)[0].after == Reached()
+        stage.rows(made.id, b'{"frame":7}\n', reached=Reached(7, 1.25, 3))
+        stage.rows(made.id, b'{"frame":9}\n', reached=Reached(9, 1.5, 3), attempt=99)  # of nobody any more
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 2)
+        after = stage.orders(StartStream, made.id)[1].after
+        assert (after.frame, after.track) == (7, 3)
+        assert 1.25 < after.pts_s < 11.25
+        # Also where the next one comes to nothing, and where somebody has closed it meanwhile.
+        stage.dies(stage.worker(made.id))
+        stage.back("worker-0")
+        await stage.placed(made.id, 3)
+        await stage.streams.change(made.id, StreamChange(paused=True), force=False)
+        await stage.streams.change(made.id, StreamChange(paused=False), force=False)
+        await stage.placed(made.id, 4)
+        later = [order.after for order in stage.orders(StartStream, made.id)[1:]]
+        assert [one.frame for one in later] == [7, 7, 7]
+        assert [one.pts_s for one in later] == sorted({one.pts_s for one in later})
+
+    play(tmp_path, body)
+
+
+def test_deaths_by_another_hand_do_not_hold_a_stream_up(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        for times in range(2, 8):
+            worker = stage.worker(made.id)
+            stage.dies(worker, KILLED, inside(made.id))
+            stage.back(worker)
+            await stage.placed(made.id, times)
+        began = time.monotonic()
+        stage.ends(made.id, "engine_silent", "The engine does not answer.")
+        await stage.placed(made.id, 8)
+        assert time.monotonic() - began < 5  # it is its first failure, and not the seventh
+        assert not stage.quarantine
+
+    play(tmp_path, body)
+
+
 def test_where_no_worker_is_up_streams_wait_for_the_first(tmp_path):
     async def body(stage):
         made = await stage.add()
@@ -61,7 +103,7 @@ def test_the_only_stream_that_is_suspected_goes_on_alone_and_its_neighbours_else
     async def body(stage):
         made = [await stage.add(name) for name in "abcd"]
         bad, good = [one.id for one in made if stage.worker(one.id) == "worker-0"]
-        stage.dies("worker-0", HUNG, inside(bad, since=0.0), inside(good, since=15.0))
+        stage.dies("worker-0", HUNG, inside(bad), inside(good, overdue_s=-5.0))
         await stage.placed(bad, 2)
         await stage.placed(good, 2)
         assert (stage.worker(bad), stage.worker(good)) == ("quarantine", "worker-1")

@@ -20,11 +20,11 @@ def workers(*, ready=UP, occupied=False, wanted=False):
     )
 
 
-def a_stint(worker, *, ran_s=0.0, strikes=0, alone=False, held=("net@1",)):
+def a_stint(worker, *, ran_s=0.0, strikes=0, alone=False, held=("net@1",), displaced=False):
     case = SimpleNamespace(
         id="cam", kept=SimpleNamespace(analysis=Analysis()), suspicion=Suspicion(strikes, alone), models=held
     )
-    return Stint(case, 1, worker, list(held), _began=time.monotonic() - ran_s)
+    return Stint(case, 1, worker, list(held), displaced, _began=time.monotonic() - ran_s)
 
 
 def told(stint):
@@ -59,6 +59,16 @@ def test_one_stream_is_moved_where_a_worker_has_two_more_than_another():
     assert [isinstance(order, Lost) for order in orders].count(True) == 1
     assert look(*[a_stint("worker-0", ran_s=60) for _ in range(2)], a_stint("worker-1", ran_s=60)) == [None] * 3
     assert look(*[a_stint("worker-0", ran_s=20) for _ in range(3)]) == [None] * 3
+
+
+def test_streams_whose_worker_died_are_spread_again_together_once_there_is_another():
+    mine = [a_stint("worker-0", ran_s=60) for _ in range(2)]
+    displaced = [a_stint("worker-0", ran_s=6, displaced=True) for _ in range(3)]
+    moved = [isinstance(order, Lost) for order in look(*mine, *displaced, a_stint("worker-1", ran_s=60))]
+    assert (moved[:2], sum(moved[2:5]), moved[5]) == ([False, False], 2, False)
+    assert look(*mine, *displaced, ready=("worker-0", "quarantine")) == [None] * 5
+    for stays in ({"ran_s": 4}, {"ran_s": 6, "strikes": 1}):  # it has hardly come; where it is tells whose fault it was
+        assert look(*[a_stint("worker-0", displaced=True, **stays) for _ in range(3)]) == [None] * 3
 
 
 def test_a_stream_is_told_of_the_version_that_serves():

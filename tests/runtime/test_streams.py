@@ -1,6 +1,8 @@
 """Streams as they are asked for: made, shown, changed, deleted, declared."""
 
 import asyncio
+import json
+from datetime import UTC, datetime
 
 import pytest
 from stream_builders import a_stream, play
@@ -16,6 +18,7 @@ from server.core.errors import (
     StreamsFull,
 )
 from server.domain.stream import NewStream, ProbeSource, StreamChange
+from server.events.states import rfc3339
 from server.runtime.analyses import TaskNotForVideo
 from server.runtime.sources import SourcePolicy
 from server.wire.messages import ChangeStream, Probe, Probed, RowsTaken, StartStream, StopStream
@@ -72,6 +75,34 @@ def test_a_stream_is_shown_as_its_worker_sees_it(tmp_path):
         assert (seen.state, seen.reconnects, seen.error.code) == ("running", 1, "source_unreachable")
         assert stage.metrics.rows.streams[row].reconnects == {"source_lost": 1}
         assert stage.states(made.id) == ["running", "reconnecting", "running"]
+
+    play(tmp_path, body)
+
+
+def test_how_streams_are_at_this_moment_is_told_with_what_is_wrong(tmp_path):
+    async def body(stage):
+        cam, other = await stage.add("cam"), await stage.add("other")
+
+        def told(*streams):
+            return [json.loads(state) for state in stage.streams.present(streams)]
+
+        assert [(one["stream"], one["state"]) for one in told()] == [(cam.id, "starting"), (other.id, "starting")]
+        stage.says(cam.id, "reconnecting", code="source_lost", message="The connection broke.")
+        stage.says(cam.id, "reconnecting", code="source_unreachable", message="No answer.")
+        (said,) = told(cam.id)
+        assert said.pop("at") <= rfc3339(datetime.now(UTC))
+        assert said == {
+            "type": "stream_state",
+            "stream": cam.id,
+            "state": "reconnecting",
+            "code": "source_unreachable",
+            "message": "No answer.",
+        }
+        stage.says(cam.id, code="engine_silent", message="The engine does not answer.")
+        assert (told(cam.id)[0]["state"], told(cam.id)[0]["code"]) == ("running", "engine_silent")
+        stage.says(cam.id)
+        assert "code" not in told(cam.id)[0]
+        assert told("nobody") == []
 
     play(tmp_path, body)
 
@@ -154,15 +185,38 @@ def test_another_analysis_takes_hold_without_opening_the_source_anew(tmp_path):
     play(tmp_path, body)
 
 
-def test_another_source_is_opened_anew_and_the_password_that_was_not_said_stays(tmp_path):
+def test_another_path_of_a_camera_is_opened_anew_and_the_password_that_was_not_said_stays(tmp_path):
     async def body(stage):
         made = await stage.add(username="me", password="hunter2")
-        for said in ({"url": "rtsp://new.local/1"}, {"url": "rtsp://me:***@newer.local/1"}, {"password": "*****"}):
-            await stage.streams.change(made.id, change(**said), force=False)
-            await stage.until(lambda: stage.source(made.id)["password"] == "hunter2")
-        assert stage.source(made.id)["url"] == "rtsp://newer.local/1"
+        for url in ("rtsp://cam.local/2", "rtsp://me:***@cam.local/3", "rtsp://CAM.local:554/4"):
+            await stage.streams.change(made.id, change(url=url, password="*****"), force=False)
+            await stage.until(lambda url=url: stage.source(made.id)["url"].endswith(url[-2:]))
+            assert stage.source(made.id)["password"] == "hunter2"
         await stage.streams.change(made.id, change(username=None, password=None), force=False)
         await stage.until(lambda: stage.source(made.id)["password"] == "")
+
+    play(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["rtsp://thief.local/1", "rtsp://cam.local:8554/1", "rtsps://cam.local/1", "rtsp://me:***@thief.local/1"],
+)
+def test_a_password_is_not_sent_elsewhere_unless_it_is_said_anew(tmp_path, elsewhere):
+    async def body(stage):
+        made = await stage.add(username="me", password="hunter2")
+        for masked in ({}, {"password": "*****"}):
+            with pytest.raises(FieldsInvalid, match=r"for rtsp://cam\.local:554, and is not sent to") as refused:
+                await stage.streams.change(made.id, change(url=elsewhere, **masked), force=False)
+            assert "hunter2" not in str(refused.value)
+        assert stage.source(made.id)["url"] == "rtsp://cam.local/1"
+        bare = elsewhere.replace("me:***@", "")
+        await stage.streams.change(made.id, change(url=bare, password="other"), force=False)
+        await stage.until(lambda: stage.source(made.id)["password"] == "other")
+        await stage.streams.change(made.id, change(url="rtsp://third.local/1", password=None), force=False)
+        await stage.until(lambda: stage.source(made.id)["url"] == "rtsp://third.local/1")
+        assert stage.source(made.id)["password"] == ""
+        await stage.streams.change(made.id, change(url="rtsp://fourth.local/1"), force=False)  # there is none to keep
 
     play(tmp_path, body)
 

@@ -294,6 +294,32 @@ def test_a_stream_feed_ends_when_all_that_it_was_asked_for_are_deleted(tmp_path)
     play(tmp_path, body)
 
 
+def test_who_begins_to_follow_a_stream_hears_at_once_how_it_is(tmp_path):
+    async def body(stage):
+        stage.bus.open("cam")
+        stage.bus.publish("cam", Kind.STATE, b'{"type":"stream_state","state":"running"}')
+        stage.present = [b'{"type":"stream_state","state":"reconnecting"}']
+
+        async def told(after, *types):
+            one = Follower(await stage.subscriptions.streams(["cam"], [], Filter.of(types, ()), after))
+            stage.bus.publish("cam", Kind.RESULT, b'{"frame":1}')
+            await stage.until(lambda: "result" in one.names)
+            return [data.get("state", name) for name, data, _ in one.events]
+
+        assert await told(None) == ["reconnecting", "result"]
+        assert await told(None, "result") == ["result"]
+        assert await told(None, "result", "stream_state") == ["reconnecting", "result"]
+        # What was before comes before.
+        assert (await told(START, "state", "result"))[0] == "running"
+        channel = stage.subscriptions.channel()
+        await channel.follow(["cam"], [], Filter.of(["state"], ()), START)
+        said = [json.loads(text) for text in await channel.take()]
+        assert [one["data"].get("state", one["event"]) for one in said] == ["subscribed", "running", "reconnecting"]
+        assert "id" not in said[-1]
+
+    play(tmp_path, body)
+
+
 def test_a_server_that_stops_ends_every_feed(tmp_path):
     async def body(stage):
         await stage.put("a")

@@ -9,6 +9,7 @@ import pytest
 
 from server.core.calls import Call, CallPage
 from server.core.machine import own_memory_bytes
+from server.runtime.blame import suspects
 from server.runtime.death import HUNG, MEMORY
 from server.runtime.watch import WorkerWatch
 
@@ -91,3 +92,19 @@ def test_what_a_worker_left_when_it_crashed_tells_whose_thread_it_was(page):
     watch = WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=MUCH, last_words=lambda: words)
     assert [row.crashed for row in watch.last_seen()] == [True]
     assert watch.last_seen() == []
+
+
+def test_who_waits_for_a_camera_is_not_overdue_when_a_decoder_beside_it_hangs(page, monkeypatch):
+    for row, (owner, call, for_s) in zip(
+        page.rows(0), [("stream", Call.READ, 9.0), ("job", Call.GRAB, 2.5), ("still", Call.NONE, 99.0)], strict=False
+    ):
+        then = time.monotonic() - for_s
+        with monkeypatch.context() as clock:
+            clock.setattr(time, "monotonic", lambda then=then: then)
+            row.begin(owner)
+            row.enter(call)
+    watch = WorkerWatch(page, 0, call_s=2.0, source_s=20.0, memory_bytes=MUCH)
+    assert watch.look(os.getpid()) is HUNG
+    seen = watch.last_seen()
+    assert [row.overdue_s > 0 for row in seen] == [False, True, False]
+    assert suspects(HUNG, seen) == {"job"}

@@ -4,10 +4,9 @@ import pytest
 from clip_builders import EVERYTHING, WINDOW, ClipBench, clip_manifest, clips_of
 from worker_builders import FPS, FakeSource, counted, eventually, rows_of
 
-from server.domain.analysis import Analysis
+from server.domain.analysis import Analysis, asked_fps, frames_fps
 from server.domain.outcome import Outcome
 from server.worker.checkpoint import Checkpoint
-from server.worker.feeds import frames_fps
 
 
 @pytest.fixture
@@ -63,6 +62,10 @@ def test_clips_asked_about_less_often_hold_all_frames_nevertheless(bench):
 def test_a_model_without_a_rate_is_shown_what_was_asked_for():
     assert frames_fps(clip_manifest(), Analysis(sample_fps=3)) == 3
     assert frames_fps(clip_manifest(fps=8), Analysis(sample_fps=3)) == 8
+    assert asked_fps(clip_manifest(), Analysis(sample_fps=3)) == 3
+    assert asked_fps(clip_manifest(fps=8), Analysis(sample_fps=3)) == 3
+    assert asked_fps(clip_manifest(fps=8), Analysis(sample_fps=30)) == 8
+    assert asked_fps(clip_manifest(fps=8), Analysis()) == 8
 
 
 def test_frames_that_do_not_decode_are_left_out_of_the_window(bench):

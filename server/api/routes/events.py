@@ -5,29 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, Field
 
 from server.api.deps import EventsDep
 from server.api.openapi import problems, reference
-from server.api.pages import CURSOR, PageQuery
+from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
 from server.domain.event import EventType
 from server.storage.events import CURSOR_PATTERN, Wanted
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
 _EVENT = {"schema": reference("Event")}
-_PAGE = {
-    "schema": {
-        "type": "object",
-        "required": ["items"],
-        "properties": {
-            "items": {"type": "array", "items": reference("Event")},
-            "next_cursor": {"type": "string", "description": "of the next page; absent on the last"},
-        },
-    }
-}
 
 
 class EventsQuery(PageQuery):
@@ -43,16 +32,11 @@ class EventsQuery(PageQuery):
     until: Annotated[AwareDatetime | None, Field(description="before this time")] = None
 
 
-class _Page(msgspec.Struct, omit_defaults=True):
-    items: list[msgspec.Raw]
-    next_cursor: str | None = None
-
-
 @router.get(
     "",
     response_class=Response,
     summary="List events",
-    responses={200: {"description": "A page.", "content": {"application/json": _PAGE}}, **problems(422)},
+    responses={200: encoded_page_of("Event"), **problems(422)},
 )
 async def page(query: Annotated[EventsQuery, Query()], events: EventsDep) -> Response:
     """Newest first. `at` is when it happened; of a video, when the server learned of it. Events come here within a
@@ -68,8 +52,7 @@ async def page(query: Annotated[EventsQuery, Query()], events: EventsDep) -> Res
         until=query.until,
     )
     found, cursor = await asyncio.to_thread(events.page, wanted, limit=query.limit, cursor=query.cursor)
-    answer = _Page([msgspec.Raw(event) for event in found], cursor)
-    return Response(msgspec.json.encode(answer), media_type="application/json")
+    return encoded_page(found, cursor)
 
 
 @router.get(

@@ -138,7 +138,8 @@ async def get(stream_id: StreamId, streams: StreamsDep) -> Stream:
 async def change(
     request: Request, stream_id: StreamId, query: Annotated[ForceQuery, Query()], streams: StreamsDep
 ) -> Stream:
-    """What is absent stays as it is (RFC 7396), a password that is absent or masked too:
+    """What is absent stays as it is (RFC 7396), a password that is absent or masked too, unless `url` names another
+    scheme, host or port, which wants it anew:
 
         curl -X PATCH -H 'Content-Type: application/json' -d '{"paused": true}' …/v1/streams/ID
         curl -X PATCH -H 'Content-Type: application/json' -d '{"analysis": {"confidence": 0.6}}' …/v1/streams/ID

@@ -84,9 +84,9 @@ async def follow_stream(
     subscriptions: SubscriptionsDep,
     runtime: RuntimeDep,
 ) -> Response:
-    """Server-Sent Events: results and events as they are made. Who comes back with `Last-Event-ID` gets what it missed
-    as far as that is kept; where something is missing, an event `gap` says so, with how much in `value` if that is
-    known.
+    """Server-Sent Events: the stream's present state, then results and events as they are made. Who comes back with
+    `Last-Event-ID` gets what it missed as far as that is kept; where something is missing, an event `gap` says so,
+    with how much in `value` if that is known.
     """
     feed = await subscriptions.streams([stream_id], [], query.filter(), query.after(request))
     return EventStream(feed, runtime.metrics.subscribers.labels("sse").track_inprogress())

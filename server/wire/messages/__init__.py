@@ -51,8 +51,11 @@ from server.wire.messages.message import (
 )
 from server.wire.messages.streams import (
     ChangeStream,
+    Look,
+    Looked,
     Probe,
     Probed,
+    Reached,
     StartStream,
     StopStream,
     StreamEnded,
@@ -81,6 +84,8 @@ __all__ = [
     "JobProgress",
     "JobRows",
     "LoadModel",
+    "Look",
+    "Looked",
     "Message",
     "ModelFailed",
     "ModelLoaded",
@@ -91,6 +96,7 @@ __all__ = [
     "Probe",
     "Probed",
     "PutState",
+    "Reached",
     "RowsTaken",
     "StartJob",
     "StartStream",
@@ -109,7 +115,7 @@ __all__ = [
 AnyMessage = (
     Infer | Cancel | GetState | PutState | GetTally | InferDone | Cancelled | StateRows | Tallies
     | LoadModel | UnloadModel | Stop | EngineReady | ModelLoaded | ModelFailed | ModelUnloaded
-    | StartJob | CancelJob | RowsTaken | Predict | StartStream | ChangeStream | StopStream | Probe
+    | StartJob | CancelJob | RowsTaken | Predict | StartStream | ChangeStream | StopStream | Look | Probe
     | WorkerReady | JobRows | JobCheckpoint | JobEnded | Predicted
-    | StreamStatus | StreamRows | StreamEnded | Probed | Heartbeat
+    | StreamStatus | StreamRows | StreamEnded | Looked | Probed | Heartbeat
 )  # fmt: skip

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from server.wire.messages.message import Message
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """How far a stream has come, so that its next attempt goes on from there.
+
+    Attributes:
+        frame: index of the last frame that has a row; -1: none has.
+        pts_s: its media time in seconds; in an order, what media time has come to by then.
+        track: the highest id that a track has been given; 0: none has.
+    """
+
+    frame: int = -1
+    pts_s: float = 0.0
+    track: int = 0
 
 
 class StartStream(Message, frozen=True, tag=True):
@@ -17,6 +33,7 @@ class StartStream(Message, frozen=True, tag=True):
         engine: address of the engine that serves both.
         row: of the metrics page, the stream's own.
         events_after: number of an event; the stream's first one has the next, so that numbers rise over all attempts.
+        after: how far the attempts before this one have come.
     """
 
     stream: str
@@ -28,6 +45,7 @@ class StartStream(Message, frozen=True, tag=True):
     row: int
     gate: str = ""
     events_after: int = 0
+    after: Reached = Reached()
 
     def __repr__(self) -> str:
         return f"StartStream(stream={self.stream!r}, attempt={self.attempt}, bundle={self.bundle!r}, …)"
@@ -48,6 +66,15 @@ class StopStream(Message, frozen=True, tag=True):
 
     stream: str
     attempt: int
+
+
+class Look(Message, frozen=True, tag=True):
+    """Take a picture of the stream's next frame, with what was found in it if `boxes`. Answered by `Looked`."""
+
+    request: int
+    stream: str
+    attempt: int
+    boxes: bool
 
 
 class Probe(Message, frozen=True, tag=True):
@@ -96,6 +123,7 @@ class StreamRows(Message, frozen=True, tag=True):
     stream: str
     attempt: int
     lost: int = 0
+    reached: Reached = Reached()
 
 
 class StreamEnded(Message, frozen=True, tag=True):
@@ -105,6 +133,14 @@ class StreamEnded(Message, frozen=True, tag=True):
 
     stream: str
     attempt: int
+    code: str = ""
+    message: str = ""
+
+
+class Looked(Message, frozen=True, tag=True):
+    """What a stream shows. Payload 0: the picture as JPEG, unless `code` says why there is none."""
+
+    request: int
     code: str = ""
     message: str = ""
 

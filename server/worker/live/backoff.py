@@ -26,14 +26,17 @@ class Backoff:
         self._chance = chance
         self._failures = 0
 
-    def next(self, lasted_s: float = 0.0) -> float:
+    def next(self, lasted_s: float = 0.0, tried_s: float = 0.0) -> float:
         """Seconds to wait after a failure.
 
         Args:
             lasted_s: how long the source had worked before; what worked for a while begins anew.
+            tried_s: how long it was tried in vain. That counts as waited: tries begin so far apart, else a camera that
+                keeps each of them waiting would be tried ever more rarely than is meant.
         """
         if lasted_s >= _STEADY_S:
             self._failures = 0
         wait_s = min(self._most_s, self._first_s * 2.0 ** min(self._failures, 32))
         self._failures += 1
-        return wait_s * (1.0 - 0.3 * self._chance())
+        wait_s *= 1.0 - 0.3 * self._chance()
+        return max(wait_s - tried_s, min(wait_s, self._first_s))

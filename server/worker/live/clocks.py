@@ -19,12 +19,16 @@ class MediaClock:
 
     They are followed where they rise. Where there are none, or they fall, stand still or jump, a frame is dated by its
     arrival, and those after it by what their time stamps say from there on. So it is after a reconnect, too.
+
+    Args:
+        start_s: media time at the moment `at`, of a source that was read before; the first frame comes later.
+        at: a moment on the clock of the arrivals; None: media time begins with the first frame.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start_s: float = 0.0, at: float | None = None) -> None:
         self._shift_s: float | None = None
-        self._last_s = 0.0
-        self._arrived: float | None = None
+        self._last_s = start_s
+        self._arrived = at
 
     def next(self, stamp_s: float | None, arrived: float) -> tuple[float, bool]:
         """Date the next frame.
@@ -38,8 +42,8 @@ class MediaClock:
         """
         if self._arrived is None:
             self._arrived = arrived
-            self._shift_s = None if stamp_s is None else -stamp_s
-            return 0.0, False
+            self._shift_s = None if stamp_s is None else self._last_s - stamp_s
+            return self._last_s, False
         elapsed_s = max(arrived - self._arrived, 0.0)
         self._arrived = arrived
         jumped = False

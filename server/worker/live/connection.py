@@ -172,7 +172,7 @@ class Decoded:
             packet: Packet[Any]
             if self._complete:
                 unit = self._complete.popleft()
-                packet, key, began = _packet(unit), unit.key, unit.began
+                packet, key, began = packet_of(unit), unit.key, unit.began
             else:
                 packet = self._read()
                 if self._units is not None:
@@ -216,7 +216,11 @@ class Decoded:
         return True
 
 
-def _packet(unit: Unit) -> Packet[Any]:
-    packet = Packet(unit.data)
+def packet_of(unit: Unit) -> Packet[Any]:
+    """A picture as decoders take it: they read beyond its end, so its bytes are copied to where there is room behind
+    them. A packet that is made of bytes lies where those lie, and a decoder reads what comes after that, or crashes.
+    """
+    packet = Packet(len(unit.data))
+    packet.update(unit.data)
     packet.pts = unit.stamp
     return packet

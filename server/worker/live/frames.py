@@ -13,6 +13,7 @@ from server.core.metrics_page import Recorder
 from server.domain.outcome import Outcome
 from server.worker.frames import Outcomes, Turn
 from server.worker.live.intake import Intake
+from server.worker.live.looks import Looks
 from server.worker.live.pictures import Pictures
 from server.worker.source import Frame
 
@@ -24,6 +25,7 @@ class LiveFrames:
     Args:
         row: of the page of calls, the calling thread's.
         max_age_s: what is older when its turn comes is not worth analysing.
+        looks: who wants to see the pictures.
         cancelled: set to end the stream.
     """
 
@@ -32,6 +34,7 @@ class LiveFrames:
     recorder: Recorder
     cancelled: Flag
     max_age_s: float
+    looks: Looks
     clock: Callable[[], float] = time.perf_counter
     over: bool = False
     _begins: bool = False
@@ -71,6 +74,7 @@ class LiveFrames:
             self._pass(Outcome.DECODE_ERROR)
             return None
         self.recorder.stage("decode", self.clock() - start)
+        self.looks.see(live.index, picture)
         height, width = picture.shape[:2]
         captured_s = time.time() - (time.monotonic() - live.captured)
         moment = Moment(live.index, live.pts_s, width, height, captured_s)

@@ -64,6 +64,7 @@ class Intake:
 
     Attributes:
         descriptor: readable while there is something new; `take` and `look` do not change that, `hush` does.
+        looked_for: the next frame is wanted, whatever is sampled; set by who takes, and taken back by who puts.
     """
 
     def __init__(self) -> None:
@@ -73,6 +74,7 @@ class Intake:
         self._passed: Outcomes = {}
         self._link = Link()
         self._rung = False
+        self.looked_for = False
         self.descriptor, self._bell = os.pipe()
 
     # ── the decoding thread ──────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import zmq
 from server.core.metrics_page import Recorder
 from server.domain.event import Event
 from server.domain.result import Row
-from server.wire.messages import RowsTaken, StreamEnded, StreamRows, StreamStatus
+from server.wire.messages import Looked, Reached, RowsTaken, StreamEnded, StreamRows, StreamStatus
 from server.wire.sockets import Dealer
 
 _CREDITS = 4
@@ -60,15 +60,18 @@ class LivePublisher:
         self._bytes = 0
         self._events = bytearray()
         self._lost = 0
+        self._reached = Reached()
         self._under_way = 0
         self.result_at = 0.0
 
-    def add(self, row: Row, captured: float) -> None:
+    def add(self, row: Row, captured: float, *, last_track: int = 0) -> None:
         """Take a frame's row.
 
         Args:
             captured: CLOCK_MONOTONIC seconds.
+            last_track: the highest id that a track has been given so far.
         """
+        self._reached = Reached(row.frame, row.pts_s, last_track)
         line = _encoder.encode(row) + b"\n"
         self._rows.append(_Waiting(line, captured))
         self._bytes += len(line)
@@ -89,7 +92,8 @@ class LivePublisher:
         if self._under_way >= _CREDITS or not (self._rows or self._events):
             return
         rows = b"".join(waiting.line for waiting in self._rows)
-        self._dealer.send(StreamRows(self._stream, self._attempt, self._lost), [rows, bytes(self._events)])
+        message = StreamRows(self._stream, self._attempt, self._lost, self._reached)
+        self._dealer.send(message, [rows, bytes(self._events)])
         now = time.monotonic()
         for waiting in self._rows:
             self._recorder.result_age(self._row, now - waiting.captured)
@@ -102,6 +106,9 @@ class LivePublisher:
 
     def tell(self, status: StreamStatus) -> None:
         self._dealer.send(status)
+
+    def show(self, looked: Looked, jpeg: bytes) -> None:
+        self._dealer.send(looked, [jpeg] if jpeg else [])
 
     def end(self, ended: StreamEnded) -> None:
         """Send the rest and the last word, whatever waits."""

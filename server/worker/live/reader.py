@@ -21,6 +21,7 @@ from server.core.calls import Call, CallRow, CallRows
 from server.core.errors import AddressRefused
 from server.domain.outcome import Outcome
 from server.domain.stream import StreamSource, StreamState
+from server.wire.messages import Reached
 from server.worker.live.backoff import Backoff
 from server.worker.live.clocks import CaptureClock, MediaClock, Metronome, Rate
 from server.worker.live.connection import Connection, Shot
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 GAP_S = 3.0
 """Media time between two frames after which the source counts as begun anew: what remembers frames must not believe
 that the one before was just before."""
+_NOTHING = Reached()
 _SOON_S = 120.0
 _JITTER = 0.3
 """Of the time between two wanted frames: cameras and networks are not exact, and who wants all frames of a camera that
@@ -45,6 +47,7 @@ class Reader:
     Args:
         rows: of the page of calls.
         sample_fps: frames wanted a second of media time; None: every one.
+        after: how far the stream had come before.
         backoff: how long to wait before each try.
     """
 
@@ -57,6 +60,7 @@ class Reader:
         open_live: OpenLive,
         *,
         sample_fps: float | None,
+        after: Reached = _NOTHING,
         backoff: Backoff | None = None,
     ) -> None:
         self._stream = stream
@@ -69,12 +73,12 @@ class Reader:
         self._stopped = Flag()
         self._late = Flag()
         self._thread = Thread(target=self._body, name=f"{stream}-source", daemon=True)
-        self._media = MediaClock()
+        self._media = MediaClock(after.pts_s, None if after.frame < 0 else time.monotonic())
         self._capture = CaptureClock()
         self._usual = CaptureClock()
         self._rate = Rate()
-        self._index = -1
-        self._pts_s = 0.0
+        self._index = after.frame
+        self._pts_s = after.pts_s
         self._late_at = -math.inf
         self._distrusted = False
         self._link = Link()
@@ -159,9 +163,10 @@ class Reader:
             captured = due = self._turn(pts_s, metronome)
         self._rate.tick(shot.arrived)
         self._tell(shot, connection)
-        if not self._sampler.wants(pts_s):
+        if not self._sampler.wants(pts_s) and not self._intake.looked_for:
             self._intake.pass_by(Outcome.SAMPLED_OUT)
             return begins
+        self._intake.looked_for = False
         self._intake.put(LiveFrame(self._index, pts_s, captured, due, shot.image, begins, shot.turned))
         return False
 
@@ -213,7 +218,8 @@ class Reader:
 
     def _wait(self, error: VidserveError, lasted_s: float) -> None:
         """Until the next try."""
-        wait_s = self._backoff.next(lasted_s if self._link.state is StreamState.RUNNING else 0.0)
+        worked = self._link.state is StreamState.RUNNING
+        wait_s = self._backoff.next(lasted_s=lasted_s) if worked else self._backoff.next(tried_s=lasted_s)
         _log.info("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
         self._fail(StreamState.RECONNECTING, error, time.monotonic() + wait_s)
         self._stopped.wait(wait_s)

@@ -12,7 +12,9 @@ why it failed.
 
 from __future__ import annotations
 
+import errno
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +23,12 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import av
 import av.error
+import certifi
 from av.container import InputContainer
 
 from model_export.container import decoder_options, open_container, video_stream
 from model_export.errors import VideoUnreadable
+from server.core.addresses import refusal
 from server.core.calls import Call, CallRow
 from server.domain.stream import StreamSource
 from server.worker.live.connection import Connection, Decoded, Patience
@@ -101,6 +105,7 @@ def _open_rtsp(source: StreamSource, url: SplitResult, row: CallRow, max_pixels:
         "rtsp_transport": str(source.transport),
         "allowed_media_types": "video",
         "format_whitelist": "rtsp",
+        # Neither rtsp nor rtsps is among them, so that FFmpeg follows no redirect: nobody has looked where it leads.
         "protocol_whitelist": "rtp,udp,tcp,tls" if secure else "rtp,udp,tcp",
         "user_agent": "vidserve",
         # What comes in pieces is put together here; `Decoded` takes this back for codecs where it must not be so.
@@ -113,16 +118,25 @@ def _open_rtsp(source: StreamSource, url: SplitResult, row: CallRow, max_pixels:
         left_s = until - time.monotonic()
         if left_s <= 0:
             break
-        # Where the connection is encrypted, the name is needed to know whom one talks to.
-        there = _with_credentials(source, url, host if secure else address, port)
+        # A server of the internet must prove that it has the name, and may need to be told which: FFmpeg tells none to
+        # a number. Where else the name leads meanwhile, nobody can prove it. In a private network nobody can at all.
+        proven = secure and refusal(address) is None
+        there = _with_credentials(source, url, host if proven else address, port)
+        asked = options | ({"tls_verify": "1", "ca_file": _trusted()} if proven else {})
         try:
             with row.inside(Call.CONNECT):
-                container = av.open(there, format="rtsp", options=options, timeout=(left_s, source.read_s))
-                return _decoded(container, source, max_pixels)
+                container = av.open(there, format="rtsp", options=asked, timeout=(left_s, source.read_s))
+                if time.monotonic() < until:
+                    return _decoded(container, source, max_pixels)
+                # FFmpeg gives up waiting for the first packet without a word; it would be waited for once more.
+                container.close()
+                failure = SourceSilent(f"It is connected, and has sent no picture for {source.open_s:g} seconds.")
         except (av.error.FFmpegError, OSError) as error:
             # FFmpeg takes a server that says nothing till the end for one that says nonsense.
             late = time.monotonic() >= until
             failure = _no_answer(source, address, port) if late else _reason(error, source, address, port)
+            if proven and isinstance(error, OSError) and error.errno == errno.EIO:
+                failure = SourceRefused("Its certificate cannot be trusted, or it does not speak TLS.")
         if not isinstance(failure, SourceUnreachable | SourceRefused):
             break
     raise failure
@@ -182,6 +196,11 @@ def _with_credentials(source: StreamSource, url: SplitResult, host: str, port: i
     return url._replace(netloc=f"{login}{place}:{port}", fragment="").geturl()
 
 
+def _trusted() -> str:
+    """The file of certificates that this machine trusts."""
+    return ssl.get_default_verify_paths().cafile or certifi.where()
+
+
 def _reason(error: Exception, source: StreamSource, address: str, port: int) -> SourceError:
     """Why RTSP could not be opened; without FFmpeg's own text, in which the URL is."""
     where = f"{address}, port {port}"
@@ -198,6 +217,8 @@ def _reason(error: Exception, source: StreamSource, address: str, port: int) -> 
             return SourceRefused(f"Nobody listens at {where}.", hint="Check the port, and that the camera is on.")
         case av.error.ExitError() | TimeoutError():
             return _no_answer(source, address, port)
+        case av.error.ArgumentError():
+            return SourceRefused("The camera sends elsewhere, which is not followed.", hint="Give that URL itself.")
         case av.error.InvalidDataError():
             return SourceNotVideo("What answers does not speak RTSP.", hint="Check the port and the kind of URL.")
         case av.error.EOFError() | ConnectionResetError() | BrokenPipeError():

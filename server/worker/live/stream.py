@@ -15,12 +15,12 @@ import msgspec
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest
 from server.core.calls import CallRow
-from server.domain.analysis import Analysis
+from server.domain.analysis import Analysis, frames_fps
 from server.domain.stream import StreamSource
-from server.wire.messages import ChangeStream, StartStream, StreamEnded
-from server.worker.feeds import frames_fps
+from server.wire.messages import ChangeStream, Look, StartStream, StreamEnded
 from server.worker.live.frames import LiveFrames
 from server.worker.live.intake import Intake
+from server.worker.live.looks import Looks
 from server.worker.live.publisher import LivePublisher
 from server.worker.live.reader import Reader
 from server.worker.live.walk import LiveWalk, max_age_s
@@ -45,6 +45,7 @@ class RunningStream:
         self._cancelled = Flag()
         self._silent = False
         self._changes: queue.SimpleQueue[ChangeStream] = queue.SimpleQueue()
+        self._lookers: queue.SimpleQueue[Look] = queue.SimpleQueue()
         self._thread = Thread(target=self._body, name=order.stream, daemon=True)
 
     def start(self) -> None:
@@ -53,6 +54,10 @@ class RunningStream:
     def change(self, order: ChangeStream) -> None:
         """Go on with another analysis or model."""
         self._changes.put(order)
+
+    def look(self, order: Look) -> None:
+        """Show the next frame."""
+        self._lookers.put(order)
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -98,9 +103,12 @@ class RunningStream:
             source = msgspec.json.decode(order.source, type=StreamSource)
             with ExitStack() as stack:
                 intake = stack.enter_context(closing(Intake()))
-                frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis))
+                looks = Looks(self._lookers, publisher.show)
+                frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis), looks)
                 fps = frames_fps(Manifest.read(Path(order.bundle) / "manifest.json"), analysis)
-                reader = Reader(order.stream, source, intake, around.rows, around.open_live, sample_fps=fps)
+                reader = Reader(
+                    order.stream, source, intake, around.rows, around.open_live, sample_fps=fps, after=order.after
+                )
                 walk = stack.enter_context(closing(LiveWalk(order, around, identity, frames, reader, publisher)))
                 reader.start()
                 try:

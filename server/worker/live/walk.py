@@ -13,14 +13,14 @@ from pathlib import Path
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest, Task
 from server.analytics.scene import Scene
-from server.domain.analysis import DEFAULT_MAX_AGE_MS, Analysis
+from server.domain.analysis import DEFAULT_MAX_AGE_MS, Analysis, frames_fps
 from server.domain.event import Event
 from server.domain.outcome import Outcome
 from server.domain.result import Row
 from server.domain.stream import StreamState
 from server.wire.messages import ChangeStream, Priority, StartStream, StreamEnded
 from server.worker.errors import EngineSilent, ModelGone
-from server.worker.feeds import frames_fps, ungated
+from server.worker.feeds import ungated
 from server.worker.frames import Feed, Sheet, Turn
 from server.worker.gated import GatedFrames
 from server.worker.live.frames import LiveFrames
@@ -78,7 +78,12 @@ class LiveWalk:
         self._analysis = Analysis.model_validate_json(order.analysis)
         self._manifest = _manifest(order.bundle)
         self._scene = Scene(
-            self._manifest, self._analysis, owner=order.stream, live=True, events_after=order.events_after
+            self._manifest,
+            self._analysis,
+            owner=order.stream,
+            live=True,
+            events_after=order.events_after,
+            tracks_after=order.after.track,
         )
         self._way = self._build()
 
@@ -89,6 +94,8 @@ class LiveWalk:
             self._way.count(self._frames.take_passed())
             self._report.tell(self._frames.intake.link)
             self._publisher.flush()
+            if self._frames.looks.attend():
+                self._frames.intake.looked_for = True
             while (order := next_change()) is not None:
                 self._change(order)
             link = self._frames.intake.link
@@ -147,9 +154,10 @@ class LiveWalk:
 
     def _publish(self, turn: Turn, row: Row, events: list[Event]) -> None:
         assert turn.captured is not None
-        self._publisher.add(row, turn.captured)
+        self._publisher.add(row, turn.captured, last_track=self._scene.last_track)
         self._publisher.add_events(events)
         self._publisher.flush()
+        self._frames.looks.find(row)
 
     def _raise(self, events: list[Event]) -> None:
         self._way.raised(events)

@@ -21,7 +21,7 @@ from server.core.calls import CallPage, CallRows
 from server.core.metrics_page import Page
 from server.domain.stream import StreamSource
 from server.wire.memory import PREFIX
-from server.wire.messages import Probed, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
+from server.wire.messages import Looked, Probed, Reached, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
 from server.wire.slots import Segment, SizeClass, Slots
 from server.wire.sockets import Router
 from server.worker.live.connection import Shot
@@ -125,6 +125,8 @@ class StreamApi:
         self.ended: list[StreamEnded] = []
         self.probed: list[tuple[Probed, list[bytes]]] = []
         self.lost = 0
+        self.reached = Reached()
+        self.looked: dict[int, tuple[Looked, list[bytes]]] = {}
         self._owed: list[tuple[bytes, str]] = []
         self._router = Router(context, address, "api", 1)
         self._over = threading.Event()
@@ -142,8 +144,9 @@ class StreamApi:
 
     def _hear(self, received) -> None:
         match received.message:
-            case StreamRows(stream=stream, lost=lost):
+            case StreamRows(stream=stream, lost=lost, reached=reached):
                 self.lost += lost
+                self.reached = reached
                 self.rows += [json.loads(line) for line in received.payload[0].splitlines()]
                 self.events += [json.loads(line) for line in received.payload[1].splitlines()]
                 self._owed.append((received.peer, stream))
@@ -151,6 +154,8 @@ class StreamApi:
                 self.statuses.append(status)
             case StreamEnded() as ended:
                 self.ended.append(ended)
+            case Looked() as looked:
+                self.looked[looked.request] = looked, received.payload
             case Probed() as probed:
                 self.probed.append((probed, received.payload))
 
@@ -215,7 +220,9 @@ class LiveBench:
         (folder / "manifest.json").write_text(model.model_dump_json())
         return str(folder)
 
-    def stream(self, source: StreamSource | None = None, *, gate: str = "", **analysis) -> RunningStream:
+    def stream(
+        self, source: StreamSource | None = None, *, gate: str = "", after: Reached | None = None, **analysis
+    ) -> RunningStream:
         order = StartStream(
             "cam",
             1,
@@ -225,6 +232,7 @@ class LiveBench:
             self.engine_address,
             ROW,
             gate,
+            after=after or Reached(),
         )
         stream = RunningStream(order, self.around, lambda *_: None)
         self.streams.append(stream)

@@ -16,6 +16,12 @@ def test_chance_shortens_a_wait_by_less_than_a_third(chance):
     assert 0.7 * FIRST_S <= Backoff(chance=lambda: chance).next() <= FIRST_S
 
 
+def test_how_long_a_try_took_counts_as_waited():
+    backoff = Backoff(chance=lambda: 0.0)
+    assert [backoff.next(tried_s=10.0) for _ in range(8)] == [FIRST_S] * 5 + [6.0, 20.0, 20.0]
+    assert Backoff(first_s=0.1, most_s=0.5, chance=lambda: 1.0).next(tried_s=10.0) == pytest.approx(0.07)
+
+
 def test_a_source_that_worked_for_a_while_is_tried_soon_again():
     backoff = Backoff(chance=lambda: 0.0)
     for _ in range(5):

@@ -50,6 +50,13 @@ def test_a_backlog_that_comes_at_once_keeps_its_time_stamps():
     assert media([(-0.1, 0.0), *late])[-1] == pytest.approx(2.0)
 
 
+def test_of_a_source_that_was_read_before_media_time_goes_on_from_there():
+    clock = MediaClock(40.0, at=7.0)
+    assert clock.next(900.0, 9.5) == (pytest.approx(42.5), False)
+    assert clock.next(900.1, 9.6)[0] == pytest.approx(42.6)
+    assert MediaClock(40.0, at=7.0).next(None, 6.9)[0] > 40.0
+
+
 def test_after_a_reconnect_media_time_goes_on_by_the_clock_on_the_wall():
     clock = MediaClock()
     clock.next(100.0, 0.0)

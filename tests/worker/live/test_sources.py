@@ -13,6 +13,7 @@ from web_builders import Site, Wicked, jpeg, mjpeg, page
 from server.core.calls import CallPage
 from server.core.errors import AddressRefused
 from server.domain.stream import StreamSource
+from server.worker.live import sources
 from server.worker.live.errors import (
     SourceError,
     SourceInvalid,
@@ -27,9 +28,12 @@ from server.worker.live.errors import (
 )
 from server.worker.live.pictures import Pictures
 from server.worker.live.sources import open_live
+from tests.cameras.wicked import encrypted, playing_nothing, redirecting, visited
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2,\n%s\n#EXT-X-ENDLIST\n"
 SECRET = "s3cr&t/:@é"
+CERTIFICATE = str(Path(__file__).parents[2] / "cameras" / "certificate.pem")
+"""Of localhost, signed by itself, for a hundred years."""
 
 
 @pytest.fixture
@@ -208,6 +212,48 @@ def test_what_accepts_and_does_not_speak_the_language_is_told_within_the_patienc
     with pytest.raises(errors):
         opened(f"{scheme}://127.0.0.1:{wicked.port}/x", open_s=1.0, read_s=1.0)
     assert time.monotonic() - start < 15
+
+
+def test_a_camera_that_says_it_plays_and_sends_nothing_is_given_up_when_the_patience_of_opening_is_over(opened):
+    for delay_s in (0.0, 0.11):
+        with playing_nothing(delay_s=delay_s) as port:
+            start = time.monotonic()
+            with pytest.raises(SourceSilent, match="has sent no picture for"):
+                opened(f"rtsp://127.0.0.1:{port}/x", open_s=0.5, read_s=60.0)
+            assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "tcp", "satip", "RTSP"])
+def test_a_camera_that_sends_elsewhere_is_not_followed(opened, scheme):
+    with visited() as (port, said), redirecting(f"{scheme}://127.0.0.1:{port}/x") as camera:
+        with pytest.raises(SourceError) as failed:
+            opened(f"rtsp://127.0.0.1:{camera}/x", username="viewer", password="pa55word")
+        assert isinstance(failed.value, SourceRefused if scheme == "rtsp" else SourceError)
+        assert said == []
+
+
+def test_in_a_private_network_an_encrypted_camera_is_spoken_to_at_the_address_that_was_checked(opened, monkeypatch):
+    monkeypatch.setattr(sources, "resolved", lambda *_: ["127.0.0.1"])
+    with encrypted(CERTIFICATE) as (port, came):
+        with pytest.raises(SourceError):
+            opened(f"rtsps://camera.invalid:{port}/x")
+        ((name, words),) = came
+    assert name is None
+    assert words.startswith(b"OPTIONS rtsps://127.0.0.1")
+
+
+def test_on_the_internet_an_encrypted_camera_must_prove_its_name_before_a_word_is_said(opened, monkeypatch):
+    monkeypatch.setattr(sources, "resolved", lambda *_: ["127.0.0.1"])
+    monkeypatch.setattr(sources, "refusal", lambda _: None)
+    with encrypted(CERTIFICATE) as (port, came):
+        with pytest.raises(SourceRefused, match="certificate cannot be trusted"):
+            opened(f"rtsps://localhost:{port}/x", username="viewer", password="pa55word")
+        assert [words for _, words in came] in ([], [b""])
+        monkeypatch.setattr(sources, "_trusted", lambda: CERTIFICATE)
+        with pytest.raises(SourceError, match=r"closed|RTSP"):
+            opened(f"rtsps://localhost:{port}/x")
+        assert came[-1][0] == "localhost"
+        assert came[-1][1].startswith(b"OPTIONS rtsps://localhost")
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])

@@ -9,7 +9,7 @@ from worker_builders import manifest
 from server.core.calls import Call
 from server.core.errors import AddressRefused
 from server.domain.stream import StreamSource, StreamState
-from server.wire.messages import ChangeStream
+from server.wire.messages import ChangeStream, Look, Reached
 from server.worker.live.errors import SourceRefused, SourceUnauthorized, SourceUnreachable
 
 
@@ -96,6 +96,30 @@ def test_a_source_that_breaks_off_is_connected_again_and_media_time_goes_on(benc
     lost = next(status for status in around.api.statuses if status.state == "reconnecting")
     assert (lost.code, lost.reconnects) == ("source_lost", 1)
     assert 0 < lost.retry_s <= 0.5
+
+
+def test_a_stream_goes_on_where_an_earlier_attempt_at_it_had_come_to(bench):
+    around = bench(Camera())
+    stream = around.stream(after=Reached(frame=99, pts_s=40.0, track=6), sample_fps=None)
+    eventually(lambda: len(around.api.rows) >= 5)
+    stop(around, stream)
+    rows = around.api.rows
+    assert [row["frame"] for row in rows][:5] == [*range(rows[0]["frame"], rows[0]["frame"] + 5)]
+    assert rows[0]["frame"] >= 100
+    assert 40.0 < rows[0]["pts_s"] < 42.0
+    assert around.api.reached == Reached(rows[-1]["frame"], rows[-1]["pts_s"], 6)
+
+
+def test_who_looks_sees_the_next_frame_although_it_is_not_sampled(bench):
+    around = bench(Camera(fps=50, stamp=lambda n: n / 50))
+    stream = around.stream(sample_fps=0.01)
+    eventually(lambda: around.api.rows)
+    for number, boxes in enumerate((True, False)):
+        stream.look(Look(number, "cam", 1, boxes))
+        (looked, (jpeg,)) = eventually(lambda number=number: around.api.looked.get(number))
+        assert (looked.code, jpeg[:2]) == ("", b"\xff\xd8")
+    assert 3 <= len(around.api.rows) <= 5
+    stop(around, stream)
 
 
 @pytest.mark.parametrize("failure", [SourceUnreachable("Nobody."), SourceRefused("No."), SourceUnauthorized("Who?")])
