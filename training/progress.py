@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from training.optimisation import AnySchedule, Plateau
 
+_SMALLER = 0.01
+"""By what part a loss must be smaller to count: it may creep down for ever."""
+
 Row = dict[str, float]
 """`epoch` from 1, `seconds`, `rate`, `loss`, `val_loss`, and the task's metrics on the validation part."""
 
@@ -38,7 +41,7 @@ class Progress:
     def best(self) -> int | None:
         """The place of the best row; None where none can be compared.
 
-        Of equals, which are many where few samples validate, the one with the smaller loss, else the first.
+        Of equals, which are many where few samples validate, a later one is best if its loss is clearly smaller.
         """
         best: int | None = None
         for at in range(len(self.rows)):
@@ -80,7 +83,7 @@ class Progress:
             return True
         other = self.rows[than][self.measure]
         if value == other:
-            return self._loss(at) < self._loss(than)
+            return self._loss(at) < (1 - _SMALLER) * self._loss(than)
         return value > other if self.higher_is_better else value < other
 
     def _loss(self, at: int) -> float:

@@ -24,9 +24,9 @@ def test_the_best_is_the_first_of_equals() -> None:
     assert after().best is None
 
 
-def test_of_equals_the_one_with_the_smaller_loss_is_best() -> None:
+def test_of_equals_the_one_with_the_clearly_smaller_loss_is_best() -> None:
     progress = Progress("accuracy", True, patience=2)
-    for accuracy, loss in ((0.5, 0.7), (0.75, 0.6), (0.75, 0.5), (0.75, 0.5), (0.5, 0.1)):
+    for accuracy, loss in ((0.5, 0.7), (0.75, 0.6), (0.75, 0.5), (0.75, 0.499), (0.5, 0.1)):
         progress.add({"accuracy": accuracy, "val_loss": loss})
     assert progress.best == 2
     assert progress.stopped
