@@ -112,13 +112,13 @@ def test_a_stream_goes_on_where_an_earlier_attempt_at_it_had_come_to(bench):
 
 def test_who_looks_sees_the_next_frame_although_it_is_not_sampled(bench):
     around = bench(Camera(fps=50, stamp=lambda n: n / 50))
-    stream = around.stream(sample_fps=0.01)
+    stream = around.stream(sample_fps=0.01, max_age_ms=60_000)
     eventually(lambda: around.api.rows)
     for number, boxes in enumerate((True, False)):
         stream.look(Look(number, "cam", 1, boxes))
         (looked, (jpeg,)) = eventually(lambda number=number: around.api.looked.get(number))
         assert (looked.code, jpeg[:2]) == ("", b"\xff\xd8")
-    assert 3 <= len(around.api.rows) <= 5
+    assert 2 <= len(around.api.rows) <= 10  # of some hundred frames
     stop(around, stream)
 
 
