@@ -91,7 +91,7 @@ def test_a_source_that_breaks_off_is_connected_again_and_media_time_goes_on(benc
     assert [row["pts_s"] for row in rows] == sorted({row["pts_s"] for row in rows})
     assert camera.closed >= 2
     states = [status.state for status in around.api.statuses]
-    assert states[0] == "starting"
+    assert states[0] in ("starting", "running")  # a quick camera is there before anybody looks
     assert states.index("running") < states.index("reconnecting")
     lost = next(status for status in around.api.statuses if status.state == "reconnecting")
     assert (lost.code, lost.reconnects) == ("source_lost", 1)
@@ -192,11 +192,13 @@ def test_a_change_of_size_is_followed(bench):
 def test_recurrent_state_is_forgotten_after_a_reconnect(bench):
     around = bench(Camera(lasts=6), recurrent=True)
     around.stream()
-    eventually(lambda: len(around.engine.resets) >= 2)
-    rows = list(around.api.rows)
-    counts = [next(c["confidence"] for c in row["classes"] if c["label"] == "b") for row in rows]
-    assert counts.count(0.001) >= 2
-    assert max(counts) <= 0.006
+
+    def counts():
+        rows = list(around.api.rows)
+        return [next(c["confidence"] for c in row["classes"] if c["label"] == "b") for row in rows]
+
+    eventually(lambda: len(around.engine.resets) >= 2 and counts().count(0.001) >= 2)
+    assert max(counts()) <= 0.006
 
 
 def test_a_stream_goes_on_by_itself_when_the_engine_is_back(bench):
