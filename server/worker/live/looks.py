@@ -6,6 +6,7 @@ with boxes it waits for the row of its frame.
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from server.worker.drawing import drawn
 from server.worker.source import Frame
 
 PATIENCE_S = 3.0
+_AGAIN_S = 0.5
+"""After this time without a row another frame is wanted: the one before may have been too old for the engine."""
 _QUALITY = 85
 _UNAVAILABLE = "snapshot_unavailable"
 _HELD = 3
@@ -44,6 +47,7 @@ class Looks:
         self._waiting: list[tuple[Look, float]] = []
         """Who looks, and since when."""
         self._pictures: deque[tuple[int, Frame]] = deque(maxlen=_HELD)
+        self._pictured = -math.inf
 
     def attend(self) -> bool:
         """Hear who looks, and refuse who has looked for too long; whether a frame is wanted for somebody."""
@@ -52,11 +56,12 @@ class Looks:
             if now - since > PATIENCE_S:
                 self._waiting.remove((look, since))
                 self._show(Looked(look.request, _UNAVAILABLE, _late(look)), b"")
-        while not self._orders.empty():
-            self._waiting.append((self._orders.get(), now))
         if not self._waiting:
             self._pictures.clear()
-        return bool(self._waiting) and not self._pictures
+            self._pictured = -math.inf
+        while not self._orders.empty():
+            self._waiting.append((self._orders.get(), now))
+        return bool(self._waiting) and now - self._pictured > _AGAIN_S
 
     def see(self, index: int, picture: Frame) -> None:
         """A frame is on its way to the engine.
@@ -66,6 +71,7 @@ class Looks:
         """
         if self._waiting:
             self._pictures.append((index, picture))
+            self._pictured = time.monotonic()
             self._answer(boxes=False, picture=lambda: picture)
 
     def find(self, row: Row) -> None:

@@ -70,6 +70,20 @@ def test_the_next_frame_is_shown_at_once_and_with_boxes_when_its_row_is_there(lo
     assert not lookers.looks.attend()
 
 
+def test_another_frame_is_wanted_where_the_first_gets_no_row(lookers, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(looks.time, "monotonic", lambda: now[0])
+    assert lookers.come(1, boxes=True)
+    lookers.looks.see(7, picture(100))
+    assert not lookers.looks.attend()
+    now[0] += 0.6
+    assert lookers.looks.attend()
+    lookers.looks.see(30, picture(200))
+    lookers.looks.find(row(30))
+    assert lookers.level(1) == pytest.approx(200, abs=2)
+    assert lookers.come(2, boxes=True)  # at once, and not after that time
+
+
 def test_who_looks_for_too_long_is_told_what_is_missing(lookers, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(looks.time, "monotonic", lambda: now[0])
