@@ -127,6 +127,20 @@ def export(
     return Bundle.write(repository.folder(draft.name, number), manifest, written)
 
 
+def as_onnx(module: nn.Module, draft: Draft, samples: U8) -> bytes:
+    """The ONNX file alone, as `export` makes it, but not proved: to measure what a net would cost.
+
+    Args:
+        samples: as for `export`; one will do.
+
+    Raises:
+        ExportRefused: it cannot be exported, or does not answer as its task must.
+    """
+    check_samples(samples, draft)
+    net = _standard(module, draft)
+    return _graph(net, draft, samples, _check_answers(net, draft, samples))
+
+
 def _standard(module: nn.Module, draft: Draft) -> nn.Module:
     """A copy of the net that gives a tuple: the task's outputs in their order and types, then the next state."""
     import torch

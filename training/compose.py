@@ -30,7 +30,7 @@ from training.net import Net
 from training.nodes import Branches, Chain, FrameNode, FuseNode, Node, TimeNode
 from training.particles.foreign import Foreign
 from training.particles.particle import Fusion, Particle, TemporalParticle
-from training.particles.registry import fusion, made, particle
+from training.particles.registry import check_options, fusion, made, particle
 from training.particles.shape import Shape
 
 Entries = Sequence[Any]
@@ -62,6 +62,19 @@ def compose(net: str | Entries, looks_at: InputConfig, outputs: int) -> Net:
     return Net(Border(looks_at), chain, frames=looks_at.frames, outputs=outputs)
 
 
+def check_particles(net: str | Entries) -> None:
+    """See that every particle of a list exists and takes its options, whether or not their shapes fit.
+
+    Raises:
+        ParticleUnknown, OptionInvalid: one does not; the message names its place in the list.
+    """
+    entries = presets.read(net) if isinstance(net, str) else net
+    for place, given, fuses in _particles("", entries):
+        name = str(given["particle"])
+        with _at(place, name):
+            check_options(fusion(name) if fuses else particle(name), _options(given, 1))
+
+
 @dataclass(frozen=True)
 class _Composer:
     also: Mapping[str, Shape]
@@ -71,17 +84,12 @@ class _Composer:
         return Chain(place, comes, list(self._nodes(f"{place}." if place else "", entries, comes)))
 
     def _nodes(self, prefix: str, entries: Entries, comes: Shape) -> Iterator[Node]:
-        if isinstance(entries, str) or not isinstance(entries, Sequence):
-            raise NetInvalid(f"{prefix.rstrip('.') or 'net'}: a list of particles is needed, not {entries!r}.")
-        for number, entry in enumerate(entries, start=1):
-            for node in self._entry(f"{prefix}{number}", entry, comes):
+        for place, given in _entries(prefix, entries):
+            for node in self._entry(place, given, comes):
                 yield node
                 comes = node.out
 
-    def _entry(self, place: str, entry: Any, comes: Shape) -> Iterator[Node]:
-        given = {"particle": entry} if isinstance(entry, str) else entry
-        if not isinstance(given, Mapping):
-            raise NetInvalid(f"{place}: a particle is needed, such as {{particle: flatten}}, not {entry!r}.")
+    def _entry(self, place: str, given: Mapping[str, Any], comes: Shape) -> Iterator[Node]:
         if "particle" in given:
             yield self._particle(place, given, comes)
         elif "repeat" in given:
@@ -93,22 +101,17 @@ class _Composer:
         elif "branches" in given:
             _only(place, given, ("branches", "fuse"))
             yield self._branches(place, given["branches"], given["fuse"], comes)
-        elif "preset" in given:
+        else:
             _only(place, given, ("preset",))
             with _at(place, "preset"):
                 entries = presets.read(given["preset"])
             yield from self._nodes(f"{place}.", entries, comes)
-        else:
-            keys = [str(key) for key in given]
-            near = [word for key in keys for word in difflib.get_close_matches(key, _ENTRIES, n=1)]
-            hint = f"Did you mean {near[0]!r}?" if near else f"An entry has one of {', '.join(_ENTRIES)}."
-            raise NetInvalid(f"{place}: no particle is named by {', '.join(keys) or 'nothing'}.", hint=hint)
 
     def _particle(self, place: str, given: Mapping[str, Any], comes: Shape) -> Node:
         name = str(given["particle"])
         with _at(place, name):
             kind = particle(name)
-            options = self._options(given)
+            options = _options(given, self.outputs)
             if issubclass(kind, TemporalParticle):
                 return TimeNode(place, _short(name), comes, made(kind, comes, options=options))
             if issubclass(kind, Particle):
@@ -118,21 +121,18 @@ class _Composer:
             return FrameNode(place, _short(name), comes, Foreign(comes.frame, made(kind, options=options)))
 
     def _branches(self, place: str, branches: Any, fuse: Any, comes: Shape) -> Branches:
-        if not isinstance(branches, Mapping) or len(branches) != 2:
-            raise NetInvalid(f"{place}: `branches` are two lists with a name each.")
-        sources = [name if name in self.also else None for name in branches]
-        first, second = (
-            self.chain(f"{place}.{name}", entries, self.also.get(name, comes)) for name, entries in branches.items()
-        )
-        given = {"particle": fuse} if isinstance(fuse, str) else fuse
-        name = str(given["particle"]) if isinstance(given, Mapping) and "particle" in given else ""
+        both = _two(place, branches)
+        sources = [name if name in self.also else None for name, _ in both]
+        first, second = (self.chain(f"{place}.{name}", entries, self.also.get(name, comes)) for name, entries in both)
+        given = _fuse(fuse)
+        name = str(given["particle"])
         with _at(f"{place}.fuse", name):
             kind = fusion(name)
             if not issubclass(kind, Fusion):
                 raise NetInvalid("It is no Fusion, and cannot make one of two.")
             if first.out.time != second.out.time:
                 raise ShapeMismatch(f"two branches with the same time, and {first.out} from one", second.out)
-            made_one = made(kind, first.out.frame, second.out.frame, options=self._options(given))
+            made_one = made(kind, first.out.frame, second.out.frame, options=_options(given, self.outputs))
         return Branches(
             place,
             comes,
@@ -141,12 +141,61 @@ class _Composer:
             FuseNode(f"{place}.fuse", _short(name), (first.out, second.out), made_one),
         )
 
-    def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        said = {str(key): value for key, value in given.items() if key != "particle"}
-        return {key: self.outputs if value == OUTPUTS else value for key, value in said.items()}
-
 
 _ENTRIES = ("particle", "repeat", "branches", "preset")
+
+
+def _options(given: Mapping[str, Any], outputs: int) -> dict[str, Any]:
+    said = {str(key): value for key, value in given.items() if key != "particle"}
+    return {key: outputs if value == OUTPUTS else value for key, value in said.items()}
+
+
+def _particles(prefix: str, entries: Any) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Place, what is said, and whether it fuses two, of every particle in a list."""
+    for place, given in _entries(prefix, entries):
+        if "particle" in given:
+            yield place, given, False
+        elif "repeat" in given:
+            _only(place, given, ("repeat", "net"))
+            _count(place, given["repeat"])
+            yield from _particles(f"{place}.1.", given["net"])
+        elif "branches" in given:
+            _only(place, given, ("branches", "fuse"))
+            for name, branch in _two(place, given["branches"]):
+                yield from _particles(f"{place}.{name}.", branch)
+            yield f"{place}.fuse", _fuse(given["fuse"]), True
+        else:
+            _only(place, given, ("preset",))
+            with _at(place, "preset"):
+                presets.read(given["preset"])
+
+
+def _entries(prefix: str, entries: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each entry of a list with its place."""
+    if isinstance(entries, str) or not isinstance(entries, Sequence):
+        raise NetInvalid(f"{prefix.rstrip('.') or 'net'}: a list of particles is needed, not {entries!r}.")
+    for number, entry in enumerate(entries, start=1):
+        place = f"{prefix}{number}"
+        given = {"particle": entry} if isinstance(entry, str) else entry
+        if not isinstance(given, Mapping):
+            raise NetInvalid(f"{place}: a particle is needed, such as {{particle: flatten}}, not {entry!r}.")
+        if not any(key in given for key in _ENTRIES):
+            keys = [str(key) for key in given]
+            near = [word for key in keys for word in difflib.get_close_matches(key, _ENTRIES, n=1)]
+            hint = f"Did you mean {near[0]!r}?" if near else f"An entry has one of {', '.join(_ENTRIES)}."
+            raise NetInvalid(f"{place}: no particle is named by {', '.join(keys) or 'nothing'}.", hint=hint)
+        yield place, given
+
+
+def _two(place: str, branches: Any) -> list[tuple[str, Any]]:
+    if not isinstance(branches, Mapping) or len(branches) != 2:
+        raise NetInvalid(f"{place}: `branches` are two lists with a name each.")
+    return list(branches.items())
+
+
+def _fuse(given: Any) -> Mapping[str, Any]:
+    named = {"particle": given} if isinstance(given, str) else given
+    return named if isinstance(named, Mapping) and "particle" in named else {"particle": ""}
 
 
 @contextmanager

@@ -37,6 +37,28 @@ def read(kind: type[Kind], given: Mapping[str, Any], *, where: str = "the config
         raise ConfigInvalid(f"{where}: " + "\n".join(lines)) from None
 
 
+def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """`key: then → now` for every key, with dots, that differs."""
+    before, now = _flat(old), _flat(new)
+    keys = [key for key in [*before, *(key for key in now if key not in before)] if before.get(key) != now.get(key)]
+    return [f"{key}: {_said(before, key)} → {_said(now, key)}" for key in keys]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
+    if parts is None or not value:
+        return {prefix: value}
+    return {
+        key: inner
+        for name, one in parts
+        for key, inner in _flat(one, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def _said(flat: Mapping[str, Any], key: str) -> str:
+    return str(flat[key]) if key in flat else "absent"
+
+
 def _line(kind: type[BaseModel], problem: dict[str, Any]) -> str:
     place = tuple(problem["loc"])
     key = ".".join(str(part) for part in place)
@@ -47,6 +69,8 @@ def _line(kind: type[BaseModel], problem: dict[str, Any]) -> str:
         return f"{key} is not known; {meant}"
     if problem["type"] == "missing":
         return f"{key} is missing."
+    if not key:
+        return str(problem["msg"]).removeprefix("Value error, ") + "."
     return f"{key}: {problem['msg']} (it is {problem['input']!r})."
 
 

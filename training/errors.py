@@ -18,6 +18,12 @@ VidserveError
     │   ├── TeacherUnsuitable  a teacher that looks at other data, or answers otherwise
     │   ├── WeightsInvalid   a file of weights that cannot be read, or in which nothing matches
     │   └── DeviceMissing    a device that this machine does not have
+    ├── SearchError
+    │   ├── StudyExists      something that is no study has that name
+    │   ├── StudyChanged     a study that goes on with another search, or other data
+    │   ├── StudyBusy        another process is at it
+    │   ├── StudyNotKept     its file of trials cannot be read or written
+    │   └── NothingFeasible  not one of many draws made a net that could be trained
     └── DataError
         ├── DataNotFound     no such folder or file, or nothing in it
         ├── DataInvalid      labels, lists or tables that do not fit the files, or are not what they say
@@ -177,6 +183,42 @@ class DeviceMissing(RunError):
     """A device that this machine does not have."""
 
     code = "device_missing"
+
+
+class SearchError(TrainingError):
+    """A search cannot begin or go on."""
+
+    code = "search_error"
+
+
+class StudyExists(SearchError):
+    """Something that is no study has that name."""
+
+    code = "study_exists"
+
+
+class StudyChanged(SearchError):
+    """A study that goes on with another search, or other data."""
+
+    code = "study_changed"
+
+
+class StudyBusy(SearchError):
+    """Another process is at the study."""
+
+    code = "study_busy"
+
+
+class StudyNotKept(SearchError):
+    """A study's file of trials cannot be read or written."""
+
+    code = "study_not_kept"
+
+
+class NothingFeasible(SearchError):
+    """Not one of many draws made a net that could be trained."""
+
+    code = "nothing_feasible"
 
 
 class ModelUnsuitable(TrainingError):

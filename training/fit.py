@@ -21,7 +21,7 @@ from training.checkpoints import AtomicCheckpoints, rows_of
 from training.compose import compose
 from training.distillation import Distillation, distillation, fingerprint
 from training.errors import ConfigInvalid, DeviceMissing
-from training.keeping import Recording, Say
+from training.keeping import Recording, Say, Watch
 from training.learner import Learner
 from training.order import Order, loader
 from training.progress import Progress, Row
@@ -56,6 +56,8 @@ def fit(
     resume: bool = False,
     bar: bool = False,
     say: Say = lambda line: None,
+    watch: Watch = lambda rows: None,
+    draw: bool = True,
 ) -> Outcome:
     """Train as a recipe says.
 
@@ -65,6 +67,8 @@ def fit(
         resume: go on from the last finished epoch; the run must have begun with the same recipe and data.
         bar: show a bar of the steps.
         say: is told a line an epoch.
+        watch: is shown the rows so far after every epoch; what it raises ends the run.
+        draw: make a picture of its course.
 
     Raises:
         TrainingError: the recipe, the data or the run cannot be used, the loss is no number any more, or the disk is
@@ -101,7 +105,7 @@ def fit(
         taken_over=taken.names if taken is not None else (),
         distillation=teacher,
     )
-    recording = Recording(run, progress, recipe.fit.epochs, say)
+    recording = Recording(run, progress, recipe.fit.epochs, say, watch)
     checkpoint = run.last if resume and run.last.exists() else None
     if checkpoint is not None:
         progress.rows += rows_of(checkpoint)
@@ -109,7 +113,7 @@ def fit(
         with _advice_unsaid():
             trainer = _trainer(recipe.fit, folder, recording, bar=bar)
             trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
-    if _first_process():
+    if draw and _first_process():
         curves.draw(progress.rows, run.curves)
     return Outcome(run, progress.rows[progress.best or 0], tuple(progress.rows))
 

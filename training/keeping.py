@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import lightning.pytorch as pl
 from torch.utils.tensorboard import SummaryWriter
@@ -14,6 +14,7 @@ from training.progress import Progress, Row
 from training.run_folder import RunFolder
 
 Say = Callable[[str], None]
+Watch = Callable[[Sequence[Row]], None]
 
 _NOT_TOLD = ("epoch", "seconds", "rate")
 
@@ -24,8 +25,8 @@ class Recording(pl.Callback):
     An epoch counts as finished when its checkpoint is in place.
     """
 
-    def __init__(self, folder: RunFolder, progress: Progress, epochs: int, say: Say) -> None:
-        self._folder, self._progress, self._epochs, self._say = folder, progress, epochs, say
+    def __init__(self, folder: RunFolder, progress: Progress, epochs: int, say: Say, watch: Watch) -> None:
+        self._folder, self._progress, self._epochs, self._say, self._watch = folder, progress, epochs, say, watch
         self._began = 0.0
         self._board: SummaryWriter | None = None
 
@@ -57,6 +58,7 @@ class Recording(pl.Callback):
             for key, value in row.items():
                 self._board.add_scalar(key, value, int(row["epoch"]))
         self._say(_line(row, self._epochs, self._progress))
+        self._watch(tuple(self._progress.rows))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:

@@ -6,7 +6,17 @@ from importlib.util import find_spec
 
 from training.errors import TrainerMissing
 
-LIBRARIES = ("torch", "lightning", "torchmetrics", "yaml", "kornia", "tensorboard", "matplotlib")
+LIBRARIES = (
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "yaml",
+    "kornia",
+    "tensorboard",
+    "matplotlib",
+    "onnxscript",
+    "optuna",
+)
 
 
 def see_libraries() -> None:

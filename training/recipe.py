@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 
 from model_export.manifest import NAME_PATTERN
 from training.border import InputConfig
-from training.configuration import Config, read
+from training.configuration import Config, changes_between, read
 from training.data.config import DataConfig
 from training.errors import ConfigInvalid
 from training.optimisation import Adam, AnySchedule, Constant, Optimiser
@@ -19,6 +19,9 @@ from training.tasks.choice import ClassWeights
 
 RunName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 Numbers = Annotated[tuple[float, ...], Field(min_length=1)]
+
+SEARCH = "search"
+"""The key of a file that holds many recipes at once; see `training.search`."""
 
 
 class NormaliseConfig(Config):
@@ -81,17 +84,22 @@ class Recipe(Config):
 
     @property
     def looks_at(self) -> InputConfig:
-        """What the net is given: the frames that the data are fitted to."""
+        """What the net is given: the frames that the data are fitted to.
+
+        Raises:
+            ConfigInvalid: they are normalised by another count of numbers than they have channels.
+        """
         given = self.data.input
         mean, std = ((one,) if isinstance(one, float) else one for one in (self.normalise.mean, self.normalise.std))
-        return InputConfig(
-            height=given.height,
-            width=given.width,
-            channels=given.channels,
-            frames=given.frames if given.frames > 1 else None,
-            mean=mean,
-            std=std,
-        )
+        whole = {
+            "height": given.height,
+            "width": given.width,
+            "channels": given.channels,
+            "frames": given.frames if given.frames > 1 else None,
+            "mean": mean,
+            "std": std,
+        }
+        return read(InputConfig, whole, where="normalise")
 
     def to_yaml(self) -> str:
         """As a file that is read back the same; every default is written out."""
@@ -107,6 +115,18 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigInvalid: there is no such file, it is no YAML, or something in it is unknown, missing or out of range.
     """
+    given = read_file(file, changes)
+    if SEARCH in given:
+        raise ConfigInvalid(f"{file} is a search, and not one recipe.", hint=f"Start it by: vidserve tune {file}")
+    return read(Recipe, {"name": file.stem, **given}, where=str(file))
+
+
+def read_file(file: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """What a recipe's file says, as it stands there, with some values otherwise; see `read_recipe`.
+
+    Raises:
+        ConfigInvalid: there is no such file, it is no YAML or holds no keys, or a change cannot be made.
+    """
     try:
         given = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -117,14 +137,12 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
         raise ConfigInvalid(f"{file} is no recipe: it must have keys such as `data`, `net` and `fit`.")
     for change in changes:
         _change(given, change)
-    return read(Recipe, {"name": file.stem, **given}, where=str(file))
+    return given
 
 
 def differences(before: Recipe, now: Recipe) -> list[str]:
     """`key: then → now` for every key that differs."""
-    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
-    keys = [key for key in [*old, *(key for key in new if key not in old)] if old.get(key) != new.get(key)]
-    return [f"{key}: {_said(old, key)} → {_said(new, key)}" for key in keys]
+    return changes_between(before.model_dump(mode="json"), now.model_dump(mode="json"))
 
 
 def _change(given: dict[str, Any], change: str) -> None:
@@ -151,18 +169,3 @@ def _position(among: Sequence[Any], part: str, key: str) -> int:
     if not part.isdigit() or int(part) >= len(among):
         raise ConfigInvalid(f"{key}: {part!r} is no place in a list of {len(among)}; they are counted from 0.")
     return int(part)
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
-    if parts is None or not value:
-        return {prefix: value}
-    return {
-        key: inner
-        for name, one in parts
-        for key, inner in _flat(one, f"{prefix}.{name}" if prefix else str(name)).items()
-    }
-
-
-def _said(flat: Mapping[str, Any], key: str) -> str:
-    return str(flat[key]) if key in flat else "absent"

@@ -7,8 +7,11 @@ import pytest
 from training.compose import compose
 from training.recipe import read_recipe
 from training.recipes import FOLDER, find
+from training.search.space import read_search
 
-RECIPES = sorted(one.stem for one in FOLDER.glob("*.yaml"))
+NAMES = sorted(one.stem for one in FOLDER.glob("*.yaml"))
+SEARCHES = [name for name in NAMES if name.startswith("search-")]
+RECIPES = [name for name in NAMES if name not in SEARCHES]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -18,9 +21,17 @@ def test_a_recipe_makes_a_net(name: str) -> None:
     assert compose(recipe.net, recipe.looks_at, 5).outputs == 5
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_makes_nets(name: str) -> None:
+    search = read_search(find(name))
+    assert search.name == name
+    assert compose(search.first().net, search.first().looks_at, 5).outputs == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_says_how_to_call_it(name: str) -> None:
-    assert f"vidserve train {name}" in find(name).read_text(encoding="utf-8")
+    command = "tune" if name in SEARCHES else "train"
+    assert f"vidserve {command} {name}" in find(name).read_text(encoding="utf-8")
 
 
 def test_moving_shapes_need_no_files() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from model_export.manifest import Precision, Provenance, State, Task
 from model_export.repository import Repository
 from model_export.session import Session
 from model_export.torch_export import export
-from training.batch import Part
+from training.batch import Part, TargetKind
 from training.checkpoints import rows_of, weights_of
 from training.compose import compose
 from training.data.dataset import LoadedData
@@ -105,18 +105,10 @@ def export_run(
             "The run learnt numbers, for which bundles have no task yet.", hint="Export nets of classes or labels."
         )
     net = _net(run, recipe, len(data.labels))
-    by_frame = net.streams and bool(net.state) and not window
-    draft = Draft(
+    served, said = as_served(net, recipe, data.labels, data.kind, window=window)
+    draft = replace(
+        said,
         name=name or recipe.name,
-        task=Task.CLASSIFY,
-        input=recipe.data.input.geometry,
-        labels=data.labels,
-        logits=True,
-        multi_label=data.kind == "multi_label",
-        window=None if by_frame else net.frames,
-        fps=recipe.data.input.fps if net.frames is not None else None,
-        state=tuple(_state(spec.name, spec.shape, spec.initial) for spec in net.state) if by_frame else (),
-        family="vidserve",
         metrics=_metrics(run),
         provenance=Provenance(
             tool="vidserve export",
@@ -128,10 +120,10 @@ def export_run(
         ),
     )
     pictures = net.frames is None
-    kind = "pictures" if pictures else "one frame at a time, with a state" if by_frame else "clips"
+    kind = "pictures" if pictures else "one frame at a time, with a state" if draft.state else "clips"
     say(f"The model takes {kind}.")
     return export(
-        FrameByFrame(net) if by_frame else net,
+        served,
         draft,
         next(_frames(data.validation, PROVED, PROVED, pictures=pictures)),
         repository,
@@ -162,6 +154,26 @@ def _compression(variants: Variants, data: LoadedData, draft: Draft) -> Compress
         timed_s=variants.timed_s,
         tried=variants.tried,
     )
+
+
+def as_served(
+    net: Net, recipe: Recipe, labels: tuple[str, ...], kind: TargetKind, *, window: bool = False
+) -> tuple[nn.Module, Draft]:
+    """A net as the server runs it, and what is said of it: frame by frame where it can go so, unless `window`."""
+    by_frame = net.streams and bool(net.state) and not window
+    draft = Draft(
+        name=recipe.name,
+        task=Task.CLASSIFY,
+        input=recipe.data.input.geometry,
+        labels=labels,
+        logits=kind != "numbers",
+        multi_label=kind == "multi_label",
+        window=None if by_frame else net.frames,
+        fps=recipe.data.input.fps if net.frames is not None else None,
+        state=tuple(_state(spec.name, spec.shape, spec.initial) for spec in net.state) if by_frame else (),
+        family="vidserve",
+    )
+    return FrameByFrame(net) if by_frame else net, draft
 
 
 def _net(run: RunFolder, recipe: Recipe, labels: int) -> Net:

@@ -95,6 +95,16 @@ def made(kind: type[Kind], *shapes: Shape, options: Mapping[str, Any]) -> Kind:
     return kind(*shapes, **_checked(kind, len(shapes), options))
 
 
+def check_options(kind: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """See that a particle has these options and takes their values, whatever will come to it.
+
+    Raises:
+        OptionInvalid: it has not, lacks one, or takes other values.
+    """
+    shapes = 2 if issubclass(kind, Fusion) else 1 if issubclass(kind, Particle | TemporalParticle) else 0
+    _checked(kind, shapes, options)
+
+
 def _listed(name: str, known: Mapping[str, type[Kind]], what: str) -> type[Kind]:
     if name in known:
         return known[name]
