@@ -11,6 +11,7 @@ from search_builders import HEAD, a_search, tree
 from training.errors import ConfigInvalid, NetInvalid, OptionInvalid, ParticleUnknown
 from training.recipe import Recipe, read_recipe
 from training.search.choices import Choice, Given, Range
+from training.search.config import SearchConfig
 from training.search.space import Search, read_search
 
 
@@ -35,7 +36,7 @@ def drawn(search: Search, seed: int) -> tuple[Recipe, dict[str, Any]]:
 
 def test_a_trial_trains_fewer_epochs_than_the_recipe_that_is_written(tmp_path: Path) -> None:
     search = a_search(tmp_path)
-    assert search.tried(Given({})).fit.epochs == 2
+    assert search.tried(Given({})).fit.epochs == 1
     assert search.written(Given({}))["fit"]["epochs"] == 9
 
 
@@ -122,10 +123,22 @@ def test_train_says_that_a_search_is_none_of_its_recipes(tmp_path: Path) -> None
     assert "vidserve tune" in str(told.value)
 
 
-def test_the_recipe_of_the_page_is_a_search(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "search.md").read_text(encoding="utf-8")
-    written = page.split("```yaml\n")[1].split("```")[0]
-    (tmp_path / "page.yaml").write_text(written)
+PAGE = (Path(__file__).parents[3] / "docs" / "search.md").read_text(encoding="utf-8")
+
+
+def test_the_recipes_of_the_page_are_searches(tmp_path: Path) -> None:
+    whole, tied = [block.split("```")[0] for block in PAGE.split("```yaml\n")[1:]]
+    (tmp_path / "page.yaml").write_text(whole)
     search = read_search(tmp_path / "page.yaml")
     assert len(search.choices) > 3
-    assert yaml.safe_load(written)["search"].keys() <= search.config.model_dump().keys()
+
+    given = {**search.tree, "net": [*yaml.safe_load(tied), {"particle": "global_pool"}, HEAD[-1]]}
+    (tmp_path / "tied.yaml").write_text(yaml.safe_dump(given))
+    search = read_search(tmp_path / "tied.yaml")
+    recipe = search.tried(Given({"width": "32"}))
+    assert [entry["channels"] for entry in recipe.net[:2]] == [32, 32]
+
+
+@pytest.mark.parametrize("key", SearchConfig.model_fields)
+def test_every_key_of_a_search_is_on_the_page(key: str) -> None:
+    assert f"\n| `{key}` |" in PAGE
