@@ -19,6 +19,8 @@ from fit_builders import shades
 from killed_run import killed_after
 from search_builders import HEAD, a_search, searched
 
+from training.search.study import Study
+
 # Some lists make no net, so that there are trials of all kinds.
 NET = [
     {
@@ -30,9 +32,9 @@ NET = [
     },
     *HEAD,
 ]
-SEARCH = {"trials": 4, "epochs": 2, "random": 3, "pruner": {"startup": 2}}
+SEARCH = {"trials": 3, "epochs": 2, "random": 3, "pruner": {"startup": 2}}
 BATCHES_OF_EPOCH = 3
-KILLS = 4
+KILLS = 3
 
 
 def begun(folder: Path, made: mmap.mmap) -> int:
@@ -52,6 +54,9 @@ def begun(folder: Path, made: mmap.mmap) -> int:
 def kills(folder: Path) -> int:
     torch.set_num_threads(1)
     moments, made = random.Random(1), mmap.mmap(-1, 1)
+    # What a database needs is imported when one is made.
+    search = a_search(folder)
+    Study(folder / "first.sqlite3", search.name, search.config, higher_is_better=True).close()
     if os.waitpid(begun(folder / "undisturbed", made), 0)[1] != 0:
         sys.exit("The undisturbed search failed.")
     count = 0

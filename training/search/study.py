@@ -165,10 +165,15 @@ class Study:
         return [self._tried(one) for one in self._all() if one.state.is_finished()]
 
     def front(self) -> list[int]:
-        """The numbers of those that no other beats or equals in both and beats in one; the best score first."""
+        """The numbers of those that no other beats in one and equals or beats in the other; the best score first.
+
+        Of trials that are equal in both, the first.
+        """
         sign = -1 if self.higher_is_better else 1
-        best = sorted(self._study.best_trials, key=lambda one: (sign * one.values[0], one.values[1]))
-        return [one.number for one in best]
+        first: dict[tuple[float, ...], int] = {}
+        for one in self._study.best_trials:
+            first.setdefault((sign * one.values[0], one.values[1]), one.number)
+        return [first[values] for values in sorted(first)]
 
     def same(self, recipe: Recipe) -> int | None:
         """The number of a trial of the same recipe that has ended, or that was begun too often."""
