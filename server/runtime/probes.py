@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 from collections.abc import Callable
 
 import msgspec
 
 from server.domain.stream import ProbeFailure, ProbeResult, ProbeSource
 from server.runtime.hub import Hub
+from server.runtime.questions import NoWorker, Questions, WorkerEnded
 from server.runtime.sources import SourcePolicy
 from server.runtime.stream_changes import probed
 from server.wire.messages import Probe, Probed
@@ -29,13 +29,10 @@ class Probes:
     """
 
     def __init__(self, hub: Hub, policy: SourcePolicy, *, worker: Callable[[], str]) -> None:
-        self._hub = hub
         self._policy = policy
         self._worker = worker
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, tuple[str, asyncio.Future[Received]]] = {}
+        self._questions = Questions(hub, Probed)
         self._room = asyncio.Semaphore(_AT_ONCE)
-        hub.on(Probed, self._on_probed)
 
     async def probe(self, wanted: ProbeSource) -> ProbeResult:
         """Try a source; a failure is an answer too.
@@ -51,32 +48,20 @@ class Probes:
 
     def worker_lost(self, worker: str) -> None:
         """A worker is gone, and with it the sources that it was trying."""
-        for owner, future in self._waiting.values():
-            if owner == worker and not future.done():
-                future.set_exception(ConnectionError())
+        self._questions.worker_lost(worker)
 
     async def _ask(self, source: bytes, patience_s: float) -> ProbeResult:
-        number, worker = next(self._numbers), self._worker()
-        future: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = (worker, future)
         try:
-            if not await self._hub.send(worker, Probe(number, source)):
-                return _failed("worker_lost", "The worker is starting; try again in a second.")
-            async with asyncio.timeout(patience_s):
-                return _result(await future)
+            answer = await self._questions.ask(
+                self._worker(), lambda number: Probe(number, source), patience_s=patience_s
+            )
+        except NoWorker:
+            return _failed("worker_lost", "The worker is starting; try again in a second.")
+        except WorkerEnded:
+            return _failed("worker_lost", "The process that tried it died of it or beside it.")
         except TimeoutError:
             return _failed("source_silent", f"There was no answer within {patience_s:g} s.")
-        except ConnectionError:
-            return _failed("worker_lost", "The process that tried it died of it or beside it.")
-        finally:
-            del self._waiting[number]
-
-    def _on_probed(self, received: Received) -> None:
-        message = received.message
-        assert isinstance(message, Probed)
-        _, future = self._waiting.get(message.request, (None, None))
-        if future is not None and not future.done():
-            future.set_result(received)
+        return _result(answer)
 
 
 def _result(received: Received) -> ProbeResult:

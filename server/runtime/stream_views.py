@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -11,11 +10,11 @@ from server.core.errors import SnapshotUnavailable
 from server.domain.stream import StreamState
 from server.events.bus import Bus
 from server.runtime.hub import Hub
+from server.runtime.questions import NoWorker, Questions, WorkerEnded
 from server.runtime.stint import Stint
 from server.runtime.stream_case import StreamCase
 from server.runtime.stream_results import latest_results
 from server.wire.messages import Look, Looked
-from server.wire.sockets import Received
 
 _AGAIN = "Try again in a second."
 _PATIENCE_S = 5.0
@@ -32,14 +31,11 @@ class StreamViews:
     def __init__(
         self, hub: Hub, bus: Bus, find: Callable[[str], StreamCase], stint: Callable[[StreamCase], Stint | None]
     ) -> None:
-        self._hub = hub
         self._bus = bus
         self._find = find
         self._stint = stint
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, tuple[str, asyncio.Future[bytes]]] = {}
+        self._questions = Questions(hub, Looked)
         self._looking: dict[tuple[str, bool], asyncio.Task[bytes]] = {}
-        hub.on(Looked, self._on_looked)
 
     async def results(
         self, stream_id: str, *, since: datetime | None, until: datetime | None, limit: int, cursor: str | None
@@ -71,9 +67,7 @@ class StreamViews:
 
     def worker_lost(self, worker: str) -> None:
         """A worker is gone, and with it who looked there."""
-        for owner, future in self._waiting.values():
-            if owner == worker and not future.done():
-                future.set_exception(SnapshotUnavailable("The process that read the stream ended.", hint=_AGAIN))
+        self._questions.worker_lost(worker)
 
     async def close(self) -> None:
         """Nobody looks any more."""
@@ -87,31 +81,23 @@ class StreamViews:
             code, message = case.trouble
             why = f" {message} ({code})" if code else ""
             raise SnapshotUnavailable(f"Stream {case.id} gives no picture: it is {state}.{why}")
-        number = next(self._numbers)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = stint.worker, future
         try:
-            if not await self._hub.send(stint.worker, Look(number, case.id, stint.number, boxes)):
-                raise SnapshotUnavailable("The stream's worker is starting.", hint=_AGAIN)
-            async with asyncio.timeout(_PATIENCE_S):
-                return await future
+            received = await self._questions.ask(
+                stint.worker, lambda number: Look(number, case.id, stint.number, boxes), patience_s=_PATIENCE_S
+            )
+        except NoWorker:
+            raise SnapshotUnavailable("The stream's worker is starting.", hint=_AGAIN) from None
+        except WorkerEnded:
+            raise SnapshotUnavailable("The process that read the stream ended.", hint=_AGAIN) from None
         except TimeoutError:
             raise SnapshotUnavailable(f"No picture came within {_PATIENCE_S:g} s.", hint=_AGAIN) from None
-        finally:
-            del self._waiting[number]
+        said = received.message
+        assert isinstance(said, Looked)
+        if said.code:
+            raise SnapshotUnavailable(said.message)
+        return bytes(received.payload[0])
 
     def _looked(self, key: tuple[str, bool], task: asyncio.Task[bytes]) -> None:
         del self._looking[key]
         if not task.cancelled():
             task.exception()  # they may all have gone who were to be told
-
-    def _on_looked(self, received: Received) -> None:
-        message = received.message
-        assert isinstance(message, Looked)
-        _, future = self._waiting.get(message.request, ("", None))
-        if future is None or future.done():
-            return
-        if message.code:
-            future.set_exception(SnapshotUnavailable(message.message))
-        else:
-            future.set_result(bytes(received.payload[0]))
