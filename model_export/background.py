@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from model_export.bundle import GOLDEN, MODEL, Bundle
 from model_export.golden import encode
 from model_export.manifest import FrameInput, Manifest, Provenance, Resize, State, Task, TensorSpec
+from model_export.states import first_rows
 
 WIDTH, HEIGHT = 384, 216
 OPSET = 17
@@ -197,7 +198,7 @@ def _golden(model: bytes) -> bytes:
 
     frames = _golden_frames()
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    rows = {one.input: np.full((1, *one.shape), one.initial, one.dtype) for one in STATE}
+    rows = first_rows(STATE, 1)
     masks = []
     for frame in frames:
         answer = session.run([one.name for one in OUTPUTS], {"frames": frame[None], **rows})

@@ -18,6 +18,7 @@ from model_export.manifest import FrameInput, Manifest, Precision, Task, TensorS
 from model_export.onnx_file import external_files, read_skeleton
 from model_export.pictures import draw
 from model_export.session import Session
+from model_export.states import first_rows
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -206,8 +207,7 @@ def _check_graph(bundle: Bundle) -> list[str]:
 def _first_inputs(manifest: Manifest, spec: FrameInput) -> dict[str, Array]:
     """Three first frames, each of a stream of its own."""
     pictures = frames(spec, 3, manifest.window)
-    state = {one.input: np.full((3, *one.shape), one.initial, one.dtype) for one in manifest.state}
-    return {spec.name: pictures} | state
+    return {spec.name: pictures} | first_rows(manifest.state, 3)
 
 
 def _compare(kind: str, said: Sequence[TensorSpec], there: Sequence[TensorSpec]) -> None:

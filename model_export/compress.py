@@ -24,6 +24,7 @@ from model_export.int8 import quantised
 from model_export.manifest import Batch, Precision, Variant
 from model_export.playing import U8, Array, apart, golden_samples, play
 from model_export.session import Session
+from model_export.states import first_rows
 from model_export.timing import in_turns
 
 _CALIBRATED_AT_ONCE = 8
@@ -187,8 +188,7 @@ def _see_same_interface(own: Session, variant: Session) -> None:
 def _one(session: Session, draft: Draft, samples: U8) -> Callable[[], object]:
     """A run of one frame or clip."""
     first = samples[:1, 0] if draft.state else samples[:1]
-    rows = {one.input: np.full((1, *one.shape), one.initial, one.dtype) for one in draft.state}
-    inputs = {draft.input.name: np.ascontiguousarray(first), **rows}
+    inputs = {draft.input.name: np.ascontiguousarray(first), **first_rows(draft.state, 1)}
     return lambda: session.run(inputs)
 
 

@@ -18,6 +18,7 @@ from model_export.agreement import ROUNDING, Array, Arrays, Tolerance, disagreem
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid, GoldenMismatch
 from model_export.manifest import State
+from model_export.states import first_rows
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
 """Graph inputs → graph outputs, by name."""
@@ -131,7 +132,7 @@ def check(golden: Golden, run: Run, *, state: Sequence[State] = ()) -> None:
 def _run_steps(golden: Golden, run: Run, carried: Sequence[State]) -> dict[str, Array]:
     """The outputs of all steps, one below the other; a state output that is asked for is the last step's."""
     steps = len(next(iter(golden.inputs.values())))
-    rows = {one.input: np.full((1, *one.shape), one.initial, one.dtype) for one in carried}
+    rows = first_rows(carried, 1)
     answers: list[Mapping[str, Array]] = []
     for step in range(steps):
         answer = run({name: value[step : step + 1] for name, value in golden.inputs.items()} | rows)

@@ -13,6 +13,7 @@ from model_export.draft import Draft
 from model_export.errors import ExportRefused
 from model_export.manifest import Manifest, State
 from model_export.reference import Reference, Tally
+from model_export.states import first_rows
 
 Array = npt.NDArray[Any]
 U8 = npt.NDArray[np.uint8]
@@ -34,7 +35,7 @@ def play(run: Run, samples: U8, input: str, state: Sequence[State]) -> list[dict
     """
     if not state:
         return [dict(run({input: samples}))]
-    rows = {one.input: np.full((len(samples), *one.shape), one.initial, one.dtype) for one in state}
+    rows = first_rows(state, len(samples))
     answers = []
     for step in range(samples.shape[1]):
         answers.append(dict(run({input: np.ascontiguousarray(samples[:, step]), **rows})))
@@ -88,11 +89,10 @@ def apart(run: Run, samples: U8, draft: Draft) -> dict[str, Array]:
     name = draft.input.name
     if not draft.state:
         return {name: samples}
-    before = play(run, samples[:, :-1], name, draft.state) if samples.shape[1] > 1 else []
-    rows = {
-        one.input: before[-1][one.output] if before else np.full((len(samples), *one.shape), one.initial, one.dtype)
-        for one in draft.state
-    }
+    rows = first_rows(draft.state, len(samples))
+    if samples.shape[1] > 1:
+        last = play(run, samples[:, :-1], name, draft.state)[-1]
+        rows = {one.input: last[one.output] for one in draft.state}
     return {name: np.ascontiguousarray(samples[:, -1]), **rows}
 
 

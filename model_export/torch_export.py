@@ -35,6 +35,7 @@ from model_export.playing import U8, Array, apart, check_samples, count, golden_
 from model_export.reference import REFERENCE
 from model_export.repository import Repository
 from model_export.session import Session
+from model_export.states import first_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -230,7 +231,7 @@ def _example(draft: Draft, samples: U8) -> tuple[Tensor, tuple[Tensor, ...]]:
 
     # One or two rows would be taken for sizes that never change.
     first = np.resize(samples[:, 0] if draft.state else samples, (3, *samples.shape[2 if draft.state else 1 :]))
-    state = [np.full((3, *one.shape), one.initial, one.dtype) for one in draft.state]
+    state = first_rows(draft.state, 3).values()
     return torch.from_numpy(np.ascontiguousarray(first)), tuple(map(torch.from_numpy, state))
 
 

@@ -26,6 +26,7 @@ from model_export.draft import Draft
 from model_export.manifest import FrameInput, Precision, Provenance, State, Task
 from model_export.repository import Repository
 from model_export.session import Session
+from model_export.states import first_rows
 from model_export.timing import in_turns
 from model_export.torch_export import export
 from training.border import InputConfig
@@ -129,8 +130,7 @@ def _inputs(bundle: Bundle) -> dict[str, np.ndarray]:
     manifest = bundle.manifest
     assert manifest.input is not None
     pictures = frames(manifest.input, 1, manifest.window)
-    state = {one.input: np.full((1, *one.shape), one.initial, one.dtype) for one in manifest.state}
-    return {manifest.input.name: pictures} | state
+    return {manifest.input.name: pictures} | first_rows(manifest.state, 1)
 
 
 def _where(own: Bundle, variant: Bundle) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from model_export.errors import ModelError
 from model_export.manifest import State
+from model_export.states import first_rows
 from server.engine.batcher import Key
 
 Array = npt.NDArray[Any]
@@ -30,7 +31,7 @@ class StateRows:
 
     def __init__(self, states: Sequence[State]) -> None:
         self._states = tuple(states)
-        self._initial = {s.input: np.full((1, *s.shape), s.initial, s.dtype) for s in states}
+        self._initial = first_rows(states, 1)
         self._rows: dict[Key, dict[str, Array]] = {}
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ import onnxruntime
 from model_export.bundle import Bundle
 from model_export.manifest import Manifest, State, Task, TensorSpec
 from model_export.session import Session
+from model_export.states import first_rows
 from training.batch import TargetKind
 from training.data.frame_spec import FrameSpec
 from training.errors import ModelUnsuitable
@@ -85,7 +86,7 @@ class OnnxPredictor:
     def _steps(self, frames: U8) -> F32:
         """float32 [B, T, L], the state carried from frame to frame."""
         frames = self._coloured(frames)
-        rows = {one.input: np.full((len(frames), *one.shape), one.initial, one.dtype) for one in self._state}
+        rows = first_rows(self._state, len(frames))
         answers = []
         for at in range(frames.shape[1]):
             outputs = self._session.run({self._frames.name: np.ascontiguousarray(frames[:, at])} | rows)
