@@ -167,7 +167,6 @@ def check_bundle(bundle: Bundle) -> tuple[str, ...]:
     """
     manifest = bundle.manifest
     bundle.verify()
-    _compare_standard(manifest)
     found = [f"{len(manifest.files)} files are those of the manifest", *_check_graph(bundle)]
     for name in manifest.variants:
         found += [f"{name}: {line}" for line in _check_graph(bundle.as_variant(name))]
@@ -185,6 +184,7 @@ def _check_graph(bundle: Bundle) -> list[str]:
     session = Session(bundle.model, name=called)
     _compare("input", manifest.inputs, session.inputs)
     _compare("output", manifest.outputs, session.outputs)
+    _compare_standard(manifest)
     found = ["inputs and outputs are those of the manifest"]
     samples = golden.of(bundle)
     if samples is None:

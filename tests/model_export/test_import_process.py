@@ -200,7 +200,7 @@ def test_a_manifest_that_cannot_be(tmp_path: Path, importing: Import, bundle: Bu
         (lambda m: m["inputs"][0].update(name="pictures") or m["input"].update(name="pictures"), "input 'frames'"),
         (lambda m: m["inputs"][0].update(dtype="float32"), "float32 [any, 64, 64, 3] and uint8 [any, 64, 64, 3]"),
         (lambda m: m["inputs"][0].update(shape=[None, 32, 64, 3]), "uint8 [any, 32, 64, 3]"),
-        (lambda m: m["outputs"].pop(), "answers 'class_ids'"),
+        (lambda m: m["outputs"].pop(), "output 'class_ids'"),
         (lambda m: m.update(task="classify"), "A model of task classify answers 'probabilities'"),
     ],
     ids=["name", "dtype", "shape", "output", "task"],
