@@ -24,7 +24,7 @@ from model_export.session import Session
 from model_export.torch_export import export
 from training.border import InputConfig
 from training.compose import compose
-from training.export.bundling import FrameByFrame
+from training.export.bundling import FrameByFrame, carried
 from training.net import Net
 
 SIDE, WINDOW, LABELS = 112, 16, 5
@@ -38,7 +38,7 @@ def rows(stage: Stage) -> Iterator[Row]:
     net = compose("clip-gru", InputConfig(height=SIDE, width=SIDE, frames=WINDOW), LABELS).eval()
     clips = frames(FrameInput(width=SIDE, height=SIDE), _STREAMS, _FRAMES)
     streaming, windowed = _exported(net, clips, stage.data / "exported")
-    state = _state(net)
+    state = carried(net)
     answers = np.stack([one["probabilities"] for one in play(streaming.run, clips, "frames", state)], axis=1)
     with torch.no_grad():
         expected = net.in_time(torch.from_numpy(clips)).softmax(-1).numpy()
@@ -64,13 +64,6 @@ def rows(stage: Stage) -> Iterator[Row]:
     yield at_least(f"frame by frame against {WINDOW} frames again", gain, FASTER, note, unit="×", digits=1)
 
 
-def _state(net: Net) -> tuple[State, ...]:
-    return tuple(
-        State(input=one.name, output=f"next_{one.name}", dtype="float32", shape=one.shape, initial=one.initial)
-        for one in net.state
-    )
-
-
 def _exported(net: Net, clips: npt.NDArray[np.uint8], folder: Path) -> tuple[Session, Session]:
     """The same net as a frame model, and as one that takes windows."""
     repository = Repository(folder)
@@ -80,7 +73,7 @@ def _exported(net: Net, clips: npt.NDArray[np.uint8], folder: Path) -> tuple[Ses
         labels = tuple(f"label_{number}" for number in range(LABELS))
         return Draft(name=name, labels=labels, provenance=Provenance(tool="benchmarks"), **usual, **said)  # type: ignore[arg-type]
 
-    streaming = export(FrameByFrame(net), draft("streaming", state=_state(net)), clips[:, :WINDOW], repository)
+    streaming = export(FrameByFrame(net), draft("streaming", state=carried(net)), clips[:, :WINDOW], repository)
     windowed = export(net, draft("windowed", window=WINDOW), clips[:, :WINDOW], repository)
     return Session(streaming.model, name="streaming"), Session(windowed.model, name="windowed")
 

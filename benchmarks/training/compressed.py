@@ -23,7 +23,7 @@ from model_export.bundle import Bundle
 from model_export.check import frames
 from model_export.compress import Compression, Score, Tried
 from model_export.draft import Draft
-from model_export.manifest import FrameInput, Precision, Provenance, State, Task
+from model_export.manifest import FrameInput, Precision, Provenance, Task
 from model_export.repository import Repository
 from model_export.session import Session
 from model_export.states import first_rows
@@ -31,7 +31,7 @@ from model_export.timing import in_turns
 from model_export.torch_export import export
 from training.border import InputConfig
 from training.compose import compose
-from training.export.bundling import FrameByFrame, Variants, export_run
+from training.export.bundling import FrameByFrame, Variants, carried, export_run
 
 FASTER, LOST = 1.3, 1.0
 BOTH = (Precision.INT8, Precision.FP16)
@@ -110,10 +110,7 @@ def _noise(stage: Stage) -> Bundle:
         input=FrameInput(width=SIDE, height=SIDE),
         labels=tuple(f"label_{number}" for number in range(LABELS)),
         logits=True,
-        state=tuple(
-            State(input=one.name, output=f"next_{one.name}", dtype="float32", shape=one.shape, initial=one.initial)
-            for one in net.state
-        ),
+        state=carried(net),
         provenance=Provenance(tool="benchmarks"),
     )
     compression = Compression(wanted=BOTH, calibration=clips, judge=lambda session: Score("none", 1.0), timed_s=0)

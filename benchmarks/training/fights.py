@@ -11,7 +11,8 @@ from benchmarks.stage import Stage
 from benchmarks.table import Row, at_least, told
 from benchmarks.training.trained import Trained, data_of, train
 from training.evaluation import asking
-from training.evaluation.answers import ClassAnswers, answers_of
+from training.evaluation.answers import ClassAnswers
+from training.evaluation.evaluation import ask
 from training.evaluation.intervals import intervals
 from training.evaluation.opening import open_run
 
@@ -36,16 +37,15 @@ def rows(stage: Stage) -> Iterator[Row]:
 
 def _together(folds: list[Trained]) -> tuple[ClassAnswers, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """The answers to every clip, each by the fold that tests it, and the place of its source."""
-    said, target, sources = [], [], []
+    found, sources = [], []
     for fold in folds:
         predictor = open_run(fold.folder)
         wanted = asking.described(fold.folder)
         assert wanted is not None
         asked = asking.ask_described(wanted, predictor, None, say=lambda done, total: None)
-        batch = asked.part.batch(range(len(asked.part)), 0)
-        said.append(predictor.predict(batch.frames.numpy()))
-        target.append(batch.target.numpy())
-        sources += [asked.groups[at] for at in batch.group.tolist()]
-    answers = answers_of("class", np.concatenate(said), np.concatenate(target))
-    assert isinstance(answers, ClassAnswers)
-    return answers, np.unique(sources, return_inverse=True)[1].astype(np.int64)
+        answers, groups, _ = ask(predictor, asked.part)
+        assert isinstance(answers, ClassAnswers)
+        found.append(answers)
+        sources += [asked.groups[at] for at in groups.tolist()]
+    together = ClassAnswers(np.concatenate([one.said for one in found]), np.concatenate([one.target for one in found]))
+    return together, np.unique(sources, return_inverse=True)[1].astype(np.int64)

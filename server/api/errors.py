@@ -51,6 +51,11 @@ class Refused(BaseModel):
     code: str = Field(examples=["model_not_found"])
 
 
+def below_v2(path: str) -> bool:
+    """Whether callers of a path expect errors in the form of the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def problem_value(
     status: int, code: str, detail: str, *, hint: str | None = None, errors: Sequence[Invalid] = ()
 ) -> Problem:
@@ -68,7 +73,7 @@ def problem_value(
 
 def problem(value: Problem, *, headers: Mapping[str, str] | None = None, path: str = "") -> Response:
     """A problem as an answer, in the form that callers of the path expect."""
-    if path == "/v2" or path.startswith("/v2/"):
+    if below_v2(path):
         error = f"{value.detail} {value.hint}" if value.hint else value.detail
         said = Refused(error=error, code=value.code)
         return Response(said.model_dump_json(), value.status, dict(headers or {}), "application/json")

@@ -11,46 +11,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from server.api.access import is_open
-from server.api.errors import MEDIA_TYPE, Problem, problem_value
+from server.api.error_answers import problems, refusals
+from server.api.errors import Problem, Refused, below_v2
 from server.api.job_request import JobByUrl
+from server.api.references import REFERENCE
 from server.domain.event import Event
 from server.domain.result import Row
 from server.domain.stream import NewStream, ProbeSource, StreamChange
-
-_REFERENCE = "#/components/schemas/{name}"
-_WHEN = {
-    400: "The body is not what its content type says.",
-    401: "The key or the ticket is missing, wrong or no longer good.",
-    404: "There is none with this name.",
-    406: "Not to be had in this format.",
-    409: "Its present state does not allow that.",
-    413: "More bytes than this server takes.",
-    415: "A content type that this call does not read.",
-    422: "A field is missing, unknown or out of range; `errors` names each.",
-    429: "As many wait as may; `Retry-After` says when to try again.",
-    500: "The server's own fault; its log says more.",
-    503: "Not now; the same call may succeed later.",
-    507: "The server's disk is full.",
-}
-# Code, detail and hint of a problem of each status.
-_EXAMPLES = {
-    400: ("body_invalid", "The form ends before its last boundary.", "Send it again; it was cut off on the way."),
-    401: ("key_missing", "This server wants a key.", "Send `Authorization: Bearer KEY`."),
-    404: ("model_not_found", "There is no model 'yolo'.", "GET /v1/models lists those there are."),
-    406: ("format_not_possible", "Job 5f0e did not track, and mot is about tracks.", "Ask for ?format=ndjson."),
-    409: ("model_in_use", "Jobs or streams need yolox-nano@1.", "Cancel them, or wait for their end."),
-    413: ("upload_too_large", "The file is larger than 4294967296 bytes.", "Send a shorter or smaller video."),
-    415: (
-        "content_type_unsupported",
-        "A job is a form or JSON, not video/mp4.",
-        "curl -F file=@video.mp4 sends a form.",
-    ),
-    422: ("fields_invalid", "analysis.lables: it is not known; `labels` is.", None),
-    429: ("queue_full", "As many as may wait already do.", "Send it again later, as `Retry-After` says."),
-    500: ("internal_error", "The server failed in a way that nobody foresaw.", "The log of the server says more."),
-    503: ("model_unavailable", "The worker is starting.", "Try again in a second."),
-    507: ("storage_full", "No space is left for the upload.", "Delete jobs that are no longer needed."),
-}
 
 JOB_EXAMPLE = {
     "id": "8c1d5e0f2a7b4c69",
@@ -141,18 +108,6 @@ TAGS = [
 ]
 
 
-def problems(*statuses: int, **texts: str) -> dict[int | str, dict[str, Any]]:
-    """The problems that a call answers with, for `responses`; `s404="…"` says when in other words."""
-    said = {int(key.removeprefix("s")): text for key, text in texts.items()}
-    return {
-        status: {
-            "description": said.get(status, _WHEN[status]),
-            "content": {MEDIA_TYPE: {"schema": reference("Problem"), "example": _example(status)}},
-        }
-        for status in (*statuses, 500)
-    }
-
-
 def answered(description: str, example: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An answer with an example."""
     return {"description": description, "content": {"application/json": {"example": example}}, **more}
@@ -174,11 +129,6 @@ def key_parameter(description: str) -> dict[str, Any]:
     }
 
 
-def reference(name: str) -> dict[str, str]:
-    """A pointer to a schema of the document."""
-    return {"$ref": _REFERENCE.format(name=name)}
-
-
 def document(app: FastAPI) -> Mapping[str, Any]:
     """The document, made once; `app.state.undeclared` are more models that it needs."""
     if app.openapi_schema is None:
@@ -193,9 +143,10 @@ def document(app: FastAPI) -> Mapping[str, Any]:
         schemas = made["components"]["schemas"]
         bodies = (JobByUrl, NewStream, StreamChange, ProbeSource, *app.state.undeclared)
         _, ours = models_json_schema(
-            [(Problem, "serialization"), *((body, "validation") for body in bodies)], ref_template=_template()
+            [(Problem, "serialization"), (Refused, "serialization"), *((body, "validation") for body in bodies)],
+            ref_template=REFERENCE.replace("{name}", "{model}"),
         )
-        _, rows = msgspec.json.schema_components([Row, Event], ref_template=_REFERENCE)
+        _, rows = msgspec.json.schema_components([Row, Event], ref_template=REFERENCE)
         for name, schema in {**ours["$defs"], **rows}.items():
             schemas.setdefault(name, schema)
         schemas["Row"]["description"] = "What was seen in one frame. What a task does not say is left out."
@@ -224,7 +175,8 @@ def _close(made: dict[str, Any]) -> None:
             if is_open(path):
                 continue
             call["security"] = [{"key": []}, {"ticket": []}] if method == "get" else [{"key": []}]
-            call["responses"] |= {"401": problems(401)[401]}
+            errors = refusals if below_v2(path) else problems
+            call["responses"] |= {"401": errors(401)[401]}
 
 
 def methods(request: Request) -> list[str]:
@@ -233,10 +185,5 @@ def methods(request: Request) -> list[str]:
     return sorted(method.upper() for method in document(request.app)["paths"].get(template, {}))
 
 
-def _example(status: int) -> dict[str, Any]:
-    code, detail, hint = _EXAMPLES[status]
-    return problem_value(status, code, detail, hint=hint).model_dump(exclude_none=True)
-
-
 def _template() -> str:
-    return _REFERENCE.replace("{name}", "{model}")
+    return REFERENCE.replace("{name}", "{model}")

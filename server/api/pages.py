@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.api.openapi import reference
+from server.api.references import reference
 
 Item = TypeVar("Item")
 

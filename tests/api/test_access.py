@@ -243,6 +243,8 @@ def test_the_document_says_what_each_call_wants(tmp_path):
     assert said["paths"]["/v1/jobs"]["get"]["security"] == [{"key": []}, {"ticket": []}]
     assert "401" in said["paths"]["/metrics"]["get"]["responses"]
     assert "security" not in said["paths"]["/health/live"]["get"]
+    for path, form in (("/v1/jobs", "application/problem+json"), ("/v2/repository/index", "application/json")):
+        assert list(said["paths"][path]["post"]["responses"]["401"]["content"]) == [form]
 
 
 def test_the_document_of_a_server_that_wants_no_key_speaks_of_none(tmp_path):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from model_export.timing import in_turns
 from training.evaluation.predictor import Predictor
-
-_WARM_UP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +34,7 @@ def measure_latency(predictor: Predictor, frames: npt.NDArray[np.uint8], *, seco
     Args:
         frames: uint8 [1, T, H, W, C].
     """
-    for _ in range(_WARM_UP):
-        predictor.predict(frames)
-    taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while not taken or time.perf_counter() < end:
-        start = time.perf_counter()
-        predictor.predict(frames)
-        taken.append((time.perf_counter() - start) * 1000)
+    (taken,) = in_turns([lambda: predictor.predict(frames)], seconds, least=1)
     median, p95 = np.quantile(taken, [0.5, 0.95])
     per_frame = float(median) / frames.shape[1] if predictor.streams else None
     return Latency(predictor.runtime, len(taken), float(median), float(p95), per_frame)

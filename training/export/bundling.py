@@ -170,7 +170,7 @@ def as_served(
         multi_label=kind == "multi_label",
         window=None if by_frame else net.frames,
         fps=recipe.data.input.fps if net.frames is not None else None,
-        state=tuple(_state(spec.name, spec.shape, spec.initial) for spec in net.state) if by_frame else (),
+        state=carried(net) if by_frame else (),
         family="vidserve",
     )
     return FrameByFrame(net) if by_frame else net, draft
@@ -185,8 +185,12 @@ def _net(run: RunFolder, recipe: Recipe, labels: int) -> Net:
     return net.eval()
 
 
-def _state(name: str, shape: tuple[int, ...], initial: float) -> State:
-    return State(input=name, output=f"next_{name}", dtype="float32", shape=shape, initial=initial)
+def carried(net: Net) -> tuple[State, ...]:
+    """What a net remembers from frame to frame, as a manifest says it."""
+    return tuple(
+        State(input=one.name, output=f"next_{one.name}", dtype="float32", shape=one.shape, initial=one.initial)
+        for one in net.state
+    )
 
 
 def _frames(part: Part, most: int, batch: int, *, pictures: bool) -> Iterator[U8]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.status import Status
 
 from model_export.bundle import Bundle
 from model_export.manifest import Precision
@@ -79,9 +77,31 @@ def export(
     wanted = _precisions(variants)
     console = Console(highlight=False)
     with console.status("Reading the data …") as status:
+
+        def exported(into: Repository, version: int | None = None) -> Bundle:
+            # These import torch, which takes seconds.
+            from training.export.bundling import Variants, export_run
+            from training.export.table import table
+
+            kept = Variants(wanted=wanted, most_lost=max_loss, tried=lambda rows: console.print(table(rows)))
+            return export_run(
+                run,
+                into,
+                name=name,
+                version=version,
+                window=window,
+                variants=kept if wanted else None,
+                reading=reading,
+                say=lambda line: console.print(f"  {line}", markup=False),
+            )
+
+        def reading(done: int, total: int) -> None:
+            status.update(f"Reading the data … {done} of {total}")
+            if done == total:
+                status.update("Exporting, and comparing with the net …")
+
         if to is None:
-            into = Repository(data / "models", shipped=SHIPPED)
-            bundle = _export(run, into, name, None, window, wanted, max_loss, console, status)
+            bundle = exported(Repository(data / "models", shipped=SHIPPED))
             console.print(f"{bundle.manifest.id} is in {bundle.folder}", markup=False, soft_wrap=True)
             return
         from training.export.upload import Server, key_of
@@ -90,45 +110,10 @@ def export(
             closing(Server(to, key_of(key_file, os.environ))) as server,
             tempfile.TemporaryDirectory(prefix="vidserve-export-") as folder,
         ):
-            version = server.next_version(name or _name_of(run))
-            bundle = _export(run, Repository(Path(folder)), name, version, window, wanted, max_loss, console, status)
+            bundle = exported(Repository(Path(folder)), server.next_version(name or _name_of(run)))
             status.update("Sending it …")
             sent = server.send(bundle)
         console.print(f"{sent} is at {to}", markup=False, soft_wrap=True)
-
-
-def _export(
-    run: Path,
-    repository: Repository,
-    name: str | None,
-    version: int | None,
-    window: bool,
-    variants: Sequence[Precision],
-    max_loss: float,
-    console: Console,
-    status: Status,
-) -> Bundle:
-    # These import torch, which takes seconds.
-    from training.export.bundling import Variants, export_run
-    from training.export.table import table
-
-    def reading(done: int, total: int) -> None:
-        status.update(f"Reading the data … {done} of {total}")
-        if done == total:
-            status.update("Exporting, and comparing with the net …")
-
-    return export_run(
-        run,
-        repository,
-        name=name,
-        version=version,
-        window=window,
-        variants=Variants(wanted=variants, most_lost=max_loss, tried=lambda rows: console.print(table(rows)))
-        if variants
-        else None,
-        reading=reading,
-        say=lambda line: console.print(f"  {line}", markup=False),
-    )
 
 
 def _precisions(text: str | None) -> tuple[Precision, ...]:

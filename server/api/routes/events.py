@@ -9,8 +9,9 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, Field
 
 from server.api.deps import EventsDep
-from server.api.openapi import problems, reference
+from server.api.error_answers import problems
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
+from server.api.references import reference
 from server.domain.event import EventType
 from server.storage.events import CURSOR_PATTERN, Wanted
 

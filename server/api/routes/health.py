@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from server.api.deps import RuntimeDep
+from server.api.error_answers import problems
 from server.api.errors import RETRY, Problem, problem, problem_value
-from server.api.openapi import problems
 from server.domain.health import Health
 
 router = APIRouter(tags=["health"])

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.deps import ImportsDep, IntakeDep, KeyDep
+from server.api.error_answers import problems
 from server.api.import_request import BODY, read_model
 from server.api.multipart import FORM, media_type
-from server.api.openapi import IMPORT_EXAMPLE, REPLAYED, answered, key_parameter, location, problems
+from server.api.openapi import IMPORT_EXAMPLE, REPLAYED, answered, key_parameter, location
 from server.api.pages import CURSOR, Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.model_import import ModelImport

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.deps import IntakeDep, JobId, JobsDep, KeyDep
+from server.api.error_answers import problems
 from server.api.job_request import BODY, read_json, read_upload
 from server.api.multipart import FORM, media_type
-from server.api.openapi import JOB_EXAMPLE, REPLAYED, answered, key_parameter, location, problems
+from server.api.openapi import JOB_EXAMPLE, REPLAYED, answered, key_parameter, location
 from server.api.pages import CURSOR, Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.job import Job, JobState

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_export.manifest import NAME_PATTERN, parse_reference
 from server.api.deps import ModelsDep, Reference
+from server.api.error_answers import problems
 from server.api.job_request import read_body
 from server.api.multipart import FORM, OVERHEAD, content_length, media_type, read_form
-from server.api.openapi import problems, reference
 from server.api.pages import CURSOR, Page, PageQuery
+from server.api.references import reference
 from server.api.validation import parse_body
 from server.core.errors import ContentTypeUnsupported, FieldProblem, FieldsInvalid, UploadTooLarge
 from server.domain.analysis import Label

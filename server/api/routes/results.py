@@ -15,9 +15,10 @@ from model_export.errors import ModelNotFound
 from model_export.manifest import Task
 from server.api.conversion import Format, convert
 from server.api.deps import JobId, JobsDep, ModelsDep
+from server.api.error_answers import problems
 from server.api.negotiation import accepted
-from server.api.openapi import problems, reference
 from server.api.ports import Jobs, Models
+from server.api.references import reference
 from server.core.errors import FormatNotPossible
 from server.domain.job import Job
 from server.domain.result import Row

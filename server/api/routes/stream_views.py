@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from server.api.deps import StreamId, ViewsDep
-from server.api.openapi import problems
+from server.api.error_answers import problems
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
 from server.runtime.stream_results import CURSOR_PATTERN
 

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.deps import StreamsDep
+from server.api.error_answers import problems
 from server.api.job_request import read_body
 from server.api.multipart import media_type
-from server.api.openapi import STREAM_EXAMPLE, answered, location, problems, reference
+from server.api.openapi import STREAM_EXAMPLE, answered, location
 from server.api.pages import CURSOR, Page, PageQuery
+from server.api.references import reference
 from server.api.validation import parse_body
 from server.core.errors import ContentTypeUnsupported
 from server.domain.stream import NewStream, ProbeResult, ProbeSource, Stream, StreamChange, StreamState

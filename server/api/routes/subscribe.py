@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from model_export.errors import VidserveError
 from server.api.deps import JobId, RuntimeDep, StreamId, SubscriptionsDep
+from server.api.error_answers import problems
 from server.api.errors import problem_of
 from server.api.event_stream import EventStream
-from server.api.openapi import problems
 from server.api.socket_session import SocketSession
 from server.api.subscribe_request import FollowManyQuery, FollowQuery, filter_of, split
 from server.core.errors import FieldsInvalid

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.deps import TicketsDep
+from server.api.error_answers import problems
 from server.api.job_request import read_body
-from server.api.openapi import answered, problems
+from server.api.openapi import answered
 from server.api.validation import parse_body
 
 router = APIRouter(prefix="/v1/tickets", tags=["access"])

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.api.errors import Refused
-from server.api.openapi import reference
+from server.api.references import reference
 from server.api.v2.datatypes import BYTES, DTYPES
 from server.api.v2.request import HEADER
 
@@ -211,50 +210,6 @@ LENGTH: dict[str, Any] = {
     "description": "bytes of the JSON object at the beginning of the body; binary tensors follow it",
     "schema": {"type": "string", "pattern": "^[0-9]{1,10}$"},
 }
-# When each status is answered, and the code and text of an example.
-_REFUSALS = {
-    400: (
-        "The request, a tensor or the sequence is not what it must be.",
-        "tensor_invalid",
-        "Input 'images' has the shape [1, 224, 224, 3], and must have [-1, 3, 224, 224].",
-    ),
-    404: ("There is no such model or version.", "model_not_found", "There is no model 'yolo'."),
-    408: ("The body did not arrive.", "request_timeout", "The request did not arrive within 60 s."),
-    409: ("Jobs need it.", "model_in_use", "Jobs or sequences need yolox-nano@1."),
-    413: ("More bytes than this server takes.", "upload_too_large", "The request is larger than 67108864 bytes."),
-    415: (
-        "The body is packed in a way that is not known.",
-        "content_type_unsupported",
-        "A body packed as br is not read.",
-    ),
-    422: (
-        "The model does not run on these values, or a value of the call is not what it must be.",
-        "run_failed",
-        "indices element out of data bounds, idx=9 must be within the inclusive range [-4,3]",
-    ),
-    429: (
-        "As many requests are under way as may; `Retry-After` says when to try again.",
-        "too_many_requests",
-        "As many requests are under way as may be.",
-    ),
-    500: (
-        "The server's own fault; its log says more.",
-        "internal_error",
-        "The server failed in a way that nobody foresaw.",
-    ),
-    503: ("Not now; the same call may succeed later.", "model_unavailable", "net@1 does not serve: It is loading."),
-    504: ("The `timeout` of the request is over.", "deadline_passed", "Its deadline passed before its turn came."),
-}
-
-
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a call answers with, for `responses`."""
-    found: dict[int | str, dict[str, Any]] = {}
-    for status in (*statuses, 500):
-        when, code, error = _REFUSALS[status]
-        content = {"application/json": {"example": {"error": error, "code": code}}}
-        found[status] = {"description": when, "model": Refused, "content": content}
-    return found
 
 
 def config_type(dtype: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from server.api.deps import ModelsDep, Reference, RuntimeDep, TensorsDep
+from server.api.error_answers import refusals
 from server.api.ports import Models, Tensors
 from server.api.v2 import request as requests
 from server.api.v2.arrival import read_body
@@ -28,7 +29,6 @@ from server.api.v2.documents import (
     TensorConfig,
     TensorMetadata,
     config_type,
-    refusals,
 )
 from server.api.v2.places import Version
 from server.api.v2.request import HEADER, shown

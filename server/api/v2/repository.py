@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.deps import ModelsDep, Reference, TensorsDep
+from server.api.error_answers import refusals
 from server.api.job_request import read_body
-from server.api.v2.documents import ModelIndex, refusals
+from server.api.v2.documents import ModelIndex
 from server.api.validation import parse_body
 from server.core.errors import TensorInvalid
 from server.domain.model import ModelState

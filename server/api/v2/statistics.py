@@ -6,13 +6,13 @@ from fastapi import APIRouter
 
 from model_export.manifest import parse_reference
 from server.api.deps import ModelsDep, Reference, TensorsDep
+from server.api.error_answers import refusals
 from server.api.v2.documents import (
     BatchStatistics,
     Duration,
     InferenceStatistics,
     ModelStatistics,
     Statistics,
-    refusals,
 )
 from server.api.v2.places import Version
 from server.wire.tally import Spent, Tally
