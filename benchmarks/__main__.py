@@ -5,6 +5,7 @@
     python -m benchmarks --only cameras,age,growth,beside,swap,kills,outage [--seconds 60] [--times 2]
     python -m benchmarks --data ../shared/data --only export,shapes,mnist,cells,fights,reading
     python -m benchmarks --only compress [--run runs/fights-0]
+    python -m benchmarks --data ../shared/data --only gpu-answers,gpu-engine,gpu-state,gpu-server,gpu-training
 
 The parts about cameras need no data, nor do `export`, `compress` and `shapes`. Measures first how models run fastest
 here, as `vidserve bench` does, then each part in a process of its own. Prints a table of what is wanted and what was
@@ -24,7 +25,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.part import CAMERAS, PARTS, TRAINING, measured
+from benchmarks.part import CAMERAS, PARTS, TRAINING, USUAL, measured
 from benchmarks.serving import import_model, measure_model
 from benchmarks.stage import MODEL, MOVING, Stage
 from benchmarks.table import Row, formatted
@@ -55,14 +56,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--labels", type=Path, help="its labels, one a line")
     parser.add_argument("--runs", type=int, default=5, help="how often each figure is taken")
     parser.add_argument("--frames", type=int, default=10_000, help="of the long video")
-    parser.add_argument("--only", type=_parts, default=tuple(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--only", type=_parts, default=USUAL, help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=60, help="how long cameras are watched")
     parser.add_argument("--times", type=int, default=2, help="how often processes are killed and cameras go away")
     parser.add_argument("--run", type=Path, help="a run of the trainer, to be compressed")
     parser.add_argument("--without-rival", action="store_true", help="do not install and run InferencePipeline")
     parser.add_argument("--json", type=Path, help="write the table here too")
     options = parser.parse_args()
-    if set(options.only) <= {*CAMERAS, *TRAINING}:
+    if set(options.only) <= {*CAMERAS, *TRAINING, "gpu-training"}:
         options.model = None
         return options
     if options.data is not None:

@@ -23,7 +23,17 @@ from server.engine.config import EngineConfig
 from server.engine.running import Running
 from server.engine.tuning.order import Tuning
 from server.wire.memory import PREFIX, SharedFile
-from server.wire.messages import EngineReady, FrameRef, Infer, InferDone, LoadModel, ModelLoaded, Priority, Stop
+from server.wire.messages import (
+    EngineReady,
+    FrameRef,
+    Infer,
+    InferDone,
+    LoadModel,
+    ModelFailed,
+    ModelLoaded,
+    Priority,
+    Stop,
+)
 from server.wire.slots import Segment, SizeClass, Slots
 from server.wire.sockets import Dealer, Router
 
@@ -44,7 +54,9 @@ class Engine:
         recorder: a worker's place on the metrics page.
     """
 
-    def __init__(self, folder: Path, bundle: Bundle, stack: ExitStack, *command: str, **options: int) -> None:
+    def __init__(
+        self, folder: Path, bundle: Bundle, stack: ExitStack, *command: str, provider: str = "cpu", **options: int
+    ) -> None:
         name = f"{PREFIX}bench.{os.getpid()}.{folder.name}"
         page = SharedFile.create(f"{name}.page", Page.bytes_for(2))
         stack.callback(page.close)
@@ -59,8 +71,8 @@ class Engine:
             api=self.api_address,
             incarnation=1,
             running=Running(
-                provider="cpu",
-                require_provider=False,
+                provider=provider,
+                require_provider=True,
                 sessions=options["sessions"],
                 threads=1,
                 max_batch=options["max_batch"],
@@ -89,6 +101,8 @@ class Engine:
         while (received := self.api.recv(_PATIENCE_S)) is not None:
             if isinstance(received.message, kind):
                 return
+            if isinstance(received.message, ModelFailed):
+                raise NotMeasured(received.message.message)
         raise NotMeasured(f"the engine never said {kind.__name__}")
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -101,7 +115,9 @@ class Engine:
 
 
 @contextmanager
-def running(bundle: Bundle, *command: str, sessions: int = 1, max_batch: int = 1) -> Iterator[Engine]:
+def running(
+    bundle: Bundle, *command: str, sessions: int = 1, max_batch: int = 1, provider: str = "cpu"
+) -> Iterator[Engine]:
     """An engine with the bundle loaded.
 
     Args:
@@ -109,7 +125,7 @@ def running(bundle: Bundle, *command: str, sessions: int = 1, max_batch: int = 1
     """
     command = command or ("server.engine.process",)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        yield Engine(Path(folder), bundle, stack, *command, sessions=sessions, max_batch=max_batch)
+        yield Engine(Path(folder), bundle, stack, *command, sessions=sessions, max_batch=max_batch, provider=provider)
 
 
 class Streams:

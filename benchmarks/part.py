@@ -36,6 +36,14 @@ TRAINING = {
     "reading": "training.reading",
 }
 """Parts that need the trainer's libraries, and no model."""
+GPU = {
+    "gpu-answers": "gpu.answers",
+    "gpu-engine": "gpu.rates",
+    "gpu-state": "gpu.state",
+    "gpu-server": "gpu.server",
+    "gpu-training": "gpu.fitting",
+}
+"""Parts that need a CUDA device, and are left out unless they are named."""
 PARTS = {
     "speed": "throughput",
     "cpu": "overhead",
@@ -49,8 +57,10 @@ PARTS = {
     "v2": "tensors",
     **CAMERAS,
     **TRAINING,
+    **GPU,
 }
 """The module of each; its `rows` measures."""
+USUAL = tuple(name for name in PARTS if name not in GPU)
 
 
 def measured(name: str, stage: Stage) -> list[Row]:

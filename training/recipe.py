@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from model_export.manifest import NAME_PATTERN
 from training.border import InputConfig
@@ -65,7 +65,8 @@ class FitConfig(Config):
     loss: LossConfig = LossConfig()
     clip: float | None = Field(default=None, gt=0, description="the longest gradient; longer ones are shortened to it")
     patience: int | None = Field(default=None, ge=1, description="epochs without a better measure before it stops")
-    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    # YAML, and `fit.precision=32`, say a number.
+    precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(str)] = "32"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = Field(default=1, ge=1, le=64, description="of that kind, on this machine")
 

@@ -59,7 +59,7 @@ class EngineSettings(_Section):
         default=None,
         ge=1,
         le=256,
-        description="the most frames that are run together; if absent as many as were measured to gain, up to 8",
+        description="the most frames that are run together; if absent as many as gain, up to 8 on a CPU, 32 on a GPU",
     )
     tune: bool = Field(
         default=True,

@@ -15,7 +15,8 @@ from server.engine.batcher import Policy
 from server.engine.models import Model
 from server.engine.plan import fingerprint, plan
 from server.engine.running import Running
-from server.engine.session import OnnxSession, Session, open_session, release_memory
+from server.engine.session import OnnxSession, Options, Session, open_session, release_memory
+from server.engine.sessions import Sessions
 from server.engine.warmup import Takes, slim, warm_up, worthwhile
 
 _GPU_DELAY_S = 0.002
@@ -43,19 +44,22 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
     manifest = bundle.manifest
     planned = partial(plan, bundle, running=running)
     first, provider = open_session(
-        bundle.model, running.provider, lambda on: planned(on).options, required=running.require_provider
+        lambda on: session_of(bundle, on, planned(on).options), running.provider, required=running.require_provider
     )
     chosen = planned(provider.name)
     on_cpu = provider.name == "cpu"
-    sessions: list[Session] = [first]
+    policy = policy_for(manifest, on_cpu=on_cpu, max_batch=chosen.max_batch, max_delay_s=running.max_delay_s)
+    opened: list[Session] = [first]
     try:
-        if on_cpu:
-            # One session for all lanes would do and save memory, but its runs wait for each other: 3 to 7 % slower.
-            sessions += [OnnxSession(bundle.model, "cpu", chosen.options) for _ in range(chosen.sessions - 1)]
+        # On a CPU one session for all lanes would save memory, but its runs wait for each other: 3 to 7 % slower.
+        for _ in range((chosen.sessions if on_cpu else len(policy.sizes)) - 1):
+            opened.append(session_of(bundle, provider.name, chosen.options))
         samples = golden.of(bundle)
         if samples is not None:
             golden.check(samples, first.run, state=manifest.state)
-        policy = policy_for(manifest, on_cpu=on_cpu, max_batch=chosen.max_batch, max_delay_s=running.max_delay_s)
+        sessions = (
+            Sessions.for_lanes(opened) if on_cpu else Sessions.for_sizes(dict(zip(policy.sizes, opened, strict=True)))
+        )
         run_s = None
         takes = _takes(manifest, samples)
         if takes is not None:
@@ -70,6 +74,7 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
         return Model(
             bundle,
             sessions,
+            first.states(manifest.state),
             policy,
             provider,
             parallel=chosen.sessions if on_cpu else GPU_PARALLEL,
@@ -80,9 +85,23 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
             measured=chosen.measured,
         )
     except BaseException:
-        for session in sessions:
+        for session in opened:
             session.close()
         raise
+
+
+def session_of(bundle: Bundle, provider: str, options: Options) -> OnnxSession:
+    """A session of a bundle's graph; on a device its state stays there.
+
+    Raises:
+        SessionFailed: the graph cannot be loaded.
+    """
+    if provider == "cpu" or not bundle.manifest.state:
+        return OnnxSession(bundle.model, provider, options)
+    # It takes 30 MB that a server without a device can do without.
+    from server.engine.pool import PooledSession
+
+    return PooledSession(bundle.model, provider, options, bundle.manifest.state)
 
 
 def _takes(manifest: Manifest, samples: golden.Golden | None) -> Takes | None:
@@ -109,5 +128,8 @@ def policy_for(manifest: Manifest, *, on_cpu: bool, max_batch: int, max_delay_s:
     if not manifest.batch.invariant:
         # Answers depend on the batch's size, so there is one: what a job says must not depend on what else runs.
         return Policy((1 if on_cpu else max_batch,), delay_s, pad=True, one_each=one_each)
+    if not on_cpu:
+        # Each takes a session, and a device runs a few rows too many in no time.
+        return Policy(tuple(sorted({1, max(1, max_batch // 4), max_batch})), delay_s, pad=True, one_each=one_each)
     powers = [1 << n for n in range(max_batch.bit_length())]
-    return Policy(tuple(sorted({*powers, max_batch})), delay_s, pad=not on_cpu, one_each=one_each)
+    return Policy(tuple(sorted({*powers, max_batch})), delay_s, one_each=one_each)

@@ -14,8 +14,9 @@ from model_export.errors import VidserveError
 from server.engine.answers import Answered, OutputTooLarge, Timing, answer, refusal
 from server.engine.batcher import Batch, Batcher, Policy, Request
 from server.engine.inputs import FrameRefused, Inputs, Tensors
-from server.engine.session import Provider, Session, SessionFailed
-from server.engine.state import StateRows
+from server.engine.session import Provider, SessionFailed
+from server.engine.sessions import Sessions
+from server.engine.state import StateRows, States
 from server.engine.tally import TallyKeeper, Took
 from server.wire.slots import Segments
 
@@ -29,7 +30,7 @@ class Model:
 
     Args:
         bundle: with the graph that serves.
-        sessions: one that all lanes share, or one for each lane.
+        states: of its streams, where the sessions find them.
         parallel: batches that may run at once.
         row: of the metrics page.
         threads: of each run.
@@ -47,7 +48,8 @@ class Model:
     def __init__(
         self,
         bundle: Bundle,
-        sessions: Sequence[Session],
+        sessions: Sessions,
+        states: States,
         policy: Policy,
         provider: Provider,
         *,
@@ -69,13 +71,13 @@ class Model:
         self.run_s = run_s
         self.measured = measured
         self.batcher = Batcher(policy)
-        self.states = StateRows(manifest.state)
+        self.states = states
         self.in_flight = 0
         self.leaving = False
         self.quick = False
         self.inputs = Inputs(manifest)
         self.tally = TallyKeeper()
-        self._sessions = list(sessions)
+        self._sessions = sessions
 
     @property
     def can_be_measured(self) -> bool:
@@ -136,9 +138,7 @@ class Model:
 
     def close(self) -> None:
         """Give its memory back."""
-        for session in self._sessions:
-            session.close()
-        self._sessions.clear()
+        self._sessions.close()
         self.inputs.close()
         self.states = StateRows(())
 
@@ -149,11 +149,16 @@ class Model:
         start = time.perf_counter()
         keys = [request.key for request in requests]
         # A stream that starts over does so here and not on arrival, when an earlier frame of it may still run.
-        rows = [None if request.ask.reset else request.key for request in requests]
-        inputs = {**self.inputs.gather(lane, size, requests, tensors), **self.states.gather(rows, size)}
-        session = self._sessions[lane % len(self._sessions)]
+        fresh = {request.key for request in requests if request.ask.reset}
+        frames = self.inputs.gather(lane, size, requests, tensors)
+        inputs = {**frames, **self.states.gather(keys, size, fresh=fresh)}
+        session = self._sessions.of(lane, size)
         gathered = time.perf_counter()
-        outputs = session.run(inputs)
+        try:
+            outputs = session.run(inputs)
+        except BaseException:
+            self.states.failed(keys)
+            raise
         ran = time.perf_counter()
         self.states.scatter(keys, outputs)
         return outputs, gathered - start, ran - gathered

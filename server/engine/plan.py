@@ -34,7 +34,7 @@ def plan(bundle: Bundle, provider: str, running: Running) -> Plan:
     found = Choices(Path(running.choices)).find(subject(bundle, provider, running)) if running.choices else None
     if found is None:
         sessions, threads = running.layout()
-        return Plan(sessions, Options(threads), running.max_batch or MAX_BATCH)
+        return Plan(sessions, Options(threads), running.max_batch or MAX_BATCH[provider])
     choice, exact = found
     if exact:
         options = Options(choice.threads, choice.optimization)

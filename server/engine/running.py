@@ -12,8 +12,8 @@ from server.core.settings import Settings
 
 CHOICES = "tuning.json"
 """The file in the data folder that says what was measured."""
-MAX_BATCH = 8
-"""The most frames that are run together, unless the settings say otherwise."""
+MAX_BATCH = {"cpu": 8, "cuda": 32}
+"""The most frames that are run together on each provider, unless the settings say otherwise."""
 
 
 class Running(msgspec.Struct, frozen=True):

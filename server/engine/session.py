@@ -12,7 +12,7 @@ import gc
 import io
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +21,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from model_export.errors import ModelError
+from model_export.manifest import State
+from server.engine.state import StateRows, States
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 _SHORT = {CPU: "cpu", CUDA: "cuda"}
 _FATAL = 4
+# What fails is raised, and told once.
+ort.set_default_logger_severity(_FATAL)
 _LEVELS = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -103,25 +107,28 @@ class Provider:
 class OnnxSession:
     """An ONNX Runtime session. On the CPU it does not spin: waiting threads would take the cores of other sessions.
 
+    Args:
+        graph: what is run instead of the file's content.
+
     Raises:
         SessionFailed: the graph cannot be loaded.
     """
 
-    def __init__(self, model: Path, provider: str, options: Options) -> None:
+    def __init__(self, model: Path, provider: str, options: Options, *, graph: bytes | None = None) -> None:
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         settings.graph_optimization_level = _LEVELS[options.optimization]
-        settings.log_severity_level = _FATAL  # what fails is raised, and told once
+        settings.log_severity_level = _FATAL
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers: list[Any] = [CPU]
         if provider == "cuda":
             # TF32 would change answers beyond what the golden samples allow.
             providers = [(CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}), CPU]
         try:
-            self._session = ort.InferenceSession(str(model), settings, providers=providers)
+            self._session = ort.InferenceSession(graph or str(model), settings, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common class
-            raise SessionFailed(f"ONNX Runtime cannot load {model}: {_first_line(error)}") from error
+            raise SessionFailed(f"ONNX Runtime cannot load {model}: {first_line(error)}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._shrinking = ort.RunOptions()
         self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -135,21 +142,25 @@ class OnnxSession:
         try:
             outputs = self._session.run(self._outputs, inputs, self._shrinking if shrink else None)
         except Exception as error:  # ONNX Runtime's errors have no common class
-            raise SessionFailed(f"The run failed: {_first_line(error)}") from error
+            raise SessionFailed(f"The run failed: {first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
+
+    def states(self, states: Sequence[State]) -> States:
+        """The state of a model's streams, kept where its runs find it best."""
+        return StateRows(states)
 
     def close(self) -> None:
         del self._session
 
 
 def open_session(
-    model: Path, asked: str, options: Callable[[str], Options], *, required: bool = False
+    opened: Callable[[str], OnnxSession], asked: str, *, required: bool = False
 ) -> tuple[OnnxSession, Provider]:
     """A session on the provider that was asked for, or on the CPU with the reason why.
 
     Args:
+        opened: a session on a provider, `cpu` or `cuda`.
         asked: `auto`, `cpu` or `cuda`; `auto` is CUDA where there is a device.
-        options: those for a provider, `cpu` or `cuda`.
         required: an error, instead of the CPU, where CUDA was asked for and does not work.
 
     Raises:
@@ -157,10 +168,10 @@ def open_session(
         ProviderUnavailable: `required`, and it does not work here.
     """
     if asked == "cpu" or (asked == "auto" and not _has_device()):
-        return OnnxSession(model, "cpu", options("cpu")), Provider("cpu", asked)
+        return opened("cpu"), Provider("cpu", asked)
     why = _why_no_cuda()
     if not why:
-        session = OnnxSession(model, "cuda", options("cuda"))
+        session = opened("cuda")
         if session.provider == "cuda":
             return session, Provider("cuda", asked)
         # ONNX Runtime takes the CPU without an error; no such session serves in silence.
@@ -170,7 +181,7 @@ def open_session(
         raise ProviderUnavailable(
             f"CUDA is required and does not run here: {why}", hint="`vidserve doctor` says what is missing."
         )
-    return OnnxSession(model, "cpu", options("cpu")), Provider("cpu", asked, why)
+    return opened("cpu"), Provider("cpu", asked, why)
 
 
 def choose_provider(asked: str, *, required: bool, probe: Path) -> Provider:
@@ -179,7 +190,7 @@ def choose_provider(asked: str, *, required: bool, probe: Path) -> Provider:
     Raises:
         SessionFailed, ProviderUnavailable: as `open_session`.
     """
-    session, provider = open_session(probe, asked, lambda _: Options(), required=required)
+    session, provider = open_session(lambda on: OnnxSession(probe, on, Options()), asked, required=required)
     session.close()
     return provider
 
@@ -222,5 +233,5 @@ def _has_device() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

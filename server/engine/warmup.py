@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from model_export.manifest import FrameInput, Manifest
 from server.engine.session import Session
+from server.engine.sessions import Sessions
 from server.engine.state import StateRows
 
 _log = logging.getLogger(__name__)
@@ -43,15 +44,15 @@ def warm_up(
     sizes: Sequence[int],
     manifest: Manifest,
     takes: Takes,
-    sessions: Sequence[Session],
+    sessions: Sessions,
     clock: Clock = time.perf_counter,
 ) -> Warm:
-    """Run every size in every session."""
+    """Run every size in every session that will run it."""
     for size in sorted(sizes, reverse=True):
         inputs = noise(size, manifest, takes)
-        for session in sessions:
+        for session in sessions.running(size):
             session.run(inputs)
-    _, run_s = _quickest(sessions[:1], inputs, clock)
+    _, run_s = _quickest(sessions.running(size)[:1], inputs, clock)
     return Warm(tuple(sizes), run_s)
 
 
@@ -59,7 +60,7 @@ def worthwhile(
     sizes: Sequence[int],
     manifest: Manifest,
     takes: Takes,
-    sessions: Sequence[Session],
+    sessions: Sessions,
     clock: Clock = time.perf_counter,
 ) -> Warm:
     """Run the sizes, from 1 up, for as long as a larger one pays; those that did.
@@ -71,7 +72,7 @@ def worthwhile(
     best = alone_s = math.inf
     alone: dict[str, Array] = {}
     for size in sizes:
-        outputs, seconds = _quickest(sessions, noise(size, manifest, takes), clock)
+        outputs, seconds = _quickest(sessions.running(size), noise(size, manifest, takes), clock)
         last = {name: value[-1] for name, value in outputs.items()}
         if not kept:
             alone, alone_s = last, seconds
@@ -90,7 +91,7 @@ def worthwhile(
     return Warm(tuple(kept), alone_s)
 
 
-def slim(size: int, manifest: Manifest, takes: Takes, sessions: Sequence[Session]) -> None:
+def slim(size: int, manifest: Manifest, takes: Takes, sessions: Sessions) -> None:
     """Give back what sessions took for larger runs than will be usual; they take it again when they need it."""
     inputs = noise(size, manifest, takes)
     for session in sessions:

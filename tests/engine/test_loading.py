@@ -112,7 +112,7 @@ def test_what_was_not_measured_can_be(tmp_path):
 
 def answer(model):
     white = np.full((1, SIDE, SIDE, 3), 255, np.uint8)
-    return model._sessions[0].run({"frames": white})["probabilities"]
+    return model._sessions.of(0, 1).run({"frames": white})["probabilities"]
 
 
 def test_the_variant_that_the_settings_name_serves(tmp_path):

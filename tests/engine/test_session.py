@@ -32,8 +32,8 @@ def no_cuda(monkeypatch):
     monkeypatch.setattr(ort, "get_available_providers", lambda: [CPU])
 
 
-def usual(provider):
-    return Options()
+def opened(model):
+    return lambda provider: OnnxSession(model, provider, Options())
 
 
 def grey(*levels):
@@ -85,12 +85,12 @@ def test_threads_that_share_a_session_get_their_own_answers(model):
 
 
 def test_the_cpu_is_what_was_asked_for(model):
-    session, provider = open_session(model, "cpu", usual)
+    session, provider = open_session(opened(model), "cpu")
     assert (session.provider, provider.name, provider.why) == ("cpu", "cpu", "")
 
 
 def test_cuda_that_is_not_there_gives_the_cpu_and_says_why(model, no_cuda):
-    session, provider = open_session(model, "cuda", usual)
+    session, provider = open_session(opened(model), "cuda")
     assert (session.provider, provider.name, provider.asked) == ("cpu", "cpu", "cuda")
     assert "vidserve[gpu]" in provider.why
     assert choose_provider("cuda", required=False, probe=model) == provider
@@ -98,12 +98,12 @@ def test_cuda_that_is_not_there_gives_the_cpu_and_says_why(model, no_cuda):
 
 def test_cuda_that_is_required_and_not_there_is_an_error_that_names_the_doctor(model, no_cuda):
     with pytest.raises(ProviderUnavailable, match="vidserve doctor"):
-        open_session(model, "cuda", usual, required=True)
+        open_session(opened(model), "cuda", required=True)
 
 
 @pytest.mark.gpu
 def test_cuda_agrees_with_the_cpu(model):
-    session, provider = open_session(model, "auto", usual)
+    session, provider = open_session(opened(model), "auto")
     assert (session.provider, provider.name, provider.why) == ("cuda", "cuda", "")
     assert np.allclose(session.run(grey(51))["probabilities"], 0.2, atol=1e-5)
 

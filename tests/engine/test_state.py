@@ -63,7 +63,7 @@ def test_a_row_of_a_padded_batch_does_not_keep_the_padding():
 def test_a_stream_that_starts_over_gets_the_initial_value_although_it_has_rows():
     rows = StateRows(STATES)
     rows.scatter([key("a")], outputs(5))
-    assert rows.gather([None], 1)["age_in"].tolist() == [0]
+    assert rows.gather([key("a")], 1, fresh={key("a")})["age_in"].tolist() == [0]
     assert key("a") in rows
 
 

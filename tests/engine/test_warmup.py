@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from engine_builders import SIDE, bundle, mean_graph
 
+from server.engine.sessions import Sessions
 from server.engine.warmup import slim, warm_up, worthwhile
 
 SIZES = (1, 2, 4, 8)
@@ -40,7 +41,7 @@ def manifest(tmp_path):
 
 
 def chosen(session, manifest):
-    return worthwhile(SIZES, manifest, manifest.input, [session], session.clock).sizes
+    return worthwhile(SIZES, manifest, manifest.input, Sessions.for_lanes([session]), session.clock).sizes
 
 
 def test_where_a_batch_costs_as_much_a_frame_as_one_frame_alone_frames_run_alone(manifest):
@@ -70,19 +71,28 @@ def test_slow_sessions_are_not_tried_again_and_again(manifest):
 
 def test_every_size_runs_in_every_session(manifest):
     sessions = [Clockwork(), Clockwork()]
-    assert warm_up((4, 8), manifest, manifest.input, sessions).sizes == (4, 8)
+    assert warm_up((4, 8), manifest, manifest.input, Sessions.for_lanes(sessions)).sizes == (4, 8)
     assert [set(session.ran) for session in sessions] == [{4, 8}, {4, 8}]
+
+
+def test_a_session_for_one_size_runs_no_other(manifest):
+    sessions = {4: Clockwork(fixed=0.02), 8: Clockwork(fixed=0.01)}
+    warm = warm_up((4, 8), manifest, manifest.input, Sessions.for_sizes(sessions), sessions[4].clock)
+    assert warm.run_s == pytest.approx(0.02)
+    assert {size: set(session.ran) for size, session in sessions.items()} == {4: {4}, 8: {8}}
 
 
 @pytest.mark.parametrize("warm", [warm_up, worthwhile])
 def test_what_a_run_of_the_smallest_batch_takes_is_measured(warm, manifest):
     session = Clockwork(fixed=0.01, each=0.03)
-    assert warm(SIZES, manifest, manifest.input, [session], session.clock).run_s == pytest.approx(0.04)
+    assert warm(SIZES, manifest, manifest.input, Sessions.for_lanes([session]), session.clock).run_s == pytest.approx(
+        0.04
+    )
 
 
 def test_afterwards_every_session_gives_back_what_it_took_for_larger_batches(manifest):
     sessions = [Clockwork(), Clockwork()]
-    slim(1, manifest, manifest.input, sessions)
+    slim(1, manifest, manifest.input, Sessions.for_lanes(sessions))
     assert [session.shrunk for session in sessions] == [[1], [1]]
 
 

@@ -16,8 +16,9 @@ from model_export import golden
 from model_export.bundle import Bundle
 from model_export.errors import GoldenMismatch, ModelError
 from server.engine.batcher import Key
+from server.engine.loading import session_of
 from server.engine.session import OnnxSession, Options, SessionFailed
-from server.engine.state import StateRows
+from server.engine.state import States
 from server.engine.tuning.search import Candidate
 from server.engine.warmup import noise
 
@@ -48,18 +49,20 @@ class OnnxContestant:
             )
         self._manifest = bundle.manifest
         self._batch = candidate.batch
-        self._inputs = noise(candidate.batch, bundle.manifest, takes)
+        inputs = noise(candidate.batch, bundle.manifest, takes)
+        self._frames = {takes.name: inputs[takes.name]}
         options = Options(candidate.threads, candidate.optimization)
         # On a GPU one session serves every lane, as in the engine.
         own = candidate.sessions if provider == "cpu" else 1
         sessions: list[OnnxSession] = []
         try:
             for _ in range(own):
-                sessions.append(OnnxSession(bundle.model, provider, options))
-                outputs = sessions[-1].run(self._inputs)
+                sessions.append(session_of(bundle, provider, options))
             samples = golden.of(bundle)
             if samples is not None:
                 golden.check(samples, sessions[0].run, state=bundle.manifest.state)
+            for session in sessions:  # last, as a device prepares itself for one shape
+                outputs = session.run(inputs)
         except GoldenMismatch as error:
             _close(sessions)
             raise SessionFailed(f"It answers otherwise: {error.message}") from error
@@ -70,7 +73,7 @@ class OnnxContestant:
         self._sessions = sessions
         self._lanes = [sessions[lane % own] for lane in range(candidate.sessions)]
         self._pool = ThreadPoolExecutor(len(self._lanes))
-        self._stepped = StateRows(bundle.manifest.state)
+        self._stepped = sessions[0].states(bundle.manifest.state)
 
     def rate(self, seconds: float = _SLICE_S, after: Callable[[int], None] = lambda _: None) -> float:
         """Frames a second with all lanes at work.
@@ -81,12 +84,13 @@ class OnnxContestant:
         together = Barrier(len(self._lanes))
 
         def lane(number: int) -> float:
-            states = StateRows(self._manifest.state)
+            session = self._lanes[number]
+            states = session.states(self._manifest.state)
             together.wait()
             start = time.perf_counter()
             frames = 0
             while (taken := time.perf_counter() - start) < seconds:
-                self._run(self._lanes[number], states)
+                self._run(session, states)
                 frames += self._batch
                 after(self._batch)
             return frames / taken
@@ -113,9 +117,9 @@ class OnnxContestant:
         self._pool.shutdown()
         _close(self._sessions)
 
-    def _run(self, session: OnnxSession, states: StateRows) -> None:
+    def _run(self, session: OnnxSession, states: States) -> None:
         keys: list[Key] = [(b"", str(row)) for row in range(self._batch)]
-        states.scatter(keys, session.run({**self._inputs, **states.gather(keys, self._batch)}))
+        states.scatter(keys, session.run({**self._frames, **states.gather(keys, self._batch)}))
 
 
 def _close(sessions: Sequence[OnnxSession]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from model_export.bundle import Bundle
-from server.engine.loading import GPU_PARALLEL, policy_for
+from server.engine.loading import GPU_PARALLEL, policy_for, session_of
 from server.engine.plan import subject
 from server.engine.running import MAX_BATCH, Running
 from server.engine.session import OPTIMIZATIONS, Options, Provider, open_session
@@ -51,12 +51,15 @@ def measure(bundle: Bundle, running: Running, told: Callable[[Candidate], None] 
     bundle = bundle.as_variant(running.variants.get(bundle.manifest.name))
     manifest = bundle.manifest
     session, provider = open_session(
-        bundle.model, running.provider, lambda _: Options(), required=running.require_provider
+        lambda on: session_of(bundle, on, Options()), running.provider, required=running.require_provider
     )
     session.close()
     on_cpu = provider.name == "cpu"
     policy = policy_for(
-        manifest, on_cpu=on_cpu, max_batch=running.max_batch or MAX_BATCH, max_delay_s=running.max_delay_s
+        manifest,
+        on_cpu=on_cpu,
+        max_batch=running.max_batch or MAX_BATCH[provider.name],
+        max_delay_s=running.max_delay_s,
     )
     if on_cpu:
         space = Space.on_cpu(running, policy.sizes)

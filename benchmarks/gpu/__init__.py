@@ -1,0 +1,1 @@
+"""What only a CUDA device can show; `results.md` has what it showed, on what, and when."""
