@@ -8,7 +8,7 @@ begins takes the row with the initial value, and keeps another one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,36 +46,71 @@ def pieces(state: State) -> tuple[int, int]:
 def with_pools(model: onnx.ModelProto, states: Sequence[State]) -> onnx.ModelProto:
     """The same graph with its state in pools; the model that is given is changed."""
     graph = model.graph
-    read: list[onnx.NodeProto] = []
-    written: list[onnx.NodeProto] = []
     for state in states:
-        count, size = pieces(state)
-        name = pool_input(state)
-        constants = {
-            "count": np.array([count]),
-            "each": np.arange(count)[None],
-            "row": np.array([-1, *state.shape]),
-            "from": np.array([-1]),
-            "to": np.array([-1, 1]),
-            "piece": np.array([-1, size]),
-        }
-        graph.initializer.extend(numpy_helper.from_array(value, f"{name}/{key}") for key, value in constants.items())
-        read += [
-            *_places(name, FROM, "from"),
-            helper.make_node("Gather", [name, f"{name}/from/places"], [f"{name}/taken"], axis=0),
-            helper.make_node("Reshape", [f"{name}/taken", f"{name}/row"], [state.input]),
-        ]
-        written += [
-            *_places(name, TO, "to"),
-            helper.make_node("Reshape", [state.output, f"{name}/piece"], [f"{name}/given"]),
-            helper.make_node("ScatterND", [name, f"{name}/to/places", f"{name}/given"], [pool_output(state)]),
-        ]
+        graph.initializer.extend(_constants(state))
+    read = [node for state in states for node in _reading(state)]
+    written = [node for state in states for node in _writing(state)]
     set_all(graph.node, [*read, *graph.node, *written])
     _replace(graph.input, {state.input: _pool(pool_input(state), state) for state in states})
     _replace(graph.output, {state.output: _pool(pool_output(state), state) for state in states})
-    for name in (FROM, TO):
-        graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", 1]))
+    graph.input.extend([_rows(FROM), _rows(TO)])
     return model
+
+
+def reader(states: Sequence[State]) -> onnx.ModelProto:
+    """A graph that takes pools and `FROM`, and gives rows by the names of the state inputs."""
+    pools = [_pool(pool_input(state), state) for state in states]
+    nodes = [node for state in states for node in _reading(state)]
+    return _graph(states, nodes, [*pools, _rows(FROM)], [_value(state.input, state) for state in states])
+
+
+def writer(states: Sequence[State]) -> onnx.ModelProto:
+    """A graph that takes pools, `TO` and rows by the names of the state outputs, and gives the pools."""
+    pools = [_pool(pool_input(state), state) for state in states]
+    nodes = [node for state in states for node in _writing(state)]
+    rows = [_value(state.output, state) for state in states]
+    return _graph(states, nodes, [*pools, _rows(TO), *rows], [_pool(pool_output(state), state) for state in states])
+
+
+def _graph(
+    states: Sequence[State],
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+) -> onnx.ModelProto:
+    constants = [constant for state in states for constant in _constants(state)]
+    graph = helper.make_graph(nodes, "state", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _constants(state: State) -> Iterator[onnx.TensorProto]:
+    count, size = pieces(state)
+    constants = {
+        "count": np.array([count]),
+        "each": np.arange(count)[None],
+        "row": np.array([-1, *state.shape]),
+        "from": np.array([-1]),
+        "to": np.array([-1, 1]),
+        "piece": np.array([-1, size]),
+    }
+    for key, value in constants.items():
+        yield numpy_helper.from_array(value, f"{pool_input(state)}/{key}")
+
+
+def _reading(state: State) -> Iterator[onnx.NodeProto]:
+    """From the pool to the state's input."""
+    name = pool_input(state)
+    yield from _places(name, FROM, "from")
+    yield helper.make_node("Gather", [name, f"{name}/from/places"], [f"{name}/taken"], axis=0)
+    yield helper.make_node("Reshape", [f"{name}/taken", f"{name}/row"], [state.input])
+
+
+def _writing(state: State) -> Iterator[onnx.NodeProto]:
+    """From the state's output to the pool."""
+    name = pool_input(state)
+    yield from _places(name, TO, "to")
+    yield helper.make_node("Reshape", [state.output, f"{name}/piece"], [f"{name}/given"])
+    yield helper.make_node("ScatterND", [name, f"{name}/to/places", f"{name}/given"], [pool_output(state)])
 
 
 def _places(pool: str, rows: str, which: str) -> list[onnx.NodeProto]:
@@ -92,5 +127,16 @@ def _replace(values: Any, by: Mapping[str, onnx.ValueInfoProto]) -> None:
 
 
 def _pool(name: str, state: State) -> onnx.ValueInfoProto:
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(state.dtype))
-    return helper.make_tensor_value_info(name, kind, [f"pieces_of_{state.input}", pieces(state)[1]])
+    return helper.make_tensor_value_info(name, _kind(state), [f"pieces_of_{state.input}", pieces(state)[1]])
+
+
+def _value(name: str, state: State) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, _kind(state), ["batch", *state.shape])
+
+
+def _rows(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", 1])
+
+
+def _kind(state: State) -> int:
+    return helper.np_dtype_to_tensor_dtype(np.dtype(state.dtype))

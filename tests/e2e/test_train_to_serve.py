@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 
 import cv2
@@ -38,8 +39,12 @@ def vidserve(*arguments, cwd):
     return done.stdout
 
 
+PACE_S = 0.1
+"""Between an answer and the next question: some 20 a second, and time left for training beside them."""
+
+
 class Load:
-    """Asks for single pictures and whole videos, each as soon as the one before is answered.
+    """Asks for single pictures and whole videos, again and again.
 
     Attributes:
         answers: how often each status and version came to a picture.
@@ -68,6 +73,7 @@ class Load:
         while not self._over.is_set():
             answer = self._server.client.post(url, content=self._picture, headers=head)
             self.answers[answer.status_code, answer.json().get("model")] += 1
+            time.sleep(PACE_S)
 
     def _post(self):
         while not self._over.is_set():

@@ -53,9 +53,11 @@ def test_keys_are_changed_on_the_command_line_deep_inside_too(file: Path) -> Non
             "net.1.activation=tanh",
             "data.input.frames=5",
             "fit.loss.weights=[1, 2]",
+            "fit.precision=32",
         ),
     )
     assert recipe.name == "other"
+    assert recipe.fit.precision == "32"
     assert recipe.fit.optimiser == Sgd(kind="sgd", rate=0.1)
     assert recipe.fit.schedule == Cosine(kind="cosine")
     assert recipe.net[1] == {"particle": "linear", "channels": "outputs", "activation": "tanh"}
