@@ -51,6 +51,7 @@ STREAM_EXAMPLE = {
     "created_at": "2026-01-02T10:00:00Z",
     "analysis": {"model": "yolox-nano", "labels": ["person"], "sample_fps": 5.0},
     "model": "yolox-nano@1",
+    "asked_fps": 5.0,
     "codec": "h264",
     "width": 640,
     "height": 360,

@@ -167,6 +167,11 @@ class Stream(_Value):
     created_at: datetime
     analysis: Analysis
     model: str | None = Field(default=None, description="`name@version` that looks at it now")
+    asked_fps: float | None = Field(
+        default=None,
+        description="how often a second that model is asked: at the rate that it was made for, else as `sample_fps` "
+        "says; absent where it is asked with every frame",
+    )
     codec: str | None = None
     width: int | None = None
     height: int | None = None

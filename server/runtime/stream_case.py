@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from model_export.manifest import Manifest
 from server.core.metrics import StreamRow
+from server.domain.analysis import asked_fps
 from server.domain.outcome import Outcome
 from server.domain.stream import KeptStream, Stream, StreamProblem, StreamState
 from server.runtime.sources import shown
@@ -130,6 +131,7 @@ class StreamCase:
             created_at=kept.created_at,
             analysis=kept.analysis,
             model=self.models[0] if self.models else None,
+            asked_fps=asked_fps(self.manifests[0], kept.analysis) if self.manifests else None,
             codec=(status.codec or None) if status else None,
             width=(status.width or None) if status else None,
             height=(status.height or None) if status else None,

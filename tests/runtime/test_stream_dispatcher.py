@@ -214,6 +214,22 @@ def test_a_model_that_does_not_load_is_tried_again(tmp_path):
     play(tmp_path, body)
 
 
+def test_a_stream_says_how_often_its_model_is_asked(tmp_path):
+    async def body(stage):
+        stage.models.made_for["made-for-8"] = 8.0
+        stage.models.serving["made-for-8"] = 1
+        for name, analysis, fps in (
+            ("usual", {}, 5.0),
+            ("said", {"sample_fps": 2.5}, 2.5),
+            ("every", {"sample_fps": None}, None),
+            ("made", {"model": "made-for-8", "sample_fps": 2.5}, 8.0),
+        ):
+            made = await stage.add(name, analysis=analysis)
+            assert (await stage.streams.get(made.id)).asked_fps == fps
+
+    play(tmp_path, body)
+
+
 def test_a_stream_that_follows_a_name_is_switched_to_the_version_that_serves_and_one_that_names_it_is_not(tmp_path):
     async def body(stage):
         follows = await stage.add("follows", analysis={"gate": "motion"})
