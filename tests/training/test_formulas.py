@@ -75,7 +75,7 @@ def test_a_step_down_the_gradient_worked_out_by_hand() -> None:
 
 CASES: dict[str, list[tuple[Shape, dict]]] = {
     "activation": [
-        (a_vector(), {"function": name}) for name in ("relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid")
+        (a_vector(), {"function": name}) for name in ("relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid", "abs")
     ],
     "attention_pooling": [(a_vector(3, time=3), {"hidden": 2})],
     "bottleneck": [(a_map(2, 3, 3), {"channels": 4, "reduction": 2}), (a_map(2, 3, 3), {"channels": 2, "stride": 2})],

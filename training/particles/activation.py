@@ -9,12 +9,18 @@ from torch import Tensor, nn
 from training.particles.particle import Particle
 from training.particles.shape import Shape
 
-ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid", "none"]
+ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid", "abs", "none"]
 
 RECTIFIERS: frozenset[ActivationName] = frozenset({"relu", "leaky_relu", "gelu", "silu"})
 """Those that let about half of the signal through."""
 
 LEAK = 0.01
+
+
+class _Abs(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs()
+
 
 _FUNCTIONS: dict[ActivationName, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -23,6 +29,7 @@ _FUNCTIONS: dict[ActivationName, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
+    "abs": _Abs,
     "none": nn.Identity,
 }
 
@@ -36,7 +43,8 @@ class Activation(Particle):
     """[B, …] → [B, …], each number by itself.
 
     relu max(0, x) (Nair and Hinton, 2010), leaky_relu max(0.01 x, x) (Maas et al., 2013), gelu x·Φ(x) (Hendrycks and
-    Gimpel, 2016), silu x·σ(x) (Elfwing et al., 2017), tanh, sigmoid.
+    Gimpel, 2016), silu x·σ(x) (Elfwing et al., 2017), tanh, sigmoid, abs |x| (Jarrett et al., 2009; of a
+    difference, how much it is).
     """
 
     def __init__(self, shape: Shape, *, function: ActivationName = "relu") -> None:
