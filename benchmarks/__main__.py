@@ -25,7 +25,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.part import CAMERAS, PARTS, TRAINING, USUAL, measured
+from benchmarks.part import PARTS, USUAL, WITHOUT_MODEL, measured
 from benchmarks.serving import import_model, measure_model
 from benchmarks.stage import MODEL, MOVING, Stage
 from benchmarks.table import Row, formatted
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--without-rival", action="store_true", help="do not install and run InferencePipeline")
     parser.add_argument("--json", type=Path, help="write the table here too")
     options = parser.parse_args()
-    if set(options.only) <= {*CAMERAS, *TRAINING, "gpu-training"}:
+    if set(options.only) <= WITHOUT_MODEL:
         options.model = None
         return options
     if options.data is not None:

@@ -60,6 +60,7 @@ PARTS = {
     **GPU,
 }
 """The module of each; its `rows` measures."""
+WITHOUT_MODEL = frozenset({*CAMERAS, *TRAINING, "gpu-training"})
 USUAL = tuple(name for name in PARTS if name not in GPU)
 
 

@@ -7,40 +7,81 @@ from typing import Any
 from server.api.errors import MEDIA_TYPE, problem_value
 from server.api.references import reference
 
-_WHEN = {
-    400: "The body is not what its content type says.",
-    401: "The key or the ticket is missing, wrong or no longer good.",
-    404: "There is none with this name.",
-    406: "Not to be had in this format.",
-    409: "Its present state does not allow that.",
-    413: "More bytes than this server takes.",
-    415: "A content type that this call does not read.",
-    422: "A field is missing, unknown or out of range; `errors` names each.",
-    429: "As many wait as may; `Retry-After` says when to try again.",
-    500: "The server's own fault; its log says more.",
-    503: "Not now; the same call may succeed later.",
-    507: "The server's disk is full.",
-}
-# Code, detail and hint of a problem of each status.
-_EXAMPLES = {
-    400: ("body_invalid", "The form ends before its last boundary.", "Send it again; it was cut off on the way."),
-    401: ("key_missing", "This server wants a key.", "Send `Authorization: Bearer KEY`."),
-    404: ("model_not_found", "There is no model 'yolo'.", "GET /v1/models lists those there are."),
-    406: ("format_not_possible", "Job 5f0e did not track, and mot is about tracks.", "Ask for ?format=ndjson."),
-    409: ("model_in_use", "Jobs or streams need yolox-nano@1.", "Cancel them, or wait for their end."),
-    413: ("upload_too_large", "The file is larger than 4294967296 bytes.", "Send a shorter or smaller video."),
+# When a problem of each status is answered, and the code, the detail and the hint of an example.
+_PROBLEMS = {
+    400: (
+        "The body is not what its content type says.",
+        "body_invalid",
+        "The form ends before its last boundary.",
+        "Send it again; it was cut off on the way.",
+    ),
+    401: (
+        "The key or the ticket is missing, wrong or no longer good.",
+        "key_missing",
+        "This server wants a key.",
+        "Send `Authorization: Bearer KEY`.",
+    ),
+    404: (
+        "There is none with this name.",
+        "model_not_found",
+        "There is no model 'yolo'.",
+        "GET /v1/models lists those there are.",
+    ),
+    406: (
+        "Not to be had in this format.",
+        "format_not_possible",
+        "Job 5f0e did not track, and mot is about tracks.",
+        "Ask for ?format=ndjson.",
+    ),
+    409: (
+        "Its present state does not allow that.",
+        "model_in_use",
+        "Jobs or streams need yolox-nano@1.",
+        "Cancel them, or wait for their end.",
+    ),
+    413: (
+        "More bytes than this server takes.",
+        "upload_too_large",
+        "The file is larger than 4294967296 bytes.",
+        "Send a shorter or smaller video.",
+    ),
     415: (
+        "A content type that this call does not read.",
         "content_type_unsupported",
         "A job is a form or JSON, not video/mp4.",
         "curl -F file=@video.mp4 sends a form.",
     ),
-    422: ("fields_invalid", "analysis.lables: it is not known; `labels` is.", None),
-    429: ("queue_full", "As many as may wait already do.", "Send it again later, as `Retry-After` says."),
-    500: ("internal_error", "The server failed in a way that nobody foresaw.", "The log of the server says more."),
-    503: ("model_unavailable", "The worker is starting.", "Try again in a second."),
-    507: ("storage_full", "No space is left for the upload.", "Delete jobs that are no longer needed."),
+    422: (
+        "A field is missing, unknown or out of range; `errors` names each.",
+        "fields_invalid",
+        "analysis.lables: it is not known; `labels` is.",
+        None,
+    ),
+    429: (
+        "As many wait as may; `Retry-After` says when to try again.",
+        "queue_full",
+        "As many as may wait already do.",
+        "Send it again later, as `Retry-After` says.",
+    ),
+    500: (
+        "The server's own fault; its log says more.",
+        "internal_error",
+        "The server failed in a way that nobody foresaw.",
+        "The log of the server says more.",
+    ),
+    503: (
+        "Not now; the same call may succeed later.",
+        "model_unavailable",
+        "The worker is starting.",
+        "Try again in a second.",
+    ),
+    507: (
+        "The server's disk is full.",
+        "storage_full",
+        "No space is left for the upload.",
+        "Delete jobs that are no longer needed.",
+    ),
 }
-
 # The same of the protocol's form: when, and the code and text of an example.
 _REFUSALS = {
     400: (
@@ -85,13 +126,13 @@ _REFUSALS = {
 def problems(*statuses: int, **texts: str) -> dict[int | str, dict[str, Any]]:
     """The problems that a call answers with, for `responses`; `s404="…"` says when in other words."""
     said = {int(key.removeprefix("s")): text for key, text in texts.items()}
-    return {
-        status: {
-            "description": said.get(status, _WHEN[status]),
-            "content": {MEDIA_TYPE: {"schema": reference("Problem"), "example": _example(status)}},
-        }
-        for status in (*statuses, 500)
-    }
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in (*statuses, 500):
+        when, code, detail, hint = _PROBLEMS[status]
+        example = problem_value(status, code, detail, hint=hint).model_dump(exclude_none=True)
+        content = {"schema": reference("Problem"), "example": example}
+        found[status] = {"description": said.get(status, when), "content": {MEDIA_TYPE: content}}
+    return found
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -102,8 +143,3 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         content = {"schema": reference("Refused"), "example": {"error": error, "code": code}}
         found[status] = {"description": when, "content": {"application/json": content}}
     return found
-
-
-def _example(status: int) -> dict[str, Any]:
-    code, detail, hint = _EXAMPLES[status]
-    return problem_value(status, code, detail, hint=hint).model_dump(exclude_none=True)

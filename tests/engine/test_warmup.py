@@ -85,9 +85,8 @@ def test_a_session_for_one_size_runs_no_other(manifest):
 @pytest.mark.parametrize("warm", [warm_up, worthwhile])
 def test_what_a_run_of_the_smallest_batch_takes_is_measured(warm, manifest):
     session = Clockwork(fixed=0.01, each=0.03)
-    assert warm(SIZES, manifest, manifest.input, Sessions.for_lanes([session]), session.clock).run_s == pytest.approx(
-        0.04
-    )
+    found = warm(SIZES, manifest, manifest.input, Sessions.for_lanes([session]), session.clock)
+    assert found.run_s == pytest.approx(0.04)
 
 
 def test_afterwards_every_session_gives_back_what_it_took_for_larger_batches(manifest):

@@ -32,9 +32,9 @@ NET = [
     },
     *HEAD,
 ]
-SEARCH = {"trials": 3, "epochs": 2, "random": 3, "pruner": {"startup": 2}}
+SEARCH = {"trials": 4, "epochs": 2, "random": 3, "pruner": {"startup": 2}}
 BATCHES_OF_EPOCH = 3
-KILLS = 3
+KILLS = 4
 
 
 def begun(folder: Path, made: mmap.mmap) -> int:

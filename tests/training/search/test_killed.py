@@ -27,6 +27,6 @@ def test_a_search_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_
 
     assert kills >= 2
     assert rows(tmp_path / "killed") == rows(tmp_path / "undisturbed")
-    assert len(rows(tmp_path / "killed")) >= 3
+    assert len(rows(tmp_path / "killed")) >= 4
     died = [row for row in (tmp_path / "killed" / "trials.csv").read_text().splitlines() if ",died," in row]
     assert died
