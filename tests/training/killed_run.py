@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 from fit_builders import shades, trained
 
+EPOCHS, BATCHES_OF_EPOCH = 8, 3
 FIT = {
-    "epochs": 4,
+    "epochs": EPOCHS,
     "optimiser": {"kind": "sgd", "rate": 0.05, "momentum": 0.9},
     "schedule": {"kind": "one_cycle", "warmup": 0.5},
     "loss": {"l2": 0.01, "smoothing": 0.1},
 }
-BATCHES_OF_EPOCH = 3
 
 
 def begun(folder: Path, made: mmap.mmap) -> int:
@@ -64,16 +64,18 @@ def killed_after(child: int, made: mmap.mmap, batches: int, pause_s: float) -> b
 def kills(folder: Path) -> int:
     torch.set_num_threads(1)
     moments, made = random.Random(0), mmap.mmap(-1, 1)
+    started = time.monotonic()
     undisturbed = begun(folder / "undisturbed", made)
     if os.waitpid(undisturbed, 0)[1] != 0:
         sys.exit("The undisturbed run failed.")
+    epoch_s = (time.monotonic() - started) / EPOCHS
     count = 0
     # Never fewer than an epoch's batches three times in a row, so that it ends.
     while killed_after(
         begun(folder / "killed", made),
         made,
         moments.randint(1, BATCHES_OF_EPOCH) + BATCHES_OF_EPOCH * (count % 3 == 2),
-        moments.uniform(0, 0.05),
+        moments.uniform(0, epoch_s / 2),
     ):
         count += 1
     return count

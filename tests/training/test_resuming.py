@@ -34,7 +34,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_pat
     for checkpoint in ("last.ckpt", "best.ckpt"):
         assert same_weights(tmp_path / "undisturbed" / checkpoint, tmp_path / "killed" / checkpoint)
     assert without_seconds(tmp_path / "undisturbed") == without_seconds(tmp_path / "killed")
-    assert len((tmp_path / "killed" / "metrics.csv").read_text().splitlines()) == 1 + 4
+    assert len((tmp_path / "killed" / "metrics.csv").read_text().splitlines()) == 1 + 8
 
 
 def stopping_in(epoch: int) -> MadeData:
