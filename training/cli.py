@@ -86,7 +86,8 @@ def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
         bar=console.is_terminal,
         say=lambda line: console.print(line, markup=False, soft_wrap=True),
     )
-    best = outcome.best
-    told = ", ".join(f"{key} {value:.4f}" for key, value in best.items() if key not in ("epoch", "seconds", "rate"))
-    console.print(f"Best was epoch {best['epoch']:.0f}: {told}.", markup=False, soft_wrap=True)
+    row = outcome.chosen
+    told = ", ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds", "rate"))
+    chosen = "Best" if recipe.fit.choose == "best" else "The last"
+    console.print(f"{chosen} was epoch {row['epoch']:.0f}: {told}.", markup=False, soft_wrap=True)
     console.print(f"All of it is in {outcome.folder.path}", markup=False, soft_wrap=True)

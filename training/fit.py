@@ -39,12 +39,12 @@ class Outcome:
 
     Attributes:
         folder: with its files.
-        best: the row of the best epoch.
+        chosen: the row of the epoch that was chosen.
         rows: of all epochs.
     """
 
     folder: RunFolder
-    best: Row
+    chosen: Row
     rows: tuple[Row, ...]
 
 
@@ -94,7 +94,9 @@ def fit(
         teacher_sha256 = fingerprint(recipe.teacher.model) if recipe.teacher is not None else None
         run.note(data.fingerprint, data.labels, teacher_sha256)
 
-    progress = Progress(task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule)
+    progress = Progress(
+        task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.choose
+    )
     order = Order(len(data.train), recipe.fit.batch, seed=recipe.seed)
     learner = Learner(
         net,
@@ -115,7 +117,7 @@ def fit(
             trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
     if draw and _first_process():
         curves.draw(progress.rows, run.curves)
-    return Outcome(run, progress.rows[progress.best or 0], tuple(progress.rows))
+    return Outcome(run, progress.rows[progress.chosen or 0], tuple(progress.rows))
 
 
 class _Loading(pl.LightningDataModule):

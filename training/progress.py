@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from training.optimisation import AnySchedule, Plateau
 
 _SMALLER = 0.01
 """By what part a loss must be smaller to count: it may creep down for ever."""
+
+Choice = Literal["best", "last"]
+"""Which epoch's weights a run ends with."""
 
 Row = dict[str, float]
 """`epoch` from 1, `seconds`, `rate`, `loss`, `val_loss`, and the task's metrics on the validation part."""
@@ -24,6 +28,7 @@ class Progress:
         higher_is_better: of it.
         patience: epochs without a better one before it stops; None: it goes on.
         schedule: of the rate.
+        choose: the epoch that counts in the end: the best by the measure, or the last whatever it is like.
         rows: an epoch each.
     """
 
@@ -31,11 +36,21 @@ class Progress:
     higher_is_better: bool
     patience: int | None = None
     schedule: AnySchedule | None = None
+    choose: Choice = "best"
     rows: list[Row] = field(default_factory=list)
 
     def add(self, row: Mapping[str, float]) -> None:
         """An epoch has ended."""
         self.rows.append(dict(row))
+
+    @property
+    def chosen(self) -> int | None:
+        """The place of the row whose weights the run would end with now; None where none can be compared."""
+        return self.best if self.choose == "best" else len(self.rows) - 1 if self.rows else None
+
+    @property
+    def newest_is_chosen(self) -> bool:
+        return bool(self.rows) and self.chosen in (None, len(self.rows) - 1)
 
     @property
     def best(self) -> int | None:
@@ -48,10 +63,6 @@ class Progress:
             if self._better(at, best):
                 best = at
         return best
-
-    @property
-    def newest_is_best(self) -> bool:
-        return bool(self.rows) and self.best in (None, len(self.rows) - 1)
 
     @property
     def stopped(self) -> bool:

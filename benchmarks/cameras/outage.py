@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from benchmarks import processes
 from benchmarks.cameras.listening import Listener, disorder
@@ -40,7 +41,7 @@ def rows(stage: Stage) -> Iterator[Row]:
             sizes = []
             for _ in range(stage.times):
                 time.sleep(_STEADY_S)
-                sizes.append(_sizes(server))
+                sizes.append(_size(server))
                 cameras.stop()
                 time.sleep(AWAY_S)
                 states |= {streams.get(stream)["state"] for stream in ids}
@@ -50,7 +51,7 @@ def rows(stage: Stage) -> Iterator[Row]:
                     streams.wait(stream, lambda one: one["state"] == "running")
                     back.append(time.monotonic() - start)
             time.sleep(_STEADY_S)
-            sizes.append(_sizes(server))
+            sizes.append(_size(server))
             wrong = sum(disorder(listener.heard(stream), FPS) for stream in ids)
             heard = sum(len(listener.heard(stream)) for stream in ids)
     what = f"{STREAMS} cameras away for {AWAY_S:g} s, {stage.times} times"
@@ -59,15 +60,26 @@ def rows(stage: Stage) -> Iterator[Row]:
     yield at_most("… running again, the slowest", max(back), BACK_S, f"{note} s", unit=" s", digits=1)
     yield at_most("… rows out of order (frame, pts, captured_at)", wrong, 0, f"of {heard}", digits=0)
     first, last = sizes[1 if stage.times > 1 else 0], sizes[-1]  # the first time may take more once
-    yield at_most(
-        "… growth of memory", last[0] - first[0], GROWTH_MB, f"{first[0]:.0f} → {last[0]:.0f} MB", unit=" MB", digits=1
-    )
-    for name, of in (("threads", 1), ("descriptors", 2)):
-        yield at_most(f"… growth of {name}", last[of] - first[of], 0, f"{first[of]} → {last[of]}", digits=0)
+    grown = ", ".join(f"{name} {last.memory[name] - mb:+.1f}" for name, mb in first.memory.items())
+    course = " ".join(f"{sum(size.memory.values()):.0f}" for size in sizes)
+    growth = sum(last.memory.values()) - sum(first.memory.values())
+    yield at_most("… growth of memory", growth, GROWTH_MB, f"{grown}; in all {course} MB", unit=" MB", digits=1)
+    for what, before, after in (
+        ("threads", first.threads, last.threads),
+        ("descriptors", first.descriptors, last.descriptors),
+    ):
+        yield at_most(f"… growth of {what}", after - before, 0, f"{before} → {after}", digits=0)
 
 
-def _sizes(server: Server) -> tuple[float, int, int]:
-    """MB, threads and descriptors of all processes."""
+class _Size(NamedTuple):
+    """Of all processes; memory in MB, by process."""
+
+    memory: dict[str, float]
+    threads: int
+    descriptors: int
+
+
+def _size(server: Server) -> _Size:
     pids = server.processes.values()
     threads, descriptors = sum(map(processes.threads, pids)), sum(map(processes.descriptors, pids))
-    return sum(server.memory().values()), threads, descriptors
+    return _Size(dict(server.memory()), threads, descriptors)

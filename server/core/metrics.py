@@ -25,6 +25,8 @@
     vidserve_stale_messages_total                            dropped: their sender had been given up
     vidserve_http_request_duration_seconds{route,method,status}
     vidserve_storage_bytes{kind}  vidserve_storage_free_bytes
+    vidserve_gpu_utilization_ratio{gpu}                      of NVIDIA's GPUs
+    vidserve_gpu_memory_used_bytes{gpu}
     vidserve_build_info{version}
 
 A stream's series go when it is deleted; jobs share `source="job"`, `stream=""`.
@@ -43,6 +45,7 @@ from prometheus_client.registry import Collector
 
 from server.core import metrics_page as page
 from server.core.exposition import Exposition, labelled, lines_of
+from server.core.gpu_metrics import GpuCollector
 from server.domain.outcome import OUTCOMES
 from server.domain.stream import StreamState
 
@@ -147,6 +150,7 @@ class Metrics:
         )
         self._page = _PageText(page, self.rows)
         self._registry.register(_Asked(jobs, storage))
+        self._registry.register(GpuCollector())
 
     def scrape(self) -> bytes:
         """Everything in Prometheus' text format. It takes milliseconds: not in the thread of an event loop."""

@@ -39,6 +39,7 @@ class Loaded:
         failed: why it is not.
         unloaded: set once it is gone, if it is to go.
         users: jobs that run on it.
+        awaited: how many wait for it to be up.
         by_version: somebody asked for this very version, so it stays when another one takes over.
         asked_at: when the engine that is up was asked to load it, by the monotonic clock.
         crashes: engines that died by themselves while they loaded it.
@@ -51,6 +52,7 @@ class Loaded:
     failed: ModelFailed | None = None
     unloaded: asyncio.Event | None = None
     users: int = 0
+    awaited: int = 0
     by_version: bool = False
     asked_at: float | None = None
     crashes: int = 0
@@ -70,6 +72,11 @@ class Loaded:
     def ready(self) -> bool:
         """Whether it is warm, and not on its way out."""
         return self.said is not None and self.unloaded is None
+
+    @property
+    def needed(self) -> bool:
+        """Whether anybody minds that it goes when another version has taken over."""
+        return self.by_version or self.users > 0 or self.awaited > 0
 
     @property
     def waits(self) -> bool:
@@ -162,7 +169,11 @@ class Loading:
                 await self.unload([model])  # its version was removed and brought in anew
                 continue
             model = self.begin(bundle, by_hand=by_hand)
-            await asyncio.shield(model.up)
+            model.awaited += 1
+            try:
+                await asyncio.shield(model.up)
+            finally:
+                model.awaited -= 1
             if model.unloaded is None:
                 return model
 

@@ -116,6 +116,7 @@ class Models:
         bundle, _ = await asyncio.to_thread(self._resolve, reference)
         if self.loading.of(bundle.manifest.name):
             await self._ensure(bundle, by_hand=True)
+            self.succession.expect(bundle)
         await asyncio.to_thread(self.repository.set_default, bundle.manifest.name, bundle.manifest.version)
         self._at_hand.clear()
         await self.resolve(bundle.manifest.name)

@@ -55,14 +55,18 @@ class Succession:
                 self.retire(name)
         elif model is None:
             _log.info("%s comes up, and will take over from %s", id, bundle.manifest.id)
+            self.expect(nominal)
             self._loading.begin(nominal)
         return bundle
+
+    def expect(self, bundle: Bundle) -> None:
+        """It is about to take over, so it does not go because it has been superseded once."""
+        self._superseded.discard(bundle.manifest.id)
 
     def retire(self, name: str) -> None:
         """Let the versions go that served under the name before the present one, and that nobody needs."""
         for model in self._loading.of(name):
-            needed = model.by_version or model.users or model.unloaded is not None
-            if model.id in self._superseded and not needed:
+            if model.id in self._superseded and not model.needed and model.unloaded is None:
                 _log.info("%s goes, %s has taken over", model.id, self._serves.get(name))
                 self._spawn(self._loading.unload([model]))
 

@@ -150,6 +150,70 @@ async def test_the_way_back_to_an_old_version_has_no_gap_either(site):
 
 
 @in_loop
+async def test_the_way_back_to_an_old_version_is_not_cut_off_by_those_who_ask_meanwhile(site):
+    site.bundle(1)
+    site.bundle(2)
+    await site.predict()
+    for version in (1, 2):  # so that each has been superseded by the other once
+        await site.models.set_default(f"net@{version}")
+        await site.predict()
+    await site.told("unload net@1")
+    site.engine.told.clear()
+    site.engine.at_once = False
+    change = asyncio.create_task(site.models.set_default("net@1"))
+    await site.told("load net@1")
+    for _ in range(3):
+        assert await site.predict() == "net@2"
+    await a_while()
+    site.engine.up("net@1")
+    while not change.done():
+        await site.predict()
+    await change
+    assert await site.predict() == "net@1"
+    await site.told("unload net@2")
+    assert site.engine.told == ["load net@1", "unload net@2"]
+
+
+@in_loop
+async def test_a_superseded_version_that_a_job_waits_for_is_not_sent_away(site):
+    site.bundle(1)
+    await site.predict()
+    site.bundle(2)
+    await site.predict()
+    await site.ready("net@2")
+    await site.predict()
+    await site.told("unload net@1")
+    site.engine.at_once = False
+    job = asyncio.create_task(site.models.acquire("net@1"))
+    await until(lambda: site.engine.told.count("load net@1") == 2)
+    assert await site.predict() == "net@2"
+    await a_while()
+    site.engine.up("net@1")
+    assert (await job).manifest.id == "net@1"
+    assert site.engine.told.count("unload net@1") == 1
+
+
+@in_loop
+async def test_an_old_version_set_as_default_beside_the_server_comes_up_although_jobs_end_meanwhile(site):
+    site.bundle(1)
+    await site.predict()
+    site.bundle(2)
+    await site.predict()
+    await site.ready("net@2")
+    await site.models.acquire("net")
+    await site.told("unload net@1")
+    site.engine.at_once = False
+    site.repository.set_default("net", 1)
+    await site.predict()
+    await until(lambda: site.engine.told.count("load net@1") == 2)
+    site.models.release("net@2")
+    await a_while()
+    assert site.engine.told.count("unload net@1") == 1
+    await site.up("net@1")
+    assert await site.predict() == "net@1"
+
+
+@in_loop
 async def test_a_version_set_as_default_beside_the_server_takes_over_when_it_is_warm(site):
     for version in (1, 2):
         site.bundle(version)
