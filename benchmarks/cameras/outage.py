@@ -21,6 +21,8 @@ AWAY_S = 10.0
 BACK_S = 8.0 + 2.0
 """The longest pause between two tries within ten seconds of absence, and two seconds."""
 GROWTH_MB = 4.0
+_FULL_AFTER = 3
+"""Absences after which the minute of rows that is kept for subscribers is full, and the way back has been gone."""
 _STEADY_S = 12.0
 """After which a source that worked is tried again at once."""
 
@@ -59,7 +61,7 @@ def rows(stage: Stage) -> Iterator[Row]:
     note = ", ".join(f"{one:.1f}" for one in back)
     yield at_most("… running again, the slowest", max(back), BACK_S, f"{note} s", unit=" s", digits=1)
     yield at_most("… rows out of order (frame, pts, captured_at)", wrong, 0, f"of {heard}", digits=0)
-    first, last = sizes[1 if stage.times > 1 else 0], sizes[-1]  # the first time may take more once
+    first, last = sizes[min(_FULL_AFTER, stage.times - 1)], sizes[-1]
     grown = ", ".join(f"{name} {last.memory[name] - mb:+.1f}" for name, mb in first.memory.items())
     course = " ".join(f"{sum(size.memory.values()):.0f}" for size in sizes)
     growth = sum(last.memory.values()) - sum(first.memory.values())

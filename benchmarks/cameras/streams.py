@@ -29,8 +29,12 @@ def cameras_wanted() -> None:
 
 
 class Streams:
+    """The streams of a server; those that an earlier part has left in its data folder are removed first."""
+
     def __init__(self, server: Server) -> None:
         self._client = server.client
+        for left in self._client.get("/v1/streams", params={"limit": 1000}).raise_for_status().json()["items"]:
+            self.remove(left["id"])
 
     def add(self, url: str, analysis: Mapping[str, Any] = EVERY_FRAME) -> str:
         """POST a stream; its id.
