@@ -33,8 +33,9 @@ class Streams:
 
     def __init__(self, server: Server) -> None:
         self._client = server.client
-        for left in self._client.get("/v1/streams", params={"limit": 1000}).raise_for_status().json()["items"]:
-            self.remove(left["id"])
+        while left := self._client.get("/v1/streams").raise_for_status().json()["items"]:
+            for stream in left:
+                self.remove(stream["id"])
 
     def add(self, url: str, analysis: Mapping[str, Any] = EVERY_FRAME) -> str:
         """POST a stream; its id.
