@@ -21,6 +21,7 @@ from server.api.socket_session import MESSAGE_BYTES
 from server.app import create_app
 from server.commands.address import listen, url_of
 from server.commands.reload import ReadSettings, Reload
+from server.core import heap
 from server.core.errors import Stopping
 from server.core.keys import key_file
 from server.core.log import LogConfig, configure
@@ -85,6 +86,7 @@ async def serve(
         access = logging.getLogger("uvicorn.access")
         access.addFilter(_not_a_probe)
         ready = asyncio.create_task(_when_ready(runtime, url, when_ready, stop))
+        heap.freeze()
         try:
             await server.serve([listener])
         finally:

@@ -11,11 +11,12 @@ from model_export import golden
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid
 from model_export.manifest import Manifest
+from server.core import heap
 from server.engine.batcher import Policy
 from server.engine.models import Model
 from server.engine.plan import fingerprint, plan
 from server.engine.running import Running
-from server.engine.session import OnnxSession, Options, Session, open_session, release_memory
+from server.engine.session import OnnxSession, Options, Session, open_session
 from server.engine.sessions import Sessions
 from server.engine.warmup import Takes, slim, warm_up, worthwhile
 
@@ -70,7 +71,7 @@ def load(name: str, folder: Path, row: int, running: Running) -> Model:
             policy, run_s = replace(policy, sizes=warm.sizes), chosen.run_s or warm.run_s
             if on_cpu:
                 slim(policy.sizes[0], manifest, takes, sessions)
-                release_memory()
+                heap.release()
         return Model(
             bundle,
             sessions,

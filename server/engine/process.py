@@ -22,6 +22,7 @@ from typing import assert_never
 import onnxruntime as ort
 import zmq
 
+from server.core import heap
 from server.core.child import Life, read_config
 from server.core.log import configure
 from server.core.metrics_page import ERRORS, Page
@@ -315,6 +316,7 @@ def main() -> None:
     config = read_config(EngineConfig)
     configure(config.log)
     engine = Engine(config, Life())
+    heap.freeze()
     try:
         engine.run()
     finally:

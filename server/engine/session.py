@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import ctypes.util
-import gc
 import io
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,13 +190,6 @@ def choose_provider(asked: str, *, required: bool, probe: Path) -> Provider:
     session, provider = open_session(lambda on: OnnxSession(probe, on, Options()), asked, required=required)
     session.close()
     return provider
-
-
-def release_memory() -> None:
-    """Hand freed memory back to the system: the C library keeps it otherwise."""
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(ctypes.util.find_library("c")).malloc_trim(0)
 
 
 def _why_no_cuda() -> str:

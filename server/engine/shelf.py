@@ -10,10 +10,10 @@ from pathlib import Path
 from threading import Thread
 
 from model_export.errors import VidserveError
+from server.core import heap
 from server.engine.loading import load
 from server.engine.models import Model
 from server.engine.running import Running
-from server.engine.session import release_memory
 from server.wire.messages import LoadModel, Message, ModelFailed, ModelLoaded, ModelUnloaded
 
 _log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class Shelf:
 
     def _give_back(self, model: Model) -> None:
         model.close()
-        release_memory()
+        heap.release()
         self._report(Gone(model.manifest.id))
 
     def _say_loaded(self, model: Model, seconds: float) -> None:

@@ -15,6 +15,7 @@ import cv2
 import zmq
 
 from model_export.video import open_video
+from server.core import heap
 from server.core.calls import CallPage, CallRows
 from server.core.child import Life, give_memory_back, read_config, sacrifice
 from server.core.last_words import leave
@@ -174,6 +175,7 @@ def main(open_source: OpenLimited = open_video, open_live: OpenLiveLimited = ope
     # One decoding and resizing thread a job: the cores belong to the engine.
     cv2.setNumThreads(1)
     worker = Worker(config, Life(), open_source, open_live)
+    heap.freeze()
     try:
         worker.run()
     finally:

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 from engine_builders import SIDE, heavy_graph, mean_graph
 
+from server.core import heap
 from server.engine.session import (
     CPU,
     OnnxSession,
@@ -15,7 +16,6 @@ from server.engine.session import (
     SessionFailed,
     choose_provider,
     open_session,
-    release_memory,
 )
 
 
@@ -113,13 +113,13 @@ def test_a_closed_session_gives_its_memory_back(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(heavy_graph(96).SerializeToString())
     OnnxSession(path, "cpu", Options()).close()
-    release_memory()
+    heap.release()
     before = memory_mb()
     session = OnnxSession(path, "cpu", Options())
     session.run(grey(*range(8)))
     assert memory_mb() - before > 80
     session.close()
-    release_memory()
+    heap.release()
     assert memory_mb() - before < 24
 
 
@@ -129,11 +129,11 @@ def test_what_a_large_batch_took_is_given_back_by_a_run_that_shrinks(tmp_path):
     path.write_bytes(heavy_graph(24).SerializeToString())
     session = OnnxSession(path, "cpu", Options())
     session.run(grey(1))
-    release_memory()
+    heap.release()
     before = memory_mb()
     session.run(grey(*range(8)))
     assert memory_mb() - before > 40
     assert np.array_equal(session.run(grey(9), shrink=True)["probabilities"], session.run(grey(9))["probabilities"])
-    release_memory()
+    heap.release()
     assert memory_mb() - before < 30
     session.close()
