@@ -86,8 +86,8 @@ def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
         bar=console.is_terminal,
         say=lambda line: console.print(line, markup=False, soft_wrap=True),
     )
-    row = outcome.chosen
+    row = outcome.kept
     told = ", ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds", "rate"))
-    chosen = "Best" if recipe.fit.choose == "best" else "The last"
-    console.print(f"{chosen} was epoch {row['epoch']:.0f}: {told}.", markup=False, soft_wrap=True)
+    which = "Best" if recipe.fit.keep == "best" else "The last"
+    console.print(f"{which} was epoch {row['epoch']:.0f}: {told}.", markup=False, soft_wrap=True)
     console.print(f"All of it is in {outcome.folder.path}", markup=False, soft_wrap=True)

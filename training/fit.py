@@ -39,12 +39,12 @@ class Outcome:
 
     Attributes:
         folder: with its files.
-        chosen: the row of the epoch that was chosen.
+        kept: the row of the epoch whose weights are.
         rows: of all epochs.
     """
 
     folder: RunFolder
-    chosen: Row
+    kept: Row
     rows: tuple[Row, ...]
 
 
@@ -95,7 +95,7 @@ def fit(
         run.note(data.fingerprint, data.labels, teacher_sha256)
 
     progress = Progress(
-        task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.choose
+        task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.keep
     )
     order = Order(len(data.train), recipe.fit.batch, seed=recipe.seed)
     learner = Learner(
@@ -117,7 +117,7 @@ def fit(
             trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
     if draw and _first_process():
         curves.draw(progress.rows, run.curves)
-    return Outcome(run, progress.rows[progress.chosen or 0], tuple(progress.rows))
+    return Outcome(run, progress.rows[progress.kept or 0], tuple(progress.rows))
 
 
 class _Loading(pl.LightningDataModule):

@@ -37,7 +37,7 @@ class Recording(pl.Callback):
         # What a killed run had written of an epoch that is done again is hidden.
         self._board = SummaryWriter(str(self._folder.path / "tensorboard"), purge_step=done + 1)
         if done:
-            self._keep_chosen()
+            self._keep()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.monotonic()
@@ -52,7 +52,7 @@ class Recording(pl.Callback):
             trainer.should_stop = True
         if not trainer.is_global_zero:
             return
-        self._keep_chosen()
+        self._keep()
         self._folder.write_metrics(self._progress.rows)
         if self._board is not None:
             for key, value in row.items():
@@ -68,12 +68,12 @@ class Recording(pl.Callback):
         if self._board is not None:
             self._board.close()
 
-    def _keep_chosen(self) -> None:
-        if self._progress.newest_is_chosen:
+    def _keep(self) -> None:
+        if self._progress.newest_is_kept:
             atomic.copy(self._folder.last, self._folder.best)
 
 
 def _line(row: Row, epochs: int, progress: Progress) -> str:
     told = [f"{key.replace('_', ' ')} {value:.4f}" for key, value in row.items() if key not in _NOT_TOLD]
-    best = "  best so far" if progress.choose == "best" and progress.newest_is_chosen else ""
+    best = "  best so far" if progress.keep == "best" and progress.newest_is_kept else ""
     return f"epoch {row['epoch']:.0f}/{epochs}  {'  '.join(told)}  {row['seconds']:.1f} s{best}"

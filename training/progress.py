@@ -12,7 +12,7 @@ from training.optimisation import AnySchedule, Plateau
 _SMALLER = 0.01
 """By what part a loss must be smaller to count: it may creep down for ever."""
 
-Choice = Literal["best", "last"]
+Keep = Literal["best", "last"]
 """Which epoch's weights a run ends with."""
 
 Row = dict[str, float]
@@ -28,7 +28,7 @@ class Progress:
         higher_is_better: of it.
         patience: epochs without a better one before it stops; None: it goes on.
         schedule: of the rate.
-        choose: the epoch that counts in the end: the best by the measure, or the last whatever it is like.
+        keep: which epoch counts in the end: the best by the measure, or the last whatever it is like.
         rows: an epoch each.
     """
 
@@ -36,7 +36,7 @@ class Progress:
     higher_is_better: bool
     patience: int | None = None
     schedule: AnySchedule | None = None
-    choose: Choice = "best"
+    keep: Keep = "best"
     rows: list[Row] = field(default_factory=list)
 
     def add(self, row: Mapping[str, float]) -> None:
@@ -44,13 +44,13 @@ class Progress:
         self.rows.append(dict(row))
 
     @property
-    def chosen(self) -> int | None:
+    def kept(self) -> int | None:
         """The place of the row whose weights the run would end with now; None where none can be compared."""
-        return self.best if self.choose == "best" else len(self.rows) - 1 if self.rows else None
+        return self.best if self.keep == "best" else len(self.rows) - 1 if self.rows else None
 
     @property
-    def newest_is_chosen(self) -> bool:
-        return bool(self.rows) and self.chosen in (None, len(self.rows) - 1)
+    def newest_is_kept(self) -> bool:
+        return bool(self.rows) and self.kept in (None, len(self.rows) - 1)
 
     @property
     def best(self) -> int | None:

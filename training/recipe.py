@@ -15,7 +15,7 @@ from training.configuration import Config, changes_between, read
 from training.data.config import DataConfig
 from training.errors import ConfigInvalid
 from training.optimisation import Adam, AnySchedule, Constant, Optimiser
-from training.progress import Choice
+from training.progress import Keep
 from training.tasks.choice import ClassWeights
 
 RunName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
@@ -66,7 +66,7 @@ class FitConfig(Config):
     loss: LossConfig = LossConfig()
     clip: float | None = Field(default=None, gt=0, description="the longest gradient; longer ones are shortened to it")
     patience: int | None = Field(default=None, ge=1, description="epochs without a better measure before it stops")
-    choose: Choice = Field(default="best", description="the epoch whose weights the run ends with")
+    keep: Keep = Field(default="best", description="the epoch whose weights the run ends with")
     # YAML, and `fit.precision=32`, say a number.
     precision: Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(str)] = "32"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

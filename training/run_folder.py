@@ -4,7 +4,7 @@ recipe.yaml         the recipe, every default written out
 run.json            versions, and the fingerprint of the data
 split.csv …         what the data module writes
 last.ckpt           after the last finished epoch; what a resume goes on from
-best.ckpt           after the epoch that was chosen: the best by the task's measure, or the last
+best.ckpt           after the epoch that counts: the best by the task's measure, or the last
 metrics.csv         a row an epoch
 curves.png
 tensorboard/        `tensorboard --logdir runs`

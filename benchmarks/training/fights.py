@@ -23,7 +23,7 @@ AUC = 0.80
 def rows(stage: Stage) -> Iterator[Row]:
     path = data_of(stage, "fights/clips.csv")
     folds = [
-        train(stage, "fights-gru", f"data.source.path={path}", f"data.split.fold={fold}", name=f"fights-{fold}")
+        train(stage, "fights", f"data.source.path={path}", f"data.split.fold={fold}", name=f"fights-{fold}")
         for fold in range(FOLDS)
     ]
     each = [fold.measure("auc") for fold in folds]

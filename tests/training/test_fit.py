@@ -26,7 +26,7 @@ def test_a_net_learns_and_the_run_s_folder_tells_how(tmp_path: Path) -> None:
 
     outcome = fit(a_recipe(fit={"epochs": 4}), tmp_path / "run", lambda recipe, folder: shades(), say=told.append)
 
-    assert outcome.chosen["accuracy"] == 1.0
+    assert outcome.kept["accuracy"] == 1.0
     rows = rows_of(tmp_path / "run")
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
@@ -50,14 +50,14 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(tmp_path
 def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
     outcome = trained(tmp_path, shades(), fit={"epochs": 3, "optimiser": {"kind": "sgd", "rate": 3.0}})
     best = torch.load(tmp_path / "best.ckpt", weights_only=True)
-    assert len(best["rows"]) == outcome.chosen["epoch"]
-    assert best["rows"][-1] == outcome.chosen
+    assert len(best["rows"]) == outcome.kept["epoch"]
+    assert best["rows"][-1] == outcome.kept
 
 
 def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
-    fitted = {"epochs": 3, "choose": "last", "optimiser": {"kind": "sgd", "rate": 3.0}}
+    fitted = {"epochs": 3, "keep": "last", "optimiser": {"kind": "sgd", "rate": 3.0}}
     outcome = trained(tmp_path, shades(), fit=fitted)
-    assert outcome.chosen["epoch"] == 3
+    assert outcome.kept["epoch"] == 3
     assert same_weights(tmp_path / "best.ckpt", tmp_path / "last.ckpt")
 
 
@@ -87,18 +87,18 @@ def test_clips_labels_at_once_and_numbers_are_learnt_too(tmp_path: Path) -> None
     labels = trained(tmp_path / "labels", shades(kind="multi_label"), fit=sgd)
     numbers = trained(tmp_path / "numbers", shades(kind="numbers"), fit=sgd)
 
-    assert clips.chosen["accuracy"] == 1.0
-    assert labels.chosen["macro_f1"] == 1.0
-    assert numbers.chosen["rmse"] < 0.3
-    assert "average_precision" in labels.chosen
-    assert "mean_absolute_error" in numbers.chosen
+    assert clips.kept["accuracy"] == 1.0
+    assert labels.kept["macro_f1"] == 1.0
+    assert numbers.kept["rmse"] < 0.3
+    assert "average_precision" in labels.kept
+    assert "mean_absolute_error" in numbers.kept
 
 
 def test_it_stops_when_nothing_got_better_for_as_long_as_patience_lasts(tmp_path: Path) -> None:
     fitted = {"epochs": 30, "patience": 2, "optimiser": {"kind": "sgd", "rate": 1e-9}}
     outcome = trained(tmp_path, net=STILL_NET, fit=fitted)
     assert [row["epoch"] for row in outcome.rows] == [1, 2, 3]
-    assert outcome.chosen["epoch"] == 1
+    assert outcome.kept["epoch"] == 1
 
 
 def test_a_rate_on_a_plateau_falls(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_net_says_what_it_remembers() -> None:
     net = net_of({"particle": "frame_difference"}, *GRU_LIST, looks_at=clips())
 
     assert [(spec.name, spec.shape, spec.initial) for spec in net.state] == [
-        ("frame_difference_1_before", (3, 8, 8), 0.0),
+        ("frame_difference_1_before", (1, 3, 8, 8), 0.0),
         ("frame_difference_1_seen", (1,), 0.0),
         ("gru_4_h", (6,), 0.0),
     ]

@@ -19,8 +19,8 @@ def after(*values: float, **changes: object) -> Progress:
 
 def test_the_best_is_the_first_of_equals() -> None:
     assert after(0.5, 0.9, 0.9, 0.7).best == 1
-    assert after(0.5, 0.9).newest_is_chosen
-    assert not after(0.5, 0.9, 0.9).newest_is_chosen
+    assert after(0.5, 0.9).newest_is_kept
+    assert not after(0.5, 0.9, 0.9).newest_is_kept
     assert after().best is None
 
 
@@ -32,12 +32,12 @@ def test_of_equals_the_one_with_the_clearly_smaller_loss_is_best() -> None:
     assert progress.stopped
 
 
-def test_the_last_is_chosen_where_that_is_asked_for() -> None:
-    progress = after(0.5, 0.9, 0.7, choose="last")
-    assert progress.chosen == 2
-    assert progress.newest_is_chosen
+def test_the_last_is_kept_where_that_is_asked_for() -> None:
+    progress = after(0.5, 0.9, 0.7, keep="last")
+    assert progress.kept == 2
+    assert progress.newest_is_kept
     assert progress.best == 1
-    assert after(choose="last").chosen is None
+    assert after(keep="last").kept is None
 
 
 def test_of_errors_the_smallest_is_best() -> None:
@@ -49,7 +49,7 @@ def test_of_errors_the_smallest_is_best() -> None:
 
 def test_what_is_no_number_is_never_best_but_kept_until_there_is_one() -> None:
     assert after(math.nan).best is None
-    assert after(math.nan).newest_is_chosen
+    assert after(math.nan).newest_is_kept
     assert after(math.nan, 0.1, math.nan).best == 1
 
 

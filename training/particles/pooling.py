@@ -13,6 +13,14 @@ from training.errors import ShapeMismatch
 from training.particles.particle import Count, Particle
 from training.particles.shape import Shape
 
+TINY = 1e-5
+"""Of a variance: the root of 0 has no gradient."""
+
+
+def deviation(x: Tensor, axes: int | tuple[int, ...]) -> Tensor:
+    """The standard deviation of all numbers along some axes, never quite 0."""
+    return (x.var(axes, correction=0) + TINY).sqrt()
+
 
 class Pool(Particle):
     """[B, C, H, W] → [B, C, ⌊(H − size) / stride⌋ + 1, …]: the largest or the mean number of every window.
@@ -37,12 +45,13 @@ class Pool(Particle):
 
 
 class GlobalPool(Particle):
-    """A map [B, C, H, W] or tokens [B, N, C] → a vector [B, C]: the mean or the largest over H and W, or over N.
+    """A map [B, C, H, W] or tokens [B, N, C] → a vector [B, C]: the mean, the largest or the standard deviation over H
+    and W, or over N.
 
-    Lin et al., Network in Network (2014).
+    Lin et al., Network in Network (2014); deviations beside means: Snyder et al., X-Vectors (2018).
     """
 
-    def __init__(self, shape: Shape, *, kind: Literal["max", "mean"] = "mean") -> None:
+    def __init__(self, shape: Shape, *, kind: Literal["max", "mean", "std"] = "mean") -> None:
         super().__init__()
         if len(shape.features) == 1:
             raise ShapeMismatch("a map [C, H, W] or tokens [N, C]", shape)
@@ -51,6 +60,8 @@ class GlobalPool(Particle):
         self.over = (2, 3) if len(shape.features) == 3 else (1,)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "std":
+            return deviation(x, self.over)
         return x.amax(self.over) if self.kind == "max" else x.mean(self.over)
 
 

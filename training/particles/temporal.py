@@ -17,33 +17,40 @@ from training.particles.shape import Shape
 
 
 class FrameDifference(TemporalParticle):
-    """[B, T, C, …] → [B, T, C, …]: x_t − x_{t−1}, 0 for the first frame; with `keep` x_t in front of it, 2·C channels.
+    """[B, T, C, …] → [B, T, C, …]: x_t − x_{t−over}, 0 while there is no such frame; with `keep` x_t in front of it,
+    2·C channels.
 
-    State: the frame before, and whether there was one. Simonyan and Zisserman, Two-Stream Convolutional Networks (2014)
-    give motion beside the picture; plain differences are those of Wang et al., Temporal Segment Networks (2016).
+    State: as many frames before, and how many of them there have been. Simonyan and Zisserman, Two-Stream Convolutional
+    Networks (2014) give motion beside the picture; plain differences are those of Wang et al., Temporal Segment
+    Networks (2016).
     """
 
-    def __init__(self, shape: Shape, *, keep: bool = False) -> None:
+    def __init__(self, shape: Shape, *, over: Count = 1, keep: bool = False) -> None:
         super().__init__()
         shape.clip()
         if len(shape.features) == 2:
             raise ShapeMismatch("a clip of maps [T, C, H, W] or vectors [T, C]", shape)
+        self.over = over
         self.keep = keep
         self.out = shape.with_features(shape.channels * (1 + keep), *shape.features[1:])
-        self.state = (StateSpec("before", shape.features), StateSpec("seen", (1,)))
+        self.state = (StateSpec("before", (over, *shape.features)), StateSpec("seen", (1,)))
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         before, seen = state
-        ones = torch.ones_like(seen)
-        difference = x - torch.cat([before[:, None], x[:, :-1]], 1)
-        first = difference[:, 0] * _beside(seen, before)
-        difference = torch.cat([first[:, None], difference[:, 1:]], 1)
-        return torch.cat([x, difference], 2) if self.keep else difference, (x[:, -1], ones)
+        frames = torch.cat([before, x], 1)
+        # How many there were before each frame: [B, T].
+        known = seen + torch.arange(x.shape[1], device=x.device)
+        there = (known >= self.over).to(x.dtype)
+        difference = (x - frames[:, : x.shape[1]]) * there.reshape(*there.shape, *[1] * (x.dim() - 2))
+        after = frames[:, -self.over :], (seen + x.shape[1]).clamp(max=self.over)
+        return torch.cat([x, difference], 2) if self.keep else difference, after
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         before, seen = state
-        difference = (x - before) * _beside(seen, x)
-        return torch.cat([x, difference], 1) if self.keep else difference, (x, torch.ones_like(seen))
+        there = (seen >= self.over).to(x.dtype)
+        difference = (x - before[:, 0]) * there.reshape(-1, *[1] * (x.dim() - 1))
+        after = torch.cat([before[:, 1:], x[:, None]], 1), (seen + 1).clamp(max=self.over)
+        return torch.cat([x, difference], 1) if self.keep else difference, after
 
 
 class TemporalShift(TemporalParticle):
@@ -129,11 +136,6 @@ class TemporalConvolution(TemporalParticle):
         flat = len(self.out.features) == 1
         y: Tensor = self.activation(self.convolution(places[..., None, None] if flat else places))
         return (y[..., 0, 0] if flat else y).transpose(1, 2)
-
-
-def _beside(seen: Tensor, x: Tensor) -> Tensor:
-    """`seen` [B, 1] with as many axes as `x` has."""
-    return seen.reshape(-1, *[1] * (x.dim() - 1))
 
 
 def _only_if(streams: bool) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.particles.initialisation import initialise
 from training.particles.particle import Count, State, StateSpec, TemporalParticle
+from training.particles.pooling import TINY
 from training.particles.shape import Shape
 
 LOWEST = -3.0e38
@@ -20,18 +21,19 @@ LOWEST = -3.0e38
 
 
 class TimePool(TemporalParticle):
-    """[B, T, …] → [B, …]: the last frame, or the mean or the largest over the last T frames.
+    """[B, T, …] → [B, …]: the last frame, or the mean, the largest or the standard deviation over the last T frames.
 
-    State: those frames, the newest last; of the mean also how many there are already. Means over frames: Karpathy et
-    al., Large-scale Video Classification with Convolutional Neural Networks (2014).
+    State: those frames, the newest last; of means and deviations also how many there are already. Means over frames:
+    Karpathy et al., Large-scale Video Classification with Convolutional Neural Networks (2014); deviations beside them:
+    Snyder et al., X-Vectors (2018).
     """
 
-    def __init__(self, shape: Shape, *, kind: Literal["last", "mean", "max"] = "last") -> None:
+    def __init__(self, shape: Shape, *, kind: Literal["last", "mean", "max", "std"] = "last") -> None:
         super().__init__()
         self.frames = shape.clip()
         self.out = shape.frame
         self.kind = kind
-        if kind == "mean":
+        if kind in ("mean", "std"):
             self.state = (StateSpec("recent", (self.frames, *shape.features)), StateSpec("count", (1,)))
         elif kind == "max":
             self.state = (StateSpec("recent", (self.frames, *shape.features), LOWEST),)
@@ -43,8 +45,14 @@ class TimePool(TemporalParticle):
         if self.kind == "max":
             return recent.amax(1), (recent,)
         count = (state[1] + x.shape[1]).clamp(max=self.frames)
+        many = count.reshape(-1, *[1] * (x.dim() - 2))
         # Frames that have not been yet are zeros.
-        return recent.sum(1) / count.reshape(-1, *[1] * (x.dim() - 2)), (recent, count)
+        mean = recent.sum(1) / many
+        if self.kind == "mean":
+            return mean, (recent, count)
+        there = torch.arange(self.frames, 0, -1, device=x.device) <= count
+        off = (recent - mean[:, None]) * there.reshape(*there.shape, *[1] * (x.dim() - 2)).to(x.dtype)
+        return (off.square().sum(1) / many + TINY).sqrt(), (recent, count)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         return self(x[:, None], state)  # type: ignore[no-any-return]

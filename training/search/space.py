@@ -129,9 +129,9 @@ def _see_alternatives(search: Search, file: Path) -> None:
             recipe = read(Recipe, search.written(Given({**choice.within, choice.name: value})), where=with_it)
             if recipe.fit.devices > 1:
                 raise ConfigInvalid(f"{file}: fit.devices: a trial trains on one device.", hint="Set it to 1.")
-            if recipe.fit.choose == "last":
+            if recipe.fit.keep == "last":
                 raise ConfigInvalid(
-                    f"{file}: fit.choose: trials are compared by their best epochs, and last would keep others.",
+                    f"{file}: fit.keep: trials are compared by their best epochs, and last would keep others.",
                     hint="Leave it out, and put it into the recipe that comes of the search.",
                 )
             try:

@@ -28,6 +28,7 @@ def test_a_map_and_tokens_come_to_a_vector() -> None:
 
     assert array(GlobalPool(a_map())(x)) == pytest.approx(array(x).mean((2, 3)))
     assert array(GlobalPool(some_tokens(), kind="max")(tokens)) == pytest.approx(array(tokens).max(1))
+    assert array(GlobalPool(a_map(), kind="std")(x)) == pytest.approx(np.sqrt(array(x).var((2, 3)) + 1e-5))
     assert array(Flatten(a_map())(x)) == pytest.approx(array(x).reshape(3, 60))
     assert array(FirstToken(some_tokens())(tokens)) == pytest.approx(array(tokens)[:, 0])
     for particle, shape in ((GlobalPool(a_map()), a_map()), (Flatten(some_tokens()), some_tokens())):
@@ -87,6 +88,8 @@ def test_norms_say_what_they_cannot_take() -> None:
         ("silu", lambda x: x * sigmoid(x)),
         ("tanh", lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
         ("sigmoid", sigmoid),
+        ("abs", np.abs),
+        ("log", lambda x: np.where(x < 0, -np.log(1 - np.minimum(x, 0)), np.log(1 + np.maximum(x, 0)))),
         ("none", lambda x: x),
     ],
 )

@@ -37,6 +37,24 @@ def test_a_difference_is_to_the_frame_before_and_none_at_first(shape: Shape) -> 
 
 
 @pytest.mark.parametrize("shape", [MAPS, VECTORS], ids=str)
+def test_a_difference_may_be_to_an_earlier_frame(shape: Shape) -> None:
+    x, y = whole(FrameDifference(shape, over=3), shape)
+    assert y[:, 3:] == pytest.approx(x[:, 3:] - x[:, :-3])
+    assert not y[:, :3].any()
+
+
+def test_a_difference_to_a_frame_before_the_clip_s_first_is_none_until_there_has_been_one() -> None:
+    particle = FrameDifference(VECTORS, over=2)
+    x = numbers(VECTORS)
+    state = initial_state(particle.state, x)
+    parts = []
+    for part in (x[:, :1], x[:, 1:2], x[:, 2:]):
+        y, state = particle(part, state)
+        parts.append(array(y))
+    assert np.concatenate(parts, 1) == pytest.approx(array(particle(x, initial_state(particle.state, x))[0]))
+
+
+@pytest.mark.parametrize("shape", [MAPS, VECTORS], ids=str)
 def test_a_shift_takes_some_channels_from_the_frame_before(shape: Shape) -> None:
     x, y = whole(TemporalShift(shape, share=0.25), shape)
     assert y[:, :, :1] == pytest.approx(before(x)[:, :, :1])
@@ -77,7 +95,13 @@ def test_a_temporal_convolution_that_is_not_causal_looks_both_ways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reduce"), [("last", lambda x: x[:, -1]), ("mean", lambda x: x.mean(1)), ("max", lambda x: x.max(1))]
+    ("kind", "reduce"),
+    [
+        ("last", lambda x: x[:, -1]),
+        ("mean", lambda x: x.mean(1)),
+        ("max", lambda x: x.max(1)),
+        ("std", lambda x: np.sqrt(x.var(1) + 1e-5)),
+    ],
 )
 def test_time_is_pooled_to_one_frame(kind, reduce) -> None:
     x, y = whole(TimePool(MAPS, kind=kind), MAPS)
@@ -95,6 +119,7 @@ def test_attention_pooling_weighs_frames_by_a_softmax_of_their_scores() -> None:
 STREAMING = [
     FrameDifference(MAPS),
     FrameDifference(VECTORS, keep=True),
+    FrameDifference(MAPS, over=3),
     TemporalShift(MAPS, share=0.5),
     TemporalConvolution(MAPS, channels=3),
     TemporalConvolution(VECTORS, channels=3, kernel=2, dilation=3),
@@ -117,7 +142,7 @@ def test_steps_give_what_the_clip_gives(particle: TemporalParticle) -> None:
 
 @pytest.mark.parametrize(
     "particle",
-    [*(TimePool(VECTORS, kind=kind) for kind in ("last", "mean", "max")), AttentionPooling(VECTORS)],
+    [*(TimePool(VECTORS, kind=kind) for kind in ("last", "mean", "max", "std")), AttentionPooling(VECTORS)],
     ids=str,
 )
 def test_pooling_step_by_step_is_what_the_clip_so_far_comes_to(particle: TemporalParticle) -> None:
@@ -133,7 +158,7 @@ def test_pooling_step_by_step_is_what_the_clip_so_far_comes_to(particle: Tempora
 
 @pytest.mark.parametrize(
     "particle",
-    [*(TimePool(MAPS, kind=kind) for kind in ("last", "mean", "max")), AttentionPooling(VECTORS)],
+    [*(TimePool(MAPS, kind=kind) for kind in ("last", "mean", "max", "std")), AttentionPooling(VECTORS)],
     ids=str,
 )
 def test_a_stream_is_pooled_over_as_many_frames_as_a_clip_has_whatever_was_before(particle: TemporalParticle) -> None:

@@ -84,7 +84,7 @@ def test_more_trials_are_the_same_search(tmp_path: Path) -> None:
         ({"name": {"choose": ["a", "b"]}}, "name cannot be chosen"),
         ({"fit": {"epochs": {"range": [1, 4]}}}, "fit.epochs is chosen, so search.epochs would be in vain"),
         ({"fit": {"devices": 2, "batch": {"choose": [8, 16]}}}, "fit.devices: a trial trains on one device"),
-        ({"fit": {"choose": "last", "batch": {"choose": [8, 16]}}}, "fit.choose: trials are compared by their best"),
+        ({"fit": {"keep": "last", "batch": {"choose": [8, 16]}}}, "fit.keep: trials are compared by their best"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_tried(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
