@@ -64,7 +64,7 @@ def state_of(server, job):
 
 
 def test_a_running_job_waits_for_space_and_goes_on_with_the_same_bytes(small, disk, tmp_path):
-    video = footage(tmp_path / "v.mp4", frames=1500)
+    video = footage(tmp_path / "v.mp4", frames=900)
     expected = small.wait(small.post(video))
     assert expected["state"] == "done"
     job = small.post(video)
@@ -95,7 +95,7 @@ def test_an_upload_is_refused_and_leaves_nothing_and_the_next_one_is_taken(small
 
 
 def test_jobs_that_wait_end_or_are_cancelled_meanwhile_come_to_their_end(small, disk, tmp_path):
-    video = footage(tmp_path / "v.mp4", frames=500)
+    video = footage(tmp_path / "v.mp4", frames=300)
     expected = small.rows(small.wait(small.post(video)))
     jobs = [small.post(video) for _ in range(6)]
     eventually(lambda: small.rows(jobs[0]))

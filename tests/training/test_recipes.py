@@ -42,7 +42,12 @@ def test_moving_shapes_need_no_files() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "path", "samples", "groups"),
-    [("fights-gru", "fights/clips.csv", 207, 32), ("cells", "bccd", 4886, 364), ("mnist", "mnist", 70_000, 70_000)],
+    [
+        ("fights", "fights/clips.csv", 207, 32),
+        ("fights-gru", "fights/clips.csv", 207, 32),
+        ("cells", "bccd", 4886, 364),
+        ("mnist", "mnist", 70_000, 70_000),
+    ],
 )
 def test_the_data_of_recipes_are_as_they_say(
     shared_data: Path, name: str, path: str, samples: int, groups: int
