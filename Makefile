@@ -10,8 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 DEBIAN_PACKAGES := chromium prometheus python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gstreamer-1.0 \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 POLICY := /usr/sbin/policy-rc.d
-# Tests start servers of several processes each: more at once would make them wait for each other.
-PROCESSES ?= 2
+# Tests wait for processes that they start about a third of their time: one more than two cores can feed.
+PROCESSES ?= 3
 EXTRAS := $(if $(GPU),[gpu])
 
 .PHONY: demo test lint test-deps bench clean check-python

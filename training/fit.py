@@ -94,9 +94,7 @@ def fit(
         teacher_sha256 = fingerprint(recipe.teacher.model) if recipe.teacher is not None else None
         run.note(data.fingerprint, data.labels, teacher_sha256)
 
-    progress = Progress(
-        task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.keep
-    )
+    progress = Progress(task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.keep)
     order = Order(len(data.train), recipe.fit.batch, seed=recipe.seed)
     learner = Learner(
         net,

@@ -54,12 +54,15 @@ def rows(stage: Stage) -> Iterator[Row]:
             Predicts(server) as predicts,
         ):
             time.sleep(_EVERY_S)
+            calm = time.time()
+            time.sleep(_SWAPS * _EVERY_S)
             start = time.time()
             for swap in range(_SWAPS):
                 _serve(server, 1 + swap % 2)
                 time.sleep(_EVERY_S)
             end = time.time()
             heard = {stream: [row for row in listener.since(stream, start) if row.at < end] for stream in ids}
+            before = [[row.at for row in listener.since(stream, calm) if row.at < start] for stream in ids]
     served = {str(row.row["model"]) for of in heard.values() for row in of}
     if len(served) < 2:
         raise NotMeasured(f"the streams were served by {served} alone")
@@ -71,6 +74,8 @@ def rows(stage: Stage) -> Iterator[Row]:
     yield at_most("… lost frames of jobs", lost, 0, f"{len(work.done)} jobs", digits=0)
     gaps = {stream: max(later.at - sooner.at for sooner, later in pairwise(of)) * 1e3 for stream, of in heard.items()}
     yield at_most("… longest pause of a stream", max(gaps.values()), GAP_MS, unit=" ms", digits=0)
+    without = max(later - sooner for of in before for sooner, later in pairwise(of)) * 1e3
+    yield told("… the longest in as long a time without a swap", f"{without:.0f}", "ms")
     yield told("… each stream's", ", ".join(f"{gap:.0f}" for gap in gaps.values()), "ms")
 
 
