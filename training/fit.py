@@ -109,6 +109,8 @@ def fit(
     checkpoint = run.last if resume and run.last.exists() else None
     if checkpoint is not None:
         progress.rows += rows_of(checkpoint)
+        if _first_process():
+            recording.catch_up()
     if len(progress.rows) < recipe.fit.epochs and not progress.stopped:
         with _advice_unsaid():
             trainer = _trainer(recipe.fit, folder, recording, bar=bar)

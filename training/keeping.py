@@ -30,14 +30,17 @@ class Recording(pl.Callback):
         self._began = 0.0
         self._board: SummaryWriter | None = None
 
+    def catch_up(self) -> None:
+        """Write what a kill may have kept from being written after the last checkpoint."""
+        self._keep()
+        self._folder.write_metrics(self._progress.rows)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         done = len(self._progress.rows)
         # What a killed run had written of an epoch that is done again is hidden.
         self._board = SummaryWriter(str(self._folder.path / "tensorboard"), purge_step=done + 1)
-        if done:
-            self._keep()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.monotonic()

@@ -172,6 +172,17 @@ def test_a_best_epoch_that_a_kill_kept_from_its_place_gets_there(tmp_path: Path)
     assert same_weights(tmp_path / "run" / "best.ckpt", tmp_path / "run" / "last.ckpt")
 
 
+def test_what_a_kill_kept_from_being_written_after_the_last_epoch_is_written(tmp_path: Path) -> None:
+    trained(tmp_path / "run", fit={"epochs": 3})
+    metrics, best = tmp_path / "run" / "metrics.csv", tmp_path / "run" / "best.ckpt"
+    whole = metrics.read_text()
+    metrics.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    best.unlink()
+    trained(tmp_path / "run", resume=True, fit={"epochs": 3})
+    assert metrics.read_text() == whole
+    assert same_weights(best, tmp_path / "run" / "last.ckpt")
+
+
 def test_a_recipe_is_read_back_as_it_was(tmp_path: Path) -> None:
     from fit_builders import a_recipe
 
