@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Self
 import cv2
 import httpx
 
-from benchmarks.cameras.listening import Listener
+from benchmarks.cameras.listening import Heard, Listener
 from benchmarks.cameras.streams import Streams, cameras_wanted
 from benchmarks.cameras.work import Work
 from benchmarks.failure import NotMeasured
@@ -62,7 +62,7 @@ def rows(stage: Stage) -> Iterator[Row]:
                 time.sleep(_EVERY_S)
             end = time.time()
             heard = {stream: [row for row in listener.since(stream, start) if row.at < end] for stream in ids}
-            before = [[row.at for row in listener.since(stream, calm) if row.at < start] for stream in ids]
+            before = [[row for row in listener.since(stream, calm) if row.at < start] for stream in ids]
     served = {str(row.row["model"]) for of in heard.values() for row in of}
     if len(served) < 2:
         raise NotMeasured(f"the streams were served by {served} alone")
@@ -72,11 +72,15 @@ def rows(stage: Stage) -> Iterator[Row]:
     yield at_most(f"{what}: failed of {asked} predicts", sum(wrong.values()), 0, str(wrong or ""), digits=0)
     lost = sum(abs(job.frames - work.done[0].frames) + (job.state != "done") for job in work.done)
     yield at_most("… lost frames of jobs", lost, 0, f"{len(work.done)} jobs", digits=0)
-    gaps = {stream: max(later.at - sooner.at for sooner, later in pairwise(of)) * 1e3 for stream, of in heard.items()}
-    yield at_most("… longest pause of a stream", max(gaps.values()), GAP_MS, unit=" ms", digits=0)
-    without = max(later - sooner for of in before for sooner, later in pairwise(of)) * 1e3
-    yield told("… the longest in as long a time without a swap", f"{without:.0f}", "ms")
-    yield told("… each stream's", ", ".join(f"{gap:.0f}" for gap in gaps.values()), "ms")
+    pauses = [_longest_ms(of) for of in heard.values()]
+    yield at_most("… longest pause of a stream", max(pauses), GAP_MS, unit=" ms", digits=0)
+    yield told("… each stream's", ", ".join(f"{pause:.0f}" for pause in pauses), "ms")
+    yield told("… the longest in as long a time without a swap", f"{max(map(_longest_ms, before)):.0f}", "ms")
+
+
+def _longest_ms(rows: Sequence[Heard]) -> float:
+    """The longest time between two rows of a stream."""
+    return max(later.at - sooner.at for sooner, later in pairwise(rows)) * 1e3
 
 
 class Predicts:

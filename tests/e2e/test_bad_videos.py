@@ -161,7 +161,7 @@ def test_damaged_videos_are_analysed_as_far_as_they_go_or_fail_and_their_neighbo
 ):
     good = server.wait(server.post(SAMPLE))
     jobs = {}
-    for name, content in mutations(shared_data / "formats", usually=32):
+    for name, content in mutations(shared_data / "formats", usually=60):
         (tmp_path / name).write_bytes(content)
         jobs[name] = server.post(tmp_path / name)
         (tmp_path / name).unlink()

@@ -44,8 +44,8 @@ async def test_the_old_version_answers_until_the_new_one_is_warm(site):
     assert await site.serving() == ["net@2"]
 
 
-@in_loop
-async def test_the_old_version_goes_when_the_new_one_has_taken_over(site):
+async def superseded(site):
+    """`net@1` has served, until `net@2` took over."""
     site.bundle(1)
     await site.predict()
     site.bundle(2)
@@ -53,6 +53,11 @@ async def test_the_old_version_goes_when_the_new_one_has_taken_over(site):
     await site.ready("net@2")
     await site.predict()
     await site.told("unload net@1")
+
+
+@in_loop
+async def test_the_old_version_goes_when_the_new_one_has_taken_over(site):
+    await superseded(site)
     assert await site.states() == {"net@1": "unloaded", "net@2": "ready"}
 
 
@@ -176,13 +181,7 @@ async def test_the_way_back_to_an_old_version_is_not_cut_off_by_those_who_ask_me
 
 @in_loop
 async def test_a_superseded_version_that_a_job_waits_for_is_not_sent_away(site):
-    site.bundle(1)
-    await site.predict()
-    site.bundle(2)
-    await site.predict()
-    await site.ready("net@2")
-    await site.predict()
-    await site.told("unload net@1")
+    await superseded(site)
     site.engine.at_once = False
     job = asyncio.create_task(site.models.acquire("net@1"))
     await until(lambda: site.engine.told.count("load net@1") == 2)
@@ -195,13 +194,8 @@ async def test_a_superseded_version_that_a_job_waits_for_is_not_sent_away(site):
 
 @in_loop
 async def test_an_old_version_set_as_default_beside_the_server_comes_up_although_jobs_end_meanwhile(site):
-    site.bundle(1)
-    await site.predict()
-    site.bundle(2)
-    await site.predict()
-    await site.ready("net@2")
+    await superseded(site)
     await site.models.acquire("net")
-    await site.told("unload net@1")
     site.engine.at_once = False
     site.repository.set_default("net", 1)
     await site.predict()
