@@ -70,6 +70,8 @@ def rows(stage: Stage) -> Iterator[Row]:
     wrong = {answer: count for answer, count in predicts.answers.items() if answer != "200"}
     asked = sum(predicts.answers.values())
     yield at_most(f"{what}: failed of {asked} predicts", sum(wrong.values()), 0, str(wrong or ""), digits=0)
+    took_ms = sorted(took_s * 1e3 for took_s in predicts.took_s)
+    yield told("… half of them, and the slowest, within", f"{took_ms[len(took_ms) // 2]:.0f}, {took_ms[-1]:.0f}", "ms")
     lost = sum(abs(job.frames - work.done[0].frames) + (job.state != "done") for job in work.done)
     yield at_most("… lost frames of jobs", lost, 0, f"{len(work.done)} jobs", digits=0)
     pauses = [_longest_ms(of) for of in heard.values()]
@@ -88,10 +90,12 @@ class Predicts:
 
     Attributes:
         answers: how often each status, or error, came.
+        took_s: how long each took that came.
     """
 
     def __init__(self, server: Server) -> None:
         self.answers: Counter[str] = Counter()
+        self.took_s: list[float] = []
         self._address = server.address
         self._picture = cv2.imencode(".jpg", yard((640, 360)))[1].tobytes()
         self._over = threading.Event()
@@ -114,10 +118,12 @@ class Predicts:
         with httpx.Client(base_url=self._address, timeout=20) as client:
 
             def ask() -> None:
+                asked = time.monotonic()
                 try:
                     head = {"Content-Type": "image/jpeg"}
                     answer = client.post(f"/v1/models/{NAME}/predict", content=self._picture, headers=head)
                     self.answers[str(answer.status_code)] += 1
+                    self.took_s.append(time.monotonic() - asked)
                 except httpx.HTTPError as error:
                     self.answers[type(error).__name__] += 1
 

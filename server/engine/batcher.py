@@ -1,7 +1,7 @@
 """Which frames run together. A plain class: time is an argument, nothing here waits.
 
-Live before jobs; within a batch each stream gets one place before any gets two; then the earliest deadline, then who
-was served longest ago. A stream's requests run in the order in which they came.
+Live before jobs; within a batch each stream gets one place before any gets two; then who is due first, then who was
+served longest ago. A stream's requests run in the order in which they came.
 
 A request is a frame, or a block of rows that run together; blocks share a run with others of their kind.
 """
@@ -15,7 +15,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from server.wire.messages import Infer
+from server.wire.messages import Infer, Priority
+
+_SOON_S = 0.25
+"""When a live request without a deadline is due: those with one would keep it waiting for as long as there are any."""
 
 Key = tuple[bytes, str]
 """A stream: who asks, on the router, and the name that it gives the stream."""
@@ -42,6 +45,13 @@ class Request:
     def key(self) -> Key:
         """Of its stream."""
         return self.peer, self.ask.stream
+
+    @property
+    def due(self) -> float:
+        """When its answer is wanted, as far as that decides who goes first; a job's frames can wait."""
+        if self.ask.deadline is not None:
+            return self.ask.deadline
+        return self.arrived + _SOON_S if self.ask.priority is Priority.LIVE else math.inf
 
     @property
     def plain(self) -> bool:
@@ -107,8 +117,8 @@ class _Stream:
 
     def rank(self, taken: int) -> tuple[int, int, float, int]:
         """Who goes first, the least; `taken` is how many places of the batch the stream has."""
-        head = self.waiting[0].ask
-        return head.priority, taken, math.inf if head.deadline is None else head.deadline, self.served
+        head = self.waiting[0]
+        return head.ask.priority, taken, head.due, self.served
 
 
 class Batcher:
@@ -214,10 +224,7 @@ class Batcher:
     def urgency(self) -> tuple[int, float, float] | None:
         """How urgent the most urgent request is, for choosing among models; less is more urgent. None: nothing."""
         heads = (stream.waiting[0] for stream in self._eligible())
-        ranks = (
-            (int(r.ask.priority), math.inf if r.ask.deadline is None else r.ask.deadline, r.arrived) for r in heads
-        )
-        return min(ranks, default=None)
+        return min(((int(head.ask.priority), head.due, head.arrived) for head in heads), default=None)
 
     def wake_at(self) -> float | None:
         """When to ask again although nothing comes: a batch times out then, or a request is past its deadline."""

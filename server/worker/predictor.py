@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
+from collections import OrderedDict
 from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -19,15 +21,18 @@ from model_export.manifest import Manifest
 from server.analytics.scene import Moment, Scene
 from server.core.calls import Call, CallRow
 from server.domain.analysis import Analysis
-from server.wire.messages import Predict, Predicted
+from server.wire.messages import Predict, Predicted, Priority
 from server.wire.sockets import Dealer
-from server.worker.requests import WITHDRAW_S, Question, Requests
+from server.worker.requests import LOST, WITHDRAW_S, Outputs, Question, Requests
 from server.worker.source import Frame
 from server.worker.surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
 _PATIENCE_S = 30.0
+_SILENCE_S = 5.0
+"""Then the engine may be another one, which knows nothing of the picture."""
+_TALKS = 8
 
 
 class PictureUnreadable(VidserveError):
@@ -69,77 +74,134 @@ class Predictor:
             self._orders.put(None)
 
     def _body(self, name: str) -> None:
-        identity = f"{self._around.name}.{self._around.incarnation}.{name}"
-        dealer = Dealer(self._around.context, self._around.api, identity, self._around.incarnation)
-        with closing(dealer) as api, self._around.rows.lent("") as row:
+        around = self._around
+        identity = f"{around.name}.{around.incarnation}.{name}"
+        dealer = Dealer(around.context, around.api, identity, around.incarnation)
+        talks = Talks(around, name)
+        with closing(dealer) as api, closing(talks), around.rows.lent("") as row:
             while (item := self._orders.get()) is not None:
                 order, picture = item
                 try:
-                    api.send(Predicted(order.request), [self._row(order, picture, row)])
+                    api.send(Predicted(order.request), [_row(order, picture, row, talks)])
                 except VidserveError as error:
                     api.send(Predicted(order.request, error.code, str(error)))
                 except Exception:  # the edge of a thread
                     _log.exception("predict failed")
                     api.send(Predicted(order.request, "internal_error", "The server made a mistake; see its log."))
 
-    def _row(self, order: Predict, picture: bytes, calls: CallRow) -> bytes:
-        manifest = _manifest_of(order.bundle)
-        try:
-            with calls.inside(Call.PICTURE):
-                decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
-        except cv2.error as error:
-            if "MAX_IMAGE_PIXELS" in error.err:
-                raise PictureTooLarge(
-                    "The picture has more pixels than this server takes.",
-                    hint="Send a smaller one, or raise `[limits] pixels` in the settings.",
-                ) from error
-            decoded = None
-        if decoded is None:
-            raise PictureUnreadable(
-                "These bytes are not a picture.", hint="Send a JPEG, PNG, WebP, BMP or TIFF file, not a video."
-            )
-        frame: Frame = np.asarray(decoded, np.uint8)
-        analysis = Analysis(
-            confidence=order.confidence, labels=tuple(order.labels) if order.labels else None, track=False
-        )
-        stream = f"{self._around.name}.{self._around.incarnation}.picture-{order.request}"
-        with closing(
-            Requests(
-                self._around.context,
-                order.engine,
-                stream,
-                self._around.incarnation,
-                stream,
-                manifest,
-                self._around.slots,
-                order.confidence,
-            )
-        ) as requests:
-            self._ask(requests, frame, manifest)
-            answer = requests.await_answer(_PATIENCE_S)
-            if answer is None or manifest.state:
-                requests.withdraw(WITHDRAW_S)
-        if answer is None:
-            raise PredictFailed("The engine does not answer.")
-        if answer.outputs is None:
-            raise PredictFailed(answer.message)
-        height, width = frame.shape[:2]
-        scene = Scene(manifest, analysis, owner="")
-        row, _ = scene.see(Moment(0, 0.0, width, height), scene.read(answer.outputs))
-        return msgspec.json.encode(row)
 
-    @staticmethod
-    def _ask(requests: Requests, frame: Frame, manifest: Manifest) -> None:
-        place = requests.await_place(manifest.ask_shape, _PATIENCE_S)
-        if place is None:
-            raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
-        slot, array = place
-        assert manifest.input is not None
-        if manifest.window is None:
-            fit(frame, manifest.input, out=array)
-        else:
-            array[:] = fit(frame, manifest.input)  # a clip in which nothing happens
-        requests.ask([Question(slot)])
+class Talks:
+    """One thread's talks with the engine: a stream for each model that it was asked about lately.
+
+    To begin a talk costs more than a small model's run.
+    """
+
+    def __init__(self, surroundings: Surroundings, name: str) -> None:
+        self._around = surroundings
+        self._name = name
+        self._begun = 0
+        self._talks: OrderedDict[tuple[str, str], tuple[Manifest, Requests]] = OrderedDict()
+
+    def about(self, manifest: Manifest, engine: str) -> Requests:
+        """The talk about a model with the engine at this address; nothing is in flight."""
+        key = engine, manifest.id
+        known, requests = self._talks.get(key, (None, None))
+        if requests is None or known is not manifest:
+            self._end(key)
+            while len(self._talks) >= _TALKS:
+                self._end(next(iter(self._talks)))
+            requests = self._begin(manifest, engine)
+            self._talks[key] = manifest, requests
+        self._talks.move_to_end(key)
+        return requests
+
+    def close(self) -> None:
+        for _, requests in self._talks.values():
+            requests.close()
+
+    def _begin(self, manifest: Manifest, engine: str) -> Requests:
+        around = self._around
+        self._begun += 1
+        return Requests(
+            around.context,
+            engine,
+            f"{around.name}.{around.incarnation}.{self._name}.{self._begun}",
+            around.incarnation,
+            f"{around.name}.{self._name}.{manifest.id}",
+            manifest,
+            around.slots,
+            priority=Priority.LIVE,  # somebody waits
+        )
+
+    def _end(self, key: tuple[str, str]) -> None:
+        manifest, requests = self._talks.pop(key, (None, None))
+        if manifest is not None and requests is not None:
+            if manifest.state:
+                requests.withdraw(WITHDRAW_S)
+            requests.close()
+
+
+def _row(order: Predict, picture: bytes, calls: CallRow, talks: Talks) -> bytes:
+    manifest = _manifest_of(order.bundle)
+    frame = _decoded(picture, calls)
+    requests = talks.about(manifest, order.engine)
+    requests.look_for(order.confidence)
+    outputs = _outputs(requests, frame, manifest)
+    height, width = frame.shape[:2]
+    analysis = Analysis(confidence=order.confidence, labels=tuple(order.labels) if order.labels else None, track=False)
+    scene = Scene(manifest, analysis, owner="")
+    row, _ = scene.see(Moment(0, 0.0, width, height), scene.read(outputs))
+    return msgspec.json.encode(row)
+
+
+def _decoded(picture: bytes, calls: CallRow) -> Frame:
+    try:
+        with calls.inside(Call.PICTURE):
+            decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+    except cv2.error as error:
+        if "MAX_IMAGE_PIXELS" in error.err:
+            raise PictureTooLarge(
+                "The picture has more pixels than this server takes.",
+                hint="Send a smaller one, or raise `[limits] pixels` in the settings.",
+            ) from error
+        decoded = None
+    if decoded is None:
+        raise PictureUnreadable(
+            "These bytes are not a picture.", hint="Send a JPEG, PNG, WebP, BMP or TIFF file, not a video."
+        )
+    return np.asarray(decoded, np.uint8)
+
+
+def _outputs(requests: Requests, frame: Frame, manifest: Manifest) -> Outputs:
+    """What the model says of one picture; asked again if the engine ended meanwhile."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        _ask(requests, frame, manifest)
+        answer = requests.await_answer(_SILENCE_S)
+        if answer is None:
+            requests.recall()
+            answer = requests.await_answer(until - time.monotonic())
+        if answer is None:
+            requests.withdraw(WITHDRAW_S)
+            raise PredictFailed("The engine does not answer.")
+        if answer.outputs is not None:
+            return answer.outputs
+        if answer.error != LOST or time.monotonic() > until:
+            raise PredictFailed(answer.message)
+
+
+def _ask(requests: Requests, frame: Frame, manifest: Manifest) -> None:
+    place = requests.await_place(manifest.ask_shape, _PATIENCE_S)
+    if place is None:
+        raise PredictFailed("No frame slot became free.", hint="Set workers.shm_mb higher.")
+    slot, array = place
+    assert manifest.input is not None
+    if manifest.window is None:
+        fit(frame, manifest.input, out=array)
+    else:
+        array[:] = fit(frame, manifest.input)  # a clip in which nothing happens
+    requests.begin_anew()
+    requests.ask([Question(slot)])
 
 
 def _manifest_of(bundle: str) -> Manifest:

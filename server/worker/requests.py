@@ -268,6 +268,8 @@ class Requests:
         for asked in self._asked.values():
             self._free(asked)
         self._asked.clear()
+        self._lost.clear()
+        self._recalled = False
         return unanswered
 
     def close(self) -> None:

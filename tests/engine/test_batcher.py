@@ -38,9 +38,21 @@ def test_live_goes_before_jobs():
 
 def test_the_earliest_deadline_goes_first_among_live_streams():
     batcher = filled(
-        CPU, request("late", live=True, deadline=9), request("soon", live=True, deadline=1), request("none", live=True)
+        CPU,
+        request("late", live=True, deadline=9),
+        request("soon", live=True, deadline=1),
+        request("none", live=True, at=9),
     )
     assert [streams(batcher.take(0.0, idle=9))[0] for _ in range(3)] == ["soon", "late", "none"]
+
+
+def test_live_without_a_deadline_is_not_kept_waiting_by_those_with_one_for_ever():
+    batcher = filled(Policy((1,)), request("none", live=True, at=1.0))
+    order = []
+    for number in range(10):
+        batcher.add(request("cam", live=True, at=1.0 + number / 10, deadline=1.1 + number / 10))
+        order += streams(batcher.take(1.0 + number / 10, idle=1))
+    assert order.index("none") == 2
 
 
 def test_a_stream_with_many_waiting_does_not_push_out_one_with_one():
@@ -77,7 +89,7 @@ def test_a_full_batch_is_not_divided_where_large_ones_pay():
 def test_a_deadline_makes_a_model_more_urgent_than_an_earlier_request_without():
     patient, pressed = (
         filled(CPU, request("a", live=True, at=1)),
-        filled(CPU, request("b", live=True, at=2, deadline=3)),
+        filled(CPU, request("b", live=True, at=1.1, deadline=1.2)),
     )
     assert pressed.urgency() < patient.urgency() < filled(CPU, request("job", at=0)).urgency()
     assert Batcher(CPU).urgency() is None
