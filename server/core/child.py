@@ -21,8 +21,8 @@ Config = TypeVar("Config", bound=msgspec.Struct)
 
 _GRACE_S = 2.5
 _FIRST_TO_GO = 500
-_M_MMAP_THRESHOLD = -3
-_LARGE_BLOCK = 256 * 1024
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE_BLOCK = 2**20
 
 
 def read_config(kind: type[Config]) -> Config:
@@ -41,11 +41,15 @@ def sacrifice() -> None:
 
 
 def give_memory_back() -> None:
-    """Let the C library return each block of more than 256 KiB to the system as soon as it is freed. By itself it keeps
-    ever larger ones, for each thread anew: of every stream, the memory of several pictures.
+    """Let the C library return each block of more than 1 MiB to the system as soon as it is freed, and keep no more
+    than that of smaller ones. By itself it keeps ever larger ones, for each thread anew: of every stream, the memory of
+    several pictures. Were less kept, every small picture would be put together anew of a hundred pages and more.
     """
     with contextlib.suppress(OSError, AttributeError):  # of other C libraries
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        c = ctypes.CDLL(None)
+        c.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        c.mallopt(_M_TRIM_THRESHOLD, _LARGE_BLOCK)
+        c.mallopt(_M_ARENA_MAX, 1)
 
 
 class Life:

@@ -44,6 +44,7 @@ class Patience:
         soon_s: who lived for longer did not crash in a row.
         pause_s, longest_s: before the next start, after one crash and after many.
         longest_outside_s: the same after many deaths by another hand.
+        first_s: for how long the first start is worth waiting for.
     """
 
     ready_s: float = 60.0
@@ -54,6 +55,7 @@ class Patience:
     pause_s: float = 0.2
     longest_s: float = 60.0
     longest_outside_s: float = 2.0
+    first_s: float = 10.0
 
 
 class Child:
@@ -110,6 +112,13 @@ class Child:
     def ready(self) -> bool:
         """Whether one is up and has said so."""
         return self._ready.is_set()
+
+    @property
+    def coming_up(self) -> bool:
+        """Whether it is started for the first time, and will be ready in a moment."""
+        if self.ready or not self.kept or self.incarnation > 1:
+            return False
+        return self.incarnation == 0 or time.monotonic() - self._born_at < self._patience.first_s
 
     @property
     def kept(self) -> bool:

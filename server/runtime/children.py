@@ -79,6 +79,10 @@ class Children:
         """Those that are up."""
         return [name for name in names if self._children[name].ready]
 
+    def coming_up(self, names: Sequence[str]) -> list[str]:
+        """Those that are started for the first time, and will be ready in a moment."""
+        return [name for name in names if self._children[name].coming_up]
+
     async def wait_ready(self, names: Sequence[str]) -> None:
         """Return when all of these are up.
 

@@ -245,6 +245,7 @@ class Runtime:
                 quarantine=functools.partial(quarantine.need, "streams"),
                 occupied=lambda: self._dispatcher.in_quarantine,
                 wanted=lambda: self._dispatcher.waits_for_quarantine,
+                coming_up=functools.partial(self._children.coming_up, self._workers),
             ),
             Choices(self._choices),
             shared.page,

@@ -25,12 +25,15 @@ class StreamWorkers:
         quarantine: called with whether that one is needed.
         occupied: whether a job is in that one.
         wanted: whether jobs wait for it.
+        coming_up: the names of those that will be up in a moment for the first time. Streams wait for their turn there:
+            moved later, they would miss more.
     """
 
     ready: Callable[[], Sequence[str]]
     quarantine: Callable[[bool], None]
     occupied: Callable[[], bool]
     wanted: Callable[[], bool]
+    coming_up: Callable[[], Sequence[str]] = lambda: ()
 
     def choose(self, seats: Sequence[Seat], *, alone: bool, suspect: bool) -> str | None:
         """The worker for one more stream: the one with the fewest; for a suspect the one with the least suspicion, so
@@ -48,8 +51,11 @@ class StreamWorkers:
         strikes = Counter[str]()
         for seat in seats if suspect else ():
             strikes[seat.worker] += seat.strikes
-        ordinary = (name for name in ready if name != QUARANTINE)
-        return min(ordinary, key=lambda name: (strikes[name], streams[name]), default=None)
+        ordinary = [name for name in ready if name != QUARANTINE]
+        chosen = min(ordinary, key=lambda name: (strikes[name], streams[name]), default=None)
+        if chosen is not None and any(streams[name] < streams[chosen] for name in self.coming_up()):
+            return None
+        return chosen
 
     def overloaded(self, seats: Sequence[Seat]) -> tuple[str, int] | None:
         """The worker that should give streams to another, and how many; None where no two differ by more than one."""

@@ -22,6 +22,8 @@ def main() -> None:
     if orders.does == "crashes":
         sys.exit(3)
     life = Life()
+    if orders.does == "starts slowly":
+        time.sleep(3)
     api = Dealer(zmq.Context(), orders.api, "child", orders.incarnation)
     api.send(WorkerReady(0))
     if orders.does == "falls silent":

@@ -90,6 +90,26 @@ def test_a_killed_child_has_a_successor_at_once(tmp_path):
     journey(tmp_path, "lives", body, patience=replace(QUICK, pause_s=60, longest_s=60, longest_outside_s=60))
 
 
+def test_only_the_first_start_is_worth_waiting_for(tmp_path):
+    async def body(nursery):
+        assert nursery.child.coming_up
+        await until(lambda: nursery.back == 1)
+        assert not nursery.child.coming_up
+        os.kill(nursery.child.pid, signal.SIGKILL)
+        await until(lambda: nursery.child.incarnation == 2 and not nursery.child.ready)
+        assert not nursery.child.coming_up
+
+    journey(tmp_path, "lives", body)
+
+
+def test_a_first_start_that_takes_long_is_not_waited_for(tmp_path):
+    async def body(nursery):
+        await until(lambda: nursery.child.incarnation == 1 and not nursery.child.coming_up)
+        assert not nursery.child.ready
+
+    journey(tmp_path, "starts slowly", body, patience=replace(QUICK, first_s=0.2))
+
+
 def test_a_stopped_child_counts_as_dead(tmp_path):
     async def body(nursery):
         await until(lambda: nursery.back == 1)

@@ -14,9 +14,13 @@ from server.runtime.suspicion import Suspicion, accuse
 UP = ("worker-0", "worker-1", "quarantine")
 
 
-def workers(*, ready=UP, occupied=False, wanted=False):
+def workers(*, ready=UP, occupied=False, wanted=False, coming_up=()):
     return StreamWorkers(
-        ready=lambda: ready, quarantine=lambda needed: None, occupied=lambda: occupied, wanted=lambda: wanted
+        ready=lambda: ready,
+        quarantine=lambda needed: None,
+        occupied=lambda: occupied,
+        wanted=lambda: wanted,
+        coming_up=lambda: coming_up,
     )
 
 
@@ -88,6 +92,14 @@ def test_a_stream_is_given_to_the_worker_with_the_fewest_and_a_suspect_to_the_le
     seats = [Seat("worker-0", 0), Seat("worker-0", 0), Seat("worker-1", 0)]
     assert workers().choose(seats, alone=False, suspect=True) == "worker-1"
     assert workers(ready=("quarantine",)).choose([], alone=False, suspect=True) is None
+
+
+def test_a_stream_waits_for_a_worker_that_comes_up_with_fewer():
+    half = workers(ready=("worker-0",), coming_up=("worker-1",))
+    assert half.choose([], alone=False, suspect=False) == "worker-0"
+    assert half.choose([Seat("worker-0", 0)], alone=False, suspect=False) is None
+    gone = workers(ready=("worker-0",))
+    assert gone.choose([Seat("worker-0", 0)], alone=False, suspect=False) == "worker-0"
 
 
 def test_the_quarantine_worker_takes_one_at_a_time():
