@@ -11,6 +11,7 @@ from threading import Thread
 
 from model_export.errors import VidserveError
 from server.core import heap
+from server.core.machine import yield_to_others
 from server.engine.loading import load
 from server.engine.models import Model
 from server.engine.running import Running
@@ -137,6 +138,7 @@ class Shelf:
 
     def _load(self, order: LoadModel) -> None:
         start = time.monotonic()
+        yield_to_others()
         try:
             model = load(order.model, Path(order.bundle), order.metrics_row, self._running)
             self._report(Up(order, model, time.monotonic() - start))

@@ -128,6 +128,7 @@ class RunningJob:
             scene=Scene(manifest, analysis, owner=order.job),
             publisher=publisher,
             checkpoint_s=order.checkpoint_s,
+            give_way=around.precedence.give_way,
         )
         if order.checkpoint:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import zmq
 
@@ -10,6 +10,7 @@ from server.core.calls import CallRows
 from server.core.metrics_page import Recorder
 from server.wire.slots import Slots
 from server.worker.live.sources import OpenLive
+from server.worker.precedence import Precedence
 from server.worker.source import OpenSource
 
 
@@ -20,6 +21,7 @@ class Surroundings:
         rows: of the page of calls.
         open_source: makes the source of a job's video.
         open_live: opens a stream's source.
+        precedence: that streams have over jobs.
     """
 
     context: zmq.Context[zmq.Socket[bytes]]
@@ -31,3 +33,4 @@ class Surroundings:
     rows: CallRows
     open_source: OpenSource
     open_live: OpenLive
+    precedence: Precedence = field(default_factory=Precedence)

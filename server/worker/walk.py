@@ -27,6 +27,7 @@ class Walk:
         frames: the wanted frames of the video.
         feed: makes inputs of the model of them.
         checkpoint_s: seconds between checkpoints.
+        give_way: called before each frame; returns when nobody else is to go first.
         clock: monotonic seconds; only to decide when to save and how long things took.
     """
 
@@ -38,6 +39,7 @@ class Walk:
     checkpoint_s: float
     engine_patience_s: float = 120.0
     clock: Callable[[], float] = time.perf_counter
+    give_way: Callable[[], None] = lambda: None
 
     _next_frame: int = 0
     _error: str = ""
@@ -82,6 +84,7 @@ class Walk:
                 self._finish(sheet, answer)
                 if save and self._save():
                     saved_at = self.clock()
+            self.give_way()
             self._way.fill()
             if self._way.silent_s > self.engine_patience_s:
                 raise EngineSilent(f"The engine has not answered for {self.engine_patience_s:.0f} seconds.")

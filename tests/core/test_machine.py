@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from server.core.machine import busy_s, cores, memory_bytes, processor
+from server.core.machine import busy_s, cores, memory_bytes, processor, yield_to_others
 
 
 def control_group(folder: Path, **files: str) -> Path:
@@ -63,3 +65,19 @@ def test_time_at_work_is_that_of_all_cores_without_waiting(tmp_path: Path) -> No
     file.write_text(f"cpu  {ticks} {2 * ticks} {3 * ticks} 999999 888888 0 {4 * ticks} {5 * ticks} 0 0\ncpu0 1 2 3\n")
     assert busy_s(file) == 15
     assert busy_s(tmp_path / "nothing") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_only_the_thread_that_says_so_yields_to_others():
+    priorities = {}
+
+    def modest():
+        yield_to_others()
+        priorities["modest"] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    thread = threading.Thread(target=modest)
+    thread.start()
+    thread.join()
+    assert priorities["modest"] > before
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

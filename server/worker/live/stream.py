@@ -103,6 +103,7 @@ class RunningStream:
             source = msgspec.json.decode(order.source, type=StreamSource)
             with ExitStack() as stack:
                 intake = stack.enter_context(closing(Intake()))
+                stack.enter_context(around.precedence.given(intake))
                 looks = Looks(self._lookers, publisher.show)
                 frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis), looks)
                 fps = frames_fps(Manifest.read(Path(order.bundle) / "manifest.json"), analysis)

@@ -172,7 +172,7 @@ class LiveWalk:
         if self._way.silent_s > _RENEW_S:
             self._renew(EngineSilent("The engine does not answer."))
         heard = self._way.requests.engine
-        if heard != self._incarnation:
+        if heard and heard != self._incarnation:
             if self._incarnation and self._manifest.state:
                 _log.info("a new engine: what the model knew of the stream is gone", extra={"stream": self._stream})
             self._incarnation = heard
