@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections import OrderedDict
 from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -21,18 +20,18 @@ from model_export.manifest import Manifest
 from server.analytics.scene import Moment, Scene
 from server.core.calls import Call, CallRow
 from server.domain.analysis import Analysis
-from server.wire.messages import Predict, Predicted, Priority
+from server.wire.messages import Predict, Predicted
 from server.wire.sockets import Dealer
 from server.worker.requests import LOST, WITHDRAW_S, Outputs, Question, Requests
 from server.worker.source import Frame
 from server.worker.surroundings import Surroundings
+from server.worker.talks import Talks
 
 _log = logging.getLogger(__name__)
 
 _PATIENCE_S = 30.0
 _SILENCE_S = 5.0
 """Then the engine may be another one, which knows nothing of the picture."""
-_TALKS = 8
 
 
 class PictureUnreadable(VidserveError):
@@ -88,57 +87,6 @@ class Predictor:
                 except Exception:  # the edge of a thread
                     _log.exception("predict failed")
                     api.send(Predicted(order.request, "internal_error", "The server made a mistake; see its log."))
-
-
-class Talks:
-    """One thread's talks with the engine: a stream for each model that it was asked about lately.
-
-    To begin a talk costs more than a small model's run.
-    """
-
-    def __init__(self, surroundings: Surroundings, name: str) -> None:
-        self._around = surroundings
-        self._name = name
-        self._begun = 0
-        self._talks: OrderedDict[tuple[str, str], tuple[Manifest, Requests]] = OrderedDict()
-
-    def about(self, manifest: Manifest, engine: str) -> Requests:
-        """The talk about a model with the engine at this address; nothing is in flight."""
-        key = engine, manifest.id
-        known, requests = self._talks.get(key, (None, None))
-        if requests is None or known is not manifest:
-            self._end(key)
-            while len(self._talks) >= _TALKS:
-                self._end(next(iter(self._talks)))
-            requests = self._begin(manifest, engine)
-            self._talks[key] = manifest, requests
-        self._talks.move_to_end(key)
-        return requests
-
-    def close(self) -> None:
-        for _, requests in self._talks.values():
-            requests.close()
-
-    def _begin(self, manifest: Manifest, engine: str) -> Requests:
-        around = self._around
-        self._begun += 1
-        return Requests(
-            around.context,
-            engine,
-            f"{around.name}.{around.incarnation}.{self._name}.{self._begun}",
-            around.incarnation,
-            f"{around.name}.{self._name}.{manifest.id}",
-            manifest,
-            around.slots,
-            priority=Priority.LIVE,  # somebody waits
-        )
-
-    def _end(self, key: tuple[str, str]) -> None:
-        manifest, requests = self._talks.pop(key, (None, None))
-        if manifest is not None and requests is not None:
-            if manifest.state:
-                requests.withdraw(WITHDRAW_S)
-            requests.close()
 
 
 def _row(order: Predict, picture: bytes, calls: CallRow, talks: Talks) -> bytes:

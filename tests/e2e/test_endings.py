@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from serving import SAMPLE, Server, eventually, serving
 
@@ -66,6 +68,23 @@ def test_a_job_goes_on_after_the_engine_was_killed_with_the_same_bytes(tmp_path)
         for pid in server.children("server.engine"):
             os.kill(pid, signal.SIGKILL)
         assert result_of(server, job) == expected
+
+
+def test_pictures_are_answered_again_once_there_is_another_engine(tmp_path):
+    picture = cv2.imencode(".jpg", np.zeros((36, 64, 3), np.uint8))[1].tobytes()
+
+    def status():
+        head = {"Content-Type": "image/jpeg"}
+        return server.client.post("/v1/models/moving-objects/predict", content=picture, headers=head).status_code
+
+    with serving(tmp_path) as server:
+        every_thread = 4 * len(server.children("server.worker"))
+        assert {status() for _ in range(every_thread)} == {200}
+        for pid in server.children("server.engine"):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: server.client.get("/health/ready").status_code == 503)
+        server.wait_ready()
+        assert {status() for _ in range(every_thread)} == {200}
 
 
 def test_a_job_goes_on_after_the_whole_server_was_killed_with_the_same_bytes(tmp_path):

@@ -13,7 +13,7 @@ from worker_builders import SIDE, Bench, FakeEngine
 from server.core.calls import CallPage, CallRows
 from server.wire.messages import Infer, Predict, Priority
 from server.wire.sockets import Router
-from server.worker import predictor
+from server.worker import predictor, talks
 from server.worker.predictor import Predictor
 from server.worker.surroundings import Surroundings
 
@@ -155,7 +155,7 @@ def test_what_is_no_picture_is_refused_and_the_thread_lives(counter):
 
 
 def test_talks_about_many_models_do_not_pile_up(counter, monkeypatch):
-    monkeypatch.setattr(predictor, "_TALKS", 2)
+    monkeypatch.setattr(talks, "_TALKS", 2)
     desk = counter(recurrent=True)
     for version in (1, 2, 3, 4):
         desk.write(version=version)
