@@ -53,6 +53,9 @@ class _State(msgspec.Struct, frozen=True):
     seq: int
 
 
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
 class Scene:
     """The memory of one stream or job.
 
@@ -175,7 +178,7 @@ class Scene:
 
     def restore(self, state: bytes) -> None:
         """Remember what another scene of the same model and analysis did."""
-        saved = msgspec.msgpack.decode(state, type=_State)
+        saved = _decoder.decode(state)
         if self._tracker:
             self._tracker.restore(saved.tracker)
         self._passing.restore(saved.passing)

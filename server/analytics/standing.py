@@ -28,6 +28,9 @@ class _State(msgspec.Struct, frozen=True):
     probabilities: bytes
 
 
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
 class Standing:
     """The last look at each place of a fixed camera's picture.
 
@@ -75,7 +78,7 @@ class Standing:
         if not state:
             self._last = None
             return
-        saved = msgspec.msgpack.decode(state, type=_State)
+        saved = _decoder.decode(state)
         if saved.probabilities:
             self._last = Classes(np.frombuffer(saved.probabilities, np.float32))
         else:

@@ -16,6 +16,9 @@ class _Label(msgspec.Struct):
     last_s: float
 
 
+_decoder = msgspec.msgpack.Decoder(dict[str, _Label])
+
+
 class Summary:
     """Counts as frames are seen.
 
@@ -59,4 +62,4 @@ class Summary:
         return msgspec.msgpack.encode(self._labels)
 
     def restore(self, state: bytes) -> None:
-        self._labels = msgspec.msgpack.decode(state, type=dict[str, _Label])
+        self._labels = _decoder.decode(state)

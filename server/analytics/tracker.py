@@ -42,6 +42,9 @@ class _State(msgspec.Struct, array_like=True):
     spread: bytes
 
 
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
 class Tracker:
     """Gives the objects of successive frames ids that last.
 
@@ -128,7 +131,7 @@ class Tracker:
 
     def restore(self, state: bytes) -> None:
         """Go on from another one's `state()`; the answers are the same, bit for bit."""
-        saved = msgspec.msgpack.decode(state, type=_State)
+        saved = _decoder.decode(state)
         self._next_id = saved.next_id
         self._pts_s = saved.pts_s
         self._ids = np.frombuffer(saved.ids, np.int64).copy()

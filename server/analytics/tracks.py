@@ -42,6 +42,9 @@ class _Seen(msgspec.Struct):
     last_s: float
 
 
+_decoder = msgspec.msgpack.Decoder(dict[int, _Seen])
+
+
 class Tracks:
     """Who is there.
 
@@ -88,7 +91,7 @@ class Tracks:
 
     def restore(self, state: bytes) -> None:
         """Go on from another one's `state()`."""
-        self._tracks = msgspec.msgpack.decode(state, type=dict[int, _Seen])
+        self._tracks = _decoder.decode(state)
 
     def _ended(self, gone: list[int]) -> list[TrackChange]:
         changes = []

@@ -77,6 +77,12 @@ class StreamSource(msgspec.Struct, frozen=True, kw_only=True):
         return f"StreamSource(url={self.url.partition('?')[0]!r}, username={self.username!r}, …)"
 
 
+# Made here and not where it is needed: msgspec looks a type through when it is decoded for the first time, and crashes
+# where two threads do so at once.
+SOURCE = msgspec.json.Decoder(StreamSource)
+"""Reads a source as it travels to a worker."""
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

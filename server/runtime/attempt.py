@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -55,14 +55,17 @@ class Saved(msgspec.Struct, frozen=True):
     computing: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, kept: bytes | None) -> Self:
+    def of(cls, kept: bytes | None) -> Saved:
         """What `Media.resume` gave; of another version of the server, all of it is for the worker to judge."""
         if kept is None:
             return cls(None, b"")
         try:
-            return msgspec.msgpack.decode(kept, type=cls)
+            return _saved.decode(kept)
         except msgspec.MsgspecError:
             return cls(None, kept)
+
+
+_saved = msgspec.msgpack.Decoder(Saved)
 
 
 @dataclass

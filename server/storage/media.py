@@ -41,6 +41,9 @@ class _Checkpoint(msgspec.Struct, frozen=True):
     blob: bytes
 
 
+_checkpoint = msgspec.msgpack.Decoder(_Checkpoint)
+
+
 class Media:
     """The files of all jobs.
 
@@ -211,7 +214,7 @@ def _append(parts: tuple[tuple[Path, bytes], ...]) -> None:
 def _read_checkpoint(folder: Path) -> _Checkpoint | None:
     """None where there is none, or where it does not fit the results: then the frames are analysed again."""
     try:
-        checkpoint = msgspec.msgpack.decode((folder / "checkpoint").read_bytes(), type=_Checkpoint)
+        checkpoint = _checkpoint.decode((folder / "checkpoint").read_bytes())
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:

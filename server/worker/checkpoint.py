@@ -36,7 +36,10 @@ class Checkpoint(msgspec.Struct, frozen=True):
         Raises:
             msgspec.ValidationError: it was written by another version of the server.
         """
-        checkpoint = msgspec.msgpack.decode(blob, type=cls)
+        checkpoint = _decoder.decode(blob)
         if checkpoint.format != FORMAT:
             raise msgspec.ValidationError(f"a checkpoint of format {checkpoint.format}, this server writes {FORMAT}")
         return checkpoint
+
+
+_decoder = msgspec.msgpack.Decoder(Checkpoint)

@@ -45,6 +45,9 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     rows: tuple[bytes, ...]
 
 
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A fitted frame that the gate has not decided about."""
@@ -153,7 +156,7 @@ class GatedFrames:
         Raises:
             ValueError: the state is of another background model.
         """
-        saved = msgspec.msgpack.decode(state, type=_State)
+        saved = _decoder.decode(state)
         if saved.model != self._motion.model:
             raise ValueError(f"the gate was {saved.model} and is {self._motion.model}")
         self._memory = saved.memory

@@ -31,6 +31,9 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     sampler: float
 
 
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
 class _Held(NamedTuple):
     """A fitted frame of the window, and the sampler after it."""
 
@@ -128,7 +131,7 @@ class Windows:
         Raises:
             ValueError: the state is that of other frames.
         """
-        saved = msgspec.msgpack.decode(state, type=_State)
+        saved = _decoder.decode(state)
         if saved.shape != (self._input.height, self._input.width, 3):
             raise ValueError(f"the window held frames of {list(saved.shape)}")
         fitted = np.frombuffer(saved.frames, np.uint8).reshape(len(saved.indices), *saved.shape).copy()

@@ -25,6 +25,7 @@ from server.domain.result import Row
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+_row = msgspec.json.Decoder(Row)
 _TEXT = {"schema": {"type": "string"}}
 _EXAMPLE = (
     '{"frame":12,"pts_s":0.48,"captured_at":null,"width":768,"height":432,"model":"yolox-nano@1","objects":'
@@ -105,7 +106,7 @@ async def _check(job: Job, form: Format, jobs: Jobs, models: Models) -> None:
 
 async def _has_objects(job: Job, jobs: Jobs, models: Models) -> bool:
     async for chunk in jobs.rows(job.id):
-        return msgspec.json.decode(chunk.partition(b"\n")[0], type=Row).objects is not UNSET
+        return _row.decode(chunk.partition(b"\n")[0]).objects is not UNSET
     # No row yet. A model that is gone by now leaves nothing to contradict.
     if job.model is None:
         return True

@@ -85,6 +85,9 @@ class _File(msgspec.Struct, frozen=True):
     entries: list[_Entry]
 
 
+_file = msgspec.json.Decoder(_File)
+
+
 class Choices:
     """The file; whoever writes it last has the last word, and a choice that got lost is measured again."""
 
@@ -131,7 +134,7 @@ class Choices:
     def _entries(self) -> list[_Entry]:
         """Oldest first. A file that cannot be read counts as none: it holds nothing that cannot be measured again."""
         try:
-            file = msgspec.json.decode(self._path.read_bytes(), type=_File)
+            file = _file.decode(self._path.read_bytes())
         except FileNotFoundError:
             return []
         except (OSError, msgspec.DecodeError) as error:

@@ -8,12 +8,11 @@ from contextlib import closing
 from threading import Thread
 
 import cv2
-import msgspec
 import numpy as np
 
 from model_export.errors import VidserveError
 from server.core.calls import Call, CallRow
-from server.domain.stream import StreamSource
+from server.domain.stream import SOURCE
 from server.wire.messages import Probe, Probed
 from server.wire.sockets import Dealer
 from server.worker.live.clocks import MediaClock
@@ -48,7 +47,7 @@ def _body(order: Probe, around: Surroundings) -> None:
 
 
 def _probe(order: Probe, around: Surroundings, row: CallRow) -> tuple[Probed, list[bytes]]:
-    source = msgspec.json.decode(order.source, type=StreamSource)
+    source = SOURCE.decode(order.source)
     with closing(around.open_live(source, row)) as connection:
         shot, fps = _look(connection, row)
         with row.inside(Call.PICTURE):

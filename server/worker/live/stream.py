@@ -10,13 +10,11 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 
-import msgspec
-
 from model_export.errors import VidserveError
 from model_export.manifest import Manifest
 from server.core.calls import CallRow
 from server.domain.analysis import Analysis, frames_fps
-from server.domain.stream import StreamSource
+from server.domain.stream import SOURCE
 from server.wire.messages import ChangeStream, Look, StartStream, StreamEnded
 from server.worker.live.frames import LiveFrames
 from server.worker.live.intake import Intake
@@ -100,7 +98,7 @@ class RunningStream:
         order, around = self._order, self._around
         try:
             analysis = Analysis.model_validate_json(order.analysis)
-            source = msgspec.json.decode(order.source, type=StreamSource)
+            source = SOURCE.decode(order.source)
             with ExitStack() as stack:
                 intake = stack.enter_context(closing(Intake()))
                 stack.enter_context(around.precedence.given(intake))
