@@ -29,8 +29,8 @@ def test_a_module_is_short_says_what_it_is_and_has_nothing_left_to_do(module: Pa
 
 
 def test_decoders_of_structs_are_made_when_modules_are_loaded() -> None:
-    """msgspec looks a struct through when it is decoded for the first time, and crashes where two threads do so at once:
-    streams that began together ended their worker.
+    """msgspec looks a struct through when it is decoded for the first time, and crashes where two threads do so at
+    once: streams that began together ended their worker.
     """
     found = [
         f"{module}: {line.strip()}"
