@@ -27,15 +27,14 @@ class Talks:
     def about(self, manifest: Manifest, engine: str) -> Requests:
         """The talk about a model with the engine at this address; nothing is in flight."""
         key = engine, manifest.id
-        known, requests = self._talks.get(key, (None, None))
-        if requests is None or known is not manifest:
-            self._end(key)
+        if key in self._talks and self._talks[key][0] is not manifest:
+            self._end(key)  # it was removed, and brought in anew as another one
+        if key not in self._talks:
             while len(self._talks) >= _TALKS:
                 self._end(next(iter(self._talks)))
-            requests = self._begin(manifest, engine)
-            self._talks[key] = manifest, requests
+            self._talks[key] = manifest, self._begin(manifest, engine)
         self._talks.move_to_end(key)
-        return requests
+        return self._talks[key][1]
 
     def close(self) -> None:
         for _, requests in self._talks.values():
@@ -56,8 +55,7 @@ class Talks:
         )
 
     def _end(self, key: tuple[str, str]) -> None:
-        manifest, requests = self._talks.pop(key, (None, None))
-        if manifest is not None and requests is not None:
-            if manifest.state:
-                requests.withdraw(WITHDRAW_S)
-            requests.close()
+        manifest, requests = self._talks.pop(key)
+        if manifest.state:
+            requests.withdraw(WITHDRAW_S)
+        requests.close()

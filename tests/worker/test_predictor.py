@@ -1,6 +1,5 @@
 """Single pictures, beside an engine that does as it is told."""
 
-import contextlib
 import json
 import mmap
 import threading
@@ -8,7 +7,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from worker_builders import SIDE, Bench, FakeEngine
+from worker_builders import SIDE, Bench, FakeEngine, benches
 
 from server.core.calls import CallPage, CallRows
 from server.wire.messages import Infer, Predict, Priority
@@ -90,14 +89,7 @@ class Counter(Bench):
 
 @pytest.fixture
 def counter(tmp_path):
-    with contextlib.ExitStack() as stack:
-
-        def making(**options):
-            made = Counter(tmp_path, **options)
-            stack.callback(made.close)
-            return made
-
-        yield making
+    yield from benches(Counter, tmp_path)
 
 
 def test_a_picture_is_answered_as_one_row_before_the_frames_of_jobs(counter):

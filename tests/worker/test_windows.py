@@ -2,7 +2,7 @@ import contextlib
 
 import pytest
 from clip_builders import EVERYTHING, WINDOW, ClipBench, clip_manifest, clips_of
-from worker_builders import FPS, FakeSource, counted, eventually, rows_of
+from worker_builders import FPS, FakeSource, benches, counted, eventually, rows_of
 
 from server.domain.analysis import Analysis, asked_fps, frames_fps
 from server.domain.outcome import Outcome
@@ -12,14 +12,7 @@ from server.worker.checkpoint import Checkpoint
 @pytest.fixture
 def bench(tmp_path):
     """Makes a `ClipBench`, closed at the end."""
-    with contextlib.ExitStack() as stack:
-
-        def making(**options) -> ClipBench:
-            made = ClipBench(tmp_path, **options)
-            stack.callback(made.close)
-            return made
-
-        yield making
+    yield from benches(ClipBench, tmp_path)
 
 
 def test_every_frame_is_asked_about_with_those_before_it(bench):
