@@ -74,7 +74,7 @@ def assert_same(result, expected):
 # ── what there is ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_client_finds_the_server_and_its_models(client):
+def test_a_client_finds_the_server_and_its_models(v2, client):
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("pictures", "1")
@@ -84,7 +84,9 @@ def test_a_client_finds_the_server_and_its_models(client):
     assert said["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 5]}]
     assert said["versions"] == ["1"]
     config = client.get_model_config("pictures")
-    assert config["max_batch_size"] == 8
+    # Which batches pay is measured when a model comes up, so it is what the engine says of this very machine.
+    assert config["max_batch_size"] == v2.client.get("/v1/models/pictures").json()["max_batch"]
+    assert config["max_batch_size"] in (1, 2, 4, 8)
     assert config["input"] == [{"name": "images", "data_type": "TYPE_FP32", "dims": [3, SIDE, SIDE]}]
 
 
