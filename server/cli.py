@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from model_export.errors import VidserveError
-from server.core.launch import keep_to_ourselves
+from server.core.launch import importing, keep_to_ourselves
 
 if TYPE_CHECKING:
     from server.core.configuration import Configuration
@@ -139,7 +139,8 @@ def serve(
     POST a video to `/v1/jobs`; `/docs` describes every call. Beyond this machine callers need a key, which is made
     where none is set.
     """
-    from server.commands.serve import run
+    with importing():
+        from server.commands.serve import run
 
     def read() -> Settings:
         return _configuration(config, host=host, port=port, data=data, admin_key_file=key_file).settings
@@ -196,7 +197,8 @@ def analyze(
 
     The exit status is 1 if any of them failed.
     """
-    from server.commands.analyze import Wish, run
+    with importing():
+        from server.commands.analyze import Wish, run
 
     wish = Wish.of(model, confidence, labels, sample_fps, track, gate, output, form)
     raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings, live=live))
@@ -323,7 +325,8 @@ def demo(
     data: Annotated[Path, typer.Option(help="The demo's data folder.")] = Path("demo-data"),
 ) -> None:
     """Start the server, send it the sample video, show what it found, say what to try next."""
-    from server.commands.demo import run
+    with importing():
+        from server.commands.demo import run
 
     raise typer.Exit(run(first_port=port, data=data, once=once))
 

@@ -63,7 +63,7 @@ class Child:
 
     Args:
         name: what it is called, on the wire and in the log.
-        module: that it runs as its main one.
+        module: whose `main` it runs.
         config: makes the configuration of an incarnation.
         send: sends a message to it; False if it does not listen.
         lost: called when it has died or was killed, before the next one starts; whether somebody's work explains it.

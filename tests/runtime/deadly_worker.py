@@ -1,7 +1,7 @@
 """A worker that takes files which do what they say: `crash`, `hang` or `grow`, at a frame, the first few times. Jobs
 and streams may play them.
 
-python -m deadly_worker      (as `server.worker.process`; every other file is a video as usual)
+Otherwise it is `server.worker.process`: every other file is a video as usual.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from model_export.video import open_video
 from server.core.calls import Call
+from server.worker import process
 from server.worker.live import sources as live_sources
 from server.worker.live.connection import Shot
 from server.worker.live.errors import SourceEnded
-from server.worker.process import main
 
 _MAGIC = "deadly "
 _FPS = 25
@@ -123,5 +123,5 @@ def _is_deadly(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC.encode()
 
 
-if __name__ == "__main__":
-    main(open_source, open_live)
+def main() -> None:
+    process.main(open_source, open_live)
