@@ -14,14 +14,22 @@ POLICY := /usr/sbin/policy-rc.d
 PROCESSES ?= 3
 EXTRAS := $(if $(GPU),[gpu])
 
-.PHONY: demo test lint test-deps bench clean check-python
+# Each of a thousand processes would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test lint suite alone test-deps bench clean check-python
 
 demo: $(VENV)/.server$(if $(GPU),-gpu)
 	@$(BIN)/vidserve demo $(if $(ONCE),--once)
 
-test: lint
-	$(BIN)/python -m pytest -m 'not alone' -n $(PROCESSES) --dist worksteal --durations 30
+test: alone
+
+# What these tests measure must not be disturbed by others.
+alone: lint suite
 	$(BIN)/python -m pytest -m alone tests/e2e tests/runtime
+
+suite: $(VENV)/.dev
+	$(BIN)/python -m pytest -m 'not alone' -n $(PROCESSES) --dist worksteal --durations 30
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -53,7 +61,8 @@ $(VENV)/.server $(VENV)/.server-gpu: pyproject.toml constraints.txt | check-pyth
 $(VENV)/.dev: pyproject.toml constraints.txt | check-python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing vidserve and what its tests need into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,train]"
+	@# Tests import a tenth of it; that is compiled when they do.
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev,train]"
 	@touch $@ $(VENV)/.server
 
 check-python:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from serving import eventually
+
+from model_export.importer import import_model
+from model_export.repository import Repository
 
 SIDE = 16
 
@@ -79,17 +83,11 @@ def model(
 
 
 def brought_in(server: Any, name: str, proto: onnx.ModelProto) -> bytes:
-    """A model of family `raw`, imported and loaded; its file."""
+    """A model of family `raw`, put into the server's repository and loaded; its file."""
     content = proto.SerializeToString()
-    answer = server.client.post(
-        "/v1/models", files={"file": (f"{name}.onnx", content)}, data={"family": "raw", "name": name}
-    )
-
-    def ended() -> dict[str, Any] | None:
-        said = server.client.get(f"/v1/imports/{answer.json()['id']}", params={"wait": 10}).json()
-        return said if said["state"] != "importing" else None
-
-    done = eventually(ended, seconds=120)
-    assert done["state"] == "done", done
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.onnx"
+        file.write_bytes(content)
+        import_model(file, family="raw", name=name, repository=Repository(server.data / "models"))
     server.client.post(f"/v2/repository/models/{name}/load").raise_for_status()
     return content

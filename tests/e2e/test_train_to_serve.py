@@ -39,7 +39,7 @@ def vidserve(*arguments, cwd):
     return done.stdout
 
 
-PACE_S = 0.1
+PACE_S, JOB_PACE_S = 0.1, 3.0
 """Between an answer and the next question: some 20 a second, and time left for training beside them."""
 
 
@@ -79,6 +79,7 @@ class Load:
         while not self._over.is_set():
             job = self._server.wait(self._server.post(SAMPLE, analysis=json.dumps({"model": self._model})))
             self.jobs.append((job, [json.loads(line) for line in self._server.rows(job).splitlines()]))
+            self._over.wait(JOB_PACE_S)
 
 
 def test_no_request_fails_while_a_model_is_trained_and_takes_the_place_of_its_predecessor(tmp_path):
