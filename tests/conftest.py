@@ -14,12 +14,17 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Nets in tests are so small that threads would only wait for each other; processes that tests start keep to it too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Modules and tests are no garbage: to look through them again and again is a third of the time that collection takes.
 gc.disable()
+
+# What takes long here takes it because others want the processor, too.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 _STRICT = os.environ.get("VIDSERVE_TEST_STRICT") == "1"
 

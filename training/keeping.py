@@ -66,10 +66,15 @@ class Recording(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
             self._say("Stopped. What was finished is kept; --resume goes on.")
+        self._close()  # there is no teardown after it
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._board is not None:
             self._board.close()
+            self._board = None
 
     def _keep(self) -> None:
         if self._progress.newest_is_kept:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-import pytest
-
 from server.commands.open_loop import arrivals
 
 
@@ -34,8 +32,7 @@ def test_latency_counts_from_when_a_request_should_have_been_sent() -> None:
         return ""
 
     found = asyncio.run(arrivals(blocks_the_sender, rate=100, seconds=0.1))
-    assert found.latency_s(1.0) == pytest.approx(0.4, abs=0.3)
-    assert found.latency_s(1.0) > 3 * 0.05
+    assert found.latency_s(1.0) >= 0.4
 
 
 def test_what_went_wrong_is_counted_and_has_no_latency() -> None:

@@ -29,7 +29,11 @@ def v2(tmp_path_factory):
     """A server with small models that take tensors, and a recurrent one."""
     data = tmp_path_factory.mktemp("data")
     gru.write(data / "models")
-    env = {"VIDSERVE_V2__SEQUENCE_IDLE_S": "2", "VIDSERVE_V2__SEQUENCES": "4", "VIDSERVE_V2__REQUEST_BYTES": "33554432"}
+    env = {
+        "VIDSERVE_V2__SEQUENCE_IDLE_S": "10",
+        "VIDSERVE_V2__SEQUENCES": "4",
+        "VIDSERVE_V2__REQUEST_BYTES": "33554432",
+    }
     with serving(data, env={**env, "VIDSERVE_ENGINE__TUNE": "false"}) as server:
         made = {"pictures": pictures(), "stuck": pictures(2), "types": every_type(), "free": free_size()}
         made |= {"whole": whole(), "picking": picking()}
@@ -84,7 +88,7 @@ def test_a_client_finds_the_server_and_its_models(v2, client):
     assert said["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 5]}]
     assert said["versions"] == ["1"]
     config = client.get_model_config("pictures")
-    # Which batches pay is measured when a model comes up, so it is what the engine says of this very machine.
+    # Which batches pay is measured when a model comes up: it need not be the most that are allowed.
     assert config["max_batch_size"] == v2.client.get("/v1/models/pictures").json()["max_batch"]
     assert config["max_batch_size"] in (1, 2, 4, 8)
     assert config["input"] == [{"name": "images", "data_type": "TYPE_FP32", "dims": [3, SIDE, SIDE]}]
@@ -271,7 +275,7 @@ def test_idle_sequences_are_forgotten_and_until_then_there_are_only_so_many(clie
         except InferenceServerException:
             return None
 
-    eventually(begins, seconds=20)
+    eventually(begins, seconds=60)
     with pytest.raises(InferenceServerException, match="There is no sequence 1"):
         a_frame(client, sequence_id=1)
 
@@ -301,11 +305,13 @@ def test_requests_of_several_clients_share_runs_and_each_gets_its_own_rows(v2, c
     after = counted(client, "pictures")
     rows = sum(len(one["images"]) for one in asked)
     assert after["inference_count"] - before["inference_count"] == rows
-    assert after["execution_count"] - before["execution_count"] < rows
+    runs = after["execution_count"] - before["execution_count"]
+    most = v2.client.get("/v1/models/pictures").json()["max_batch"]
+    assert runs < rows if most > 1 else runs == rows
     by_size = {one["batch_size"]: one["compute_infer"]["count"] for one in after["batch_stats"]}
     assert sum(by_size.values()) == after["execution_count"]
     assert sum(size * runs for size, runs in by_size.items()) == after["inference_count"]
-    assert max(by_size) <= 8
+    assert max(by_size) <= most <= 8
     stats = after["inference_stats"]
     assert stats["success"]["ns"] >= stats["queue"]["ns"] + stats["compute_infer"]["ns"] > 0
     assert after["last_inference"] > (time.time() - 60) * 1000

@@ -100,7 +100,7 @@ def process(made, options, tolerance=1.0):
 
 
 def end_of(measurement):
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while (code := measurement.poll()) is None:
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model_builders import detect_manifest
 
@@ -35,7 +35,6 @@ def kept_one_by_one(found: Detections, rule: Suppression) -> list[int]:
 boxes = st.tuples(st.integers(-20, 60), st.integers(-20, 60), st.integers(0, 30), st.integers(0, 30), st.integers(0, 3))
 
 
-@settings(deadline=None)
 @given(st.lists(boxes, max_size=25), st.sampled_from([0.25, 0.45, 0.5, 1.0]), st.booleans())
 def test_suppression_agrees_with_its_definition(
     rows: list[tuple[int, int, int, int, int]], iou: float, agnostic: bool

@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -29,13 +30,23 @@ FIT = {
 }
 
 
-def begun(folder: Path, made: mmap.mmap) -> int:
-    """A child that trains, or goes on, and counts the batches that it made."""
+def counting(made: mmap.mmap) -> Callable[[int, object], None]:
+    """Counts batches in `made[0]`. An epoch after those of `made[1]`, unless they are none, it waits to be killed: who
+    is to do it may be held up.
+    """
 
     def count(epoch: int, places: object) -> None:
-        made[0] += 1
+        made[0] = min(made[0] + 1, 255)
+        while 0 < made[1] < made[0] - BATCHES_OF_EPOCH:
+            time.sleep(0.01)
 
-    made[0] = 0
+    made[:] = bytes(2)
+    return count
+
+
+def begun(folder: Path, made: mmap.mmap) -> int:
+    """A child that trains, or goes on, and counts the batches that it made."""
+    count = counting(made)
     child = os.fork()
     if child == 0:
         trained(folder, shades(before=count), resume=folder.exists(), fit=FIT)
@@ -49,6 +60,7 @@ def killed_after(child: int, made: mmap.mmap, batches: int, pause_s: float) -> b
     Raises:
         SystemExit: it failed by itself.
     """
+    made[1] = batches
     while made[0] < batches:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -63,7 +75,7 @@ def killed_after(child: int, made: mmap.mmap, batches: int, pause_s: float) -> b
 
 def kills(folder: Path) -> int:
     torch.set_num_threads(1)
-    moments, made = random.Random(0), mmap.mmap(-1, 1)
+    moments, made = random.Random(0), mmap.mmap(-1, 2)
     started = time.monotonic()
     undisturbed = begun(folder / "undisturbed", made)
     if os.waitpid(undisturbed, 0)[1] != 0:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
 from fit_builders import shades
-from killed_run import killed_after
+from killed_run import BATCHES_OF_EPOCH, counting, killed_after
 from search_builders import HEAD, a_search, searched
 
 from training.search.study import Study
@@ -33,17 +33,12 @@ NET = [
     *HEAD,
 ]
 SEARCH = {"trials": 4, "epochs": 2, "random": 3, "pruner": {"startup": 2}}
-BATCHES_OF_EPOCH = 3
 KILLS = 4
 
 
 def begun(folder: Path, made: mmap.mmap) -> int:
     """A child that searches, or goes on, and counts the batches that it learns."""
-
-    def count(epoch: int, places: object) -> None:
-        made[0] = min(made[0] + 1, 255)
-
-    made[0] = 0
+    count = counting(made)
     child = os.fork()
     if child == 0:
         searched(a_search(folder.parent, net=NET, search=SEARCH), folder, shades(before=count))
@@ -53,7 +48,7 @@ def begun(folder: Path, made: mmap.mmap) -> int:
 
 def kills(folder: Path) -> int:
     torch.set_num_threads(1)
-    moments, made = random.Random(1), mmap.mmap(-1, 1)
+    moments, made = random.Random(1), mmap.mmap(-1, 2)
     # What a database needs is imported when one is made.
     search = a_search(folder)
     Study(folder / "first.sqlite3", search.name, search.config, higher_is_better=True).close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,6 +119,8 @@ def test_a_run_that_finished_no_epoch_is_begun_anew_or_gone_on_with(tmp_path: Pa
     for resume in (False, True):
         with pytest.raises(KeyboardError):
             trained(tmp_path / str(resume), stopping_in(0))
+        # What writes for TensorBoard has a thread, and would write into a folder that is begun anew.
+        assert not [one for one in threading.enumerate() if "Writer" in type(one).__name__]
         assert len(trained(tmp_path / str(resume), resume=resume).rows) == 2
 
 
