@@ -26,9 +26,10 @@ class Seen:
 class Look:
     """An open source."""
 
-    def __init__(self, url: str, transport: str) -> None:
+    def __init__(self, url: str, transport: str, open_s: float, read_s: float) -> None:
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{transport}|analyzeduration;500000"
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 4000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1500, cv2.CAP_PROP_N_THREADS, 1]
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(1000 * open_s), cv2.CAP_PROP_READ_TIMEOUT_MSEC]
+        limits += [int(1000 * read_s), cv2.CAP_PROP_N_THREADS, 1]
         self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
         del os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"]
 
@@ -59,8 +60,13 @@ class Look:
 
 
 @contextlib.contextmanager
-def looking(url: str, transport: str = "tcp") -> Iterator[Look]:
-    look = Look(url, transport)
+def looking(url: str, transport: str = "tcp", *, open_s: float = 30.0, read_s: float = 30.0) -> Iterator[Look]:
+    """Look at a source; patiently, unless its silence is what matters.
+
+    Args:
+        open_s, read_s: how long opening and each read may take.
+    """
+    look = Look(url, transport, open_s, read_s)
     try:
         yield look
     finally:

@@ -31,24 +31,24 @@ def url(proxy: Proxy) -> str:
     return f"rtsp://127.0.0.1:{proxy.port}/numbers"
 
 
-def age_s(seen: Seen, cameras: RtspServer) -> float:
-    """How long ago a picture was sent when it came."""
-    number = read_number(seen.picture)
-    return seen.at - max(at for other, at in cameras.sent("numbers").items() if other % NUMBERS == number)
+def age_s(several: list[Seen], cameras: RtspServer) -> float:
+    """How long ago a picture was sent when it came: the quickest of several, since a slow machine holds some up."""
+    sent = {count % NUMBERS: at for count, at in cameras.sent("numbers").items()}
+    return min(seen.at - sent[read_number(seen.picture)] for seen in several)
 
 
 def test_it_passes_everything_on(cameras: RtspServer, proxy: Proxy) -> None:
     with looking(url(proxy)) as look:
-        assert age_s(look.take(20)[-1], cameras) < 0.5
+        assert age_s(look.take(20), cameras) < 0.5
 
 
 def test_it_holds_bytes_back(cameras: RtspServer, proxy: Proxy) -> None:
     with looking(url(proxy)) as look:
         look.take(20)
         proxy.delay_s = 1.0
-        late = age_s(look.take(15)[-1], cameras)
+        late = age_s(look.take(20)[15:], cameras)
         proxy.delay_s = 0.0
-        again = age_s(look.take(25)[-1], cameras)
+        again = age_s(look.take(25), cameras)
     assert 0.9 < late < 1.9
     assert again < 0.9
 
@@ -63,7 +63,7 @@ def test_it_stalls_and_lets_through_what_was_stalled(cameras: RtspServer, proxy:
 
 
 def test_it_stalls_for_longer_than_a_read_may_take(proxy: Proxy) -> None:
-    with looking(url(proxy)) as look:
+    with looking(url(proxy), read_s=1.5) as look:
         look.take(15)
         proxy.stall()
         assert len(look.take(100)) < 50

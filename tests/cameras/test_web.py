@@ -54,7 +54,7 @@ def test_one_with_a_login_wants_it(jpeg: Material) -> None:
 
 
 def test_pictures_may_stop_while_the_connection_stays(jpeg: Material) -> None:
-    with WebServer({"yard": jpeg}) as web, looking(web.url("yard.mjpg")) as look:
+    with WebServer({"yard": jpeg}) as web, looking(web.url("yard.mjpg"), read_s=1.5) as look:
         assert look.take(3)
         web.freeze()
         assert len(look.take(100)) < 100

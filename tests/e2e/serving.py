@@ -30,7 +30,7 @@ def free_port() -> int:
             return port
 
 
-def eventually(what: Callable[[], object], *, seconds: float = 30.0) -> object:
+def eventually(what: Callable[[], object], *, seconds: float = 60.0) -> object:
     """The first true value of `what`, asked again and again; fails when the seconds have passed."""
     until, pause = time.monotonic() + seconds, 0.02
     while True:
@@ -97,6 +97,20 @@ class Server:
         assert answer.status_code == 202, answer.text
         return answer.json()
 
+    def post_until_checkpoint(self, video: Path) -> dict:
+        """A job that was seen to have a checkpoint; who is done before a busy machine looks is followed by another."""
+        job = self.post(video)
+
+        def seen() -> dict | None:
+            nonlocal job
+            if (self.data / "jobs" / job["id"] / "checkpoint").exists():
+                return job
+            if self.client.get(f"/v1/jobs/{job['id']}").json()["state"] == "done":
+                job = self.post(video)
+            return None
+
+        return eventually(seen)  # type: ignore[return-value]
+
     def wait(self, job: dict, *, seconds: float = 120) -> dict:
         """The job when it has ended."""
 
@@ -115,7 +129,11 @@ class Server:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill()  # or it would be there beside all later tests
+            raise
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from footage import footage
 from serving import SAMPLE, Server, eventually, free_port, serving
 
 MIB = 2**20
@@ -27,12 +26,6 @@ def assert_problem(answer, status, code):
 def sent(server, path, *, headers=None, **fields):
     with path.open("rb") as file:
         return server.client.post("/v1/jobs", files={"file": (path.name, file)}, data=fields, headers=headers)
-
-
-@pytest.fixture(scope="module")
-def long_video(tmp_path_factory):
-    """One that takes longer than any test that cancels it."""
-    return footage(tmp_path_factory.mktemp("long") / "long.mp4", frames=20_000, size_wh=(32, 32))
 
 
 @pytest.fixture(scope="module")
@@ -289,11 +282,11 @@ def test_two_uvicorn_workers_on_one_data_folder_are_refused(tmp_path):
     with log.open("wb") as file:
         both = subprocess.Popen(command, cwd=tmp_path, stderr=file, stdout=file)
     try:
-        eventually(lambda: "Another server works on" in log.read_text())
+        eventually(lambda: "Another server works on" in log.read_text(), seconds=120)
         assert "--data" in log.read_text()
     finally:
         both.terminate()
-        both.wait(30)
+        both.wait(60)
 
 
 def little_shared_memory():

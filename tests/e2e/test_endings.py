@@ -27,7 +27,7 @@ def test_a_signal_ends_everything_in_order_and_leaves_nothing(tmp_path, number):
     assert len(server.segments()) >= 2
     server.post(SAMPLE)
     server.process.send_signal(number)
-    assert server.process.wait(5) == 0
+    assert server.process.wait(60) == 0
     assert alive(children) == []
     assert server.segments() == set()
     server.client.close()
@@ -39,7 +39,7 @@ def test_children_do_not_outlive_a_killed_parent_and_the_next_start_sweeps_up(tm
     children = server.children("server.engine") + server.children("server.worker")
     assert server.segments()
     server.kill()
-    eventually(lambda: not alive(children), seconds=8)
+    eventually(lambda: not alive(children))
     with serving(tmp_path):
         assert server.segments() == set()
 
@@ -53,8 +53,7 @@ def result_of(server, job):
 def test_a_job_goes_on_after_its_worker_was_killed_with_the_same_bytes(tmp_path):
     with serving(tmp_path, env=FAST_CHECKPOINTS) as server:
         expected = result_of(server, server.post(SAMPLE))
-        job = server.post(SAMPLE)
-        eventually((tmp_path / "jobs" / job["id"] / "checkpoint").exists)
+        job = server.post_until_checkpoint(SAMPLE)
         for pid in server.children("server.worker"):
             os.kill(pid, signal.SIGKILL)
         assert result_of(server, job) == expected
@@ -63,8 +62,7 @@ def test_a_job_goes_on_after_its_worker_was_killed_with_the_same_bytes(tmp_path)
 def test_a_job_goes_on_after_the_engine_was_killed_with_the_same_bytes(tmp_path):
     with serving(tmp_path, env=FAST_CHECKPOINTS) as server:
         expected = result_of(server, server.post(SAMPLE))
-        job = server.post(SAMPLE)
-        eventually((tmp_path / "jobs" / job["id"] / "checkpoint").exists)
+        job = server.post_until_checkpoint(SAMPLE)
         for pid in server.children("server.engine"):
             os.kill(pid, signal.SIGKILL)
         assert result_of(server, job) == expected
@@ -80,9 +78,11 @@ def test_pictures_are_answered_again_once_there_is_another_engine(tmp_path):
     with serving(tmp_path) as server:
         every_thread = 4 * len(server.children("server.worker"))
         assert {status() for _ in range(every_thread)} == {200}
-        for pid in server.children("server.engine"):
+        killed = server.children("server.engine")
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: server.client.get("/health/ready").status_code == 503)
+        # That it is not ready may be over before it is asked.
+        eventually(lambda: set(server.children("server.engine")) - set(killed))
         server.wait_ready()
         assert {status() for _ in range(every_thread)} == {200}
 
@@ -92,8 +92,7 @@ def test_a_job_goes_on_after_the_whole_server_was_killed_with_the_same_bytes(tmp
         expected = result_of(server, server.post(SAMPLE))
     server = Server(tmp_path / "killed", env=FAST_CHECKPOINTS)
     server.wait_ready()
-    job = server.post(SAMPLE)
-    eventually((tmp_path / "killed/jobs" / job["id"] / "checkpoint").exists)
+    job = server.post_until_checkpoint(SAMPLE)
     server.kill()
     with serving(tmp_path / "killed") as again:
         assert result_of(again, job) == expected
@@ -105,7 +104,7 @@ def test_a_second_server_on_one_data_folder_is_refused(tmp_path):
             [sys.executable, "-m", "server.cli", "serve", "--data", str(tmp_path), "--port", "0"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
     assert second.returncode != 0
     assert "Another server works on" in second.stderr

@@ -61,8 +61,8 @@ def test_the_same_file_twice_alone_or_beside_others_gives_the_same_bytes(yolox_s
     assert parsed(alone)[0]["objects"]
 
 
-def test_a_cancelled_job_keeps_what_is_done_and_a_deleted_one_is_gone(server):
-    job = server.post(SAMPLE)
+def test_a_cancelled_job_keeps_what_is_done_and_a_deleted_one_is_gone(server, long_video):
+    job = server.post(long_video)
     eventually(lambda: server.rows(job))
     cancelled = server.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status().json()
     assert cancelled["state"] == "cancelled"

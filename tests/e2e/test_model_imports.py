@@ -130,12 +130,14 @@ def test_a_new_version_takes_over_and_no_request_fails_meanwhile(server, tmp_pat
     assert predict(server, "succession").json()["model"] == "succession@1"
 
 
-def test_a_model_is_removed_when_no_job_needs_it(server, tmp_path):
+def test_a_model_is_removed_when_no_job_needs_it(server, tmp_path, long_video):
     bring_in(server, saved(yolox_like(), tmp_path, "passing.onnx"), **YOLOX)
-    job = server.post(SAMPLE, model="passing")
+    job = server.post(long_video, model="passing")
+    eventually(lambda: server.rows(job))
     refused = server.client.delete("/v1/models/passing")
     assert (refused.status_code, refused.json()["code"]) == (409, "model_in_use")
-    assert server.wait(job)["state"] == "done"
+    server.client.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+    assert server.wait(job)["state"] == "cancelled"
     assert server.client.delete("/v1/models/passing").status_code == 204
     gone = server.client.delete("/v1/models/passing")
     assert (gone.status_code, gone.json()["code"]) == (404, "model_not_found")

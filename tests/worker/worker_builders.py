@@ -282,12 +282,12 @@ def rows_of(around):
     before = -1
     while len(around.api.rows) > before or not around.api.pieces:
         before = len(around.api.rows)
-        time.sleep(0.1)
+        time.sleep(0.3)
     return [json.loads(line) for line in around.api.rows.splitlines()]
 
 
 def eventually(holds):
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while not holds() and time.monotonic() < until:
         time.sleep(0.01)
 

@@ -255,7 +255,7 @@ class LiveBench:
         self.segment.close()
 
 
-def eventually(holds, *, within_s: float = 10.0):
+def eventually(holds, *, within_s: float = 60.0):
     """Wait until `holds()` is true, and give it."""
     until = time.monotonic() + within_s
     while not (found := holds()):

@@ -76,7 +76,7 @@ class Process:
         self.process.stdin.write(msgspec.json.encode(config) + b"\n")
         self.process.stdin.flush()
         self.peer = b""
-        eventually(lambda: self.hear() or self.peer, within_s=30)
+        eventually(lambda: self.hear() or self.peer)
 
     def start(self, stream: str, source: StreamSource) -> None:
         self._api.send(
@@ -132,7 +132,16 @@ def site():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_each_stream_has_two_threads_and_leaves_nothing_behind(worker, site):
-    threads, files = worker.count("task"), worker.count("fd")
+    threads = worker.count("task")
+    # Once a stream has come and gone, its other threads have opened what they need, too.
+    worker.start("first", StreamSource(url=site.url("cam"), loopback=True))
+    eventually(lambda: worker.hear() or worker.rows)
+    worker.stop("first")
+    eventually(lambda: worker.hear() or worker.ended)
+    eventually(lambda: worker.count("task") == threads)
+    files = worker.count("fd")
+    worker.rows.clear()
+    worker.ended.clear()
     for number in range(4):
         worker.start(f"cam-{number}", StreamSource(url=site.url("cam"), loopback=True))
     eventually(lambda: worker.hear() or (len(worker.rows) == 4 and min(worker.rows.values()) >= 5))
@@ -154,7 +163,7 @@ def test_a_source_that_breaks_off_again_and_again_takes_ever_the_same(worker, si
         worker.start(f"cam-{number}", StreamSource(url=site.url("short"), loopback=True))
     eventually(asked(12))
     threads, files = worker.count("task"), worker.count("fd")
-    eventually(asked(24), within_s=20)
+    eventually(asked(24))
     assert worker.count("task") <= threads
     assert worker.count("fd") <= files + 6
 
