@@ -39,7 +39,7 @@ def test_children_do_not_outlive_a_killed_parent_and_the_next_start_sweeps_up(tm
     children = server.children("server.engine") + server.children("server.worker")
     assert server.segments()
     server.kill()
-    eventually(lambda: not alive(children))
+    eventually(lambda: not alive(children), seconds=20)
     with serving(tmp_path):
         assert server.segments() == set()
 
