@@ -46,7 +46,7 @@ def load_less() -> None:
 @contextmanager
 def importing() -> Iterator[None]:
     """To be held while modules come in: Python would look through all that is there again and again for garbage, a
-    fifth of the time that they take, and there is none.
+    sixth of the time that they take, and there is none.
     """
     gc.disable()
     try:
