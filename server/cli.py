@@ -18,7 +18,8 @@ import typer
 from typer.core import TyperGroup
 
 from model_export.errors import VidserveError
-from server.core.launch import importing, keep_to_ourselves
+from server.core.heap import importing
+from server.core.launch import keep_to_ourselves
 
 if TYPE_CHECKING:
     from server.core.configuration import Configuration

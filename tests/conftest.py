@@ -6,7 +6,6 @@ it. A test that needs a GPU is not skipped but deselected, unless `-m` speaks of
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import warnings
@@ -16,11 +15,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from server.core.heap import importing
+
 # Nets in tests are so small that threads would only wait for each other; processes that tests start keep to it too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# Modules and tests are no garbage: to look through them again and again is a third of the time that collection takes.
-gc.disable()
 
 # What takes long here takes it because others want the processor, too.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,9 +55,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # To look for garbage is a third of the time that it takes otherwise.
+    with importing():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

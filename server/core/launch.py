@@ -9,13 +9,12 @@ standard input tells it (`server.core.child`).
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from server.core.heap import importing
 
 _PR_SET_PDEATHSIG = 1
 
@@ -41,19 +40,6 @@ def load_less() -> None:
     time that a worker takes to start, and the streams of a dead one wait for it.
     """
     sys.modules["rich"] = None  # type: ignore[assignment]
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """To be held while modules come in: Python would look through all that is there again and again for garbage, a
-    sixth of the time that they take, and there is none.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def main() -> None:

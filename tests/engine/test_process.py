@@ -1,6 +1,5 @@
 """The real engine process, with the test in the places of API process and workers."""
 
-import contextlib
 import itertools
 import json
 import os
@@ -43,6 +42,7 @@ from server.wire.messages import (
 )
 from server.wire.slots import Segment, SizeClass, Slots
 from server.wire.sockets import Dealer, Router
+from tests.benches import benches
 
 
 class EngineUnderTest:
@@ -147,14 +147,7 @@ class EngineUnderTest:
 @pytest.fixture
 def start(tmp_path):
     """Starts an engine of the test's own."""
-    with contextlib.ExitStack() as stack:
-
-        def starting(**options):
-            engine = EngineUnderTest(tmp_path, **options)
-            stack.callback(engine.close)
-            return engine
-
-        yield starting
+    yield from benches(EngineUnderTest, tmp_path)
 
 
 @pytest.fixture(scope="module")

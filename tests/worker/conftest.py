@@ -5,7 +5,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from worker_builders import Bench, benches
+from worker_builders import Bench
+
+from tests.benches import benches
 
 
 @pytest.fixture

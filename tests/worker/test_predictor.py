@@ -7,7 +7,7 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from worker_builders import SIDE, Bench, FakeEngine, benches
+from worker_builders import SIDE, Bench, FakeEngine
 
 from server.core.calls import CallPage, CallRows
 from server.wire.messages import Infer, Predict, Priority
@@ -15,6 +15,7 @@ from server.wire.sockets import Router
 from server.worker import predictor, talks
 from server.worker.predictor import Predictor
 from server.worker.surroundings import Surroundings
+from tests.benches import benches
 
 
 class NotingEngine(FakeEngine):

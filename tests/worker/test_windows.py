@@ -2,11 +2,12 @@ import contextlib
 
 import pytest
 from clip_builders import EVERYTHING, WINDOW, ClipBench, clip_manifest, clips_of
-from worker_builders import FPS, FakeSource, benches, counted, eventually, rows_of
+from worker_builders import FPS, FakeSource, counted, eventually, rows_of
 
 from server.domain.analysis import Analysis, asked_fps, frames_fps
 from server.domain.outcome import Outcome
 from server.worker.checkpoint import Checkpoint
+from tests.benches import benches
 
 
 @pytest.fixture

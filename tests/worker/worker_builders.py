@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import threading
@@ -263,18 +262,6 @@ class Bench:
         self.api.close()
         self.context.destroy(linger=0)
         self.segment.close()
-
-
-def benches(kind, folder):
-    """For a fixture: makes benches of a kind, closed at the end."""
-    with contextlib.ExitStack() as stack:
-
-        def making(**options):
-            made = kind(folder, **options)
-            stack.callback(made.close)
-            return made
-
-        yield making
 
 
 def rows_of(around):
