@@ -46,6 +46,9 @@ class Passing:
         """
         blob = _blob_of(expected, found.xyxy)
         present = blob >= 0
+        if _each_alone(blob[present]):
+            self._hidden_since_s.clear()
+            return found
         hidden = _hidden(np.asarray(ids), expected, blob)
         self._hidden_since_s = {
             track: self._hidden_since_s.get(track, pts_s)
@@ -83,6 +86,11 @@ def _blob_of(boxes: F32, blobs: F32) -> npt.NDArray[np.intp]:
         return np.full(len(boxes), -1, np.intp)
     inside = shared_areas(boxes, blobs) / areas(boxes)[:, None]
     return np.where(inside.max(axis=1) >= _INSIDE, inside.argmax(axis=1), -1)
+
+
+def _each_alone(blobs: npt.NDArray[np.intp]) -> bool:
+    """Whether no two tracks are in one blob."""
+    return len(set(blobs.tolist())) == len(blobs)
 
 
 def _hidden(ids: npt.NDArray[np.int64], boxes: F32, blob: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:

@@ -60,3 +60,16 @@ def test_three_hundred_are_enough() -> None:
     grid = [(x, y, x + 7, y + 7) for x in range(0, 370, 15) for y in range(0, 205, 15)]
     assert len(grid) > 300
     assert len(boxes_of(mask(*grid), width=384, height=216)) == 300
+
+
+def test_what_is_too_small_to_count_changes_nothing() -> None:
+    random = np.random.default_rng(5)
+    for _ in range(50):
+        corners = np.stack([random.integers(2, 300, 9), random.integers(2, 150, 9)], axis=1)
+        sizes = random.integers(2, 60, (9, 2))
+        parts = mask(*np.concatenate([corners, corners + sizes], axis=1).tolist())
+        with_speck = parts.copy()
+        with_speck[0, 0] = with_speck[-1, -1] = 255
+        found, again = (boxes_of(one, width=384, height=216) for one in (parts, with_speck))
+        assert found.xyxy.tolist() == again.xyxy.tolist()
+        assert found.scores.tolist() == again.scores.tolist()
