@@ -125,7 +125,4 @@ class RunningStream:
             )
 
     def _next_change(self) -> ChangeStream | None:
-        try:
-            return self._changes.get_nowait()
-        except queue.Empty:
-            return None
+        return None if self._changes.empty() else self._changes.get()
