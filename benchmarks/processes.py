@@ -65,7 +65,16 @@ def descriptors(pid: int) -> int:
 
 def pss_mb(pid: int) -> float:
     """Its memory in MB (10⁶ bytes), with what it shares divided by those who share it."""
+    return _rollup_mb(pid, "Pss")
+
+
+def anonymous_mb(pid: int) -> float:
+    """The same without what files hold: that changes with every other process that has them mapped, too."""
+    return _rollup_mb(pid, "Pss_Anon") + _rollup_mb(pid, "Pss_Shmem")
+
+
+def _rollup_mb(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise ValueError(f"/proc/{pid}/smaps_rollup has no Pss")
+    raise ValueError(f"/proc/{pid}/smaps_rollup has no {field}")

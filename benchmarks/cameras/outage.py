@@ -74,7 +74,7 @@ def rows(stage: Stage) -> Iterator[Row]:
 
 
 class _Size(NamedTuple):
-    """Of all processes; memory in MB, by process."""
+    """Of all processes; memory in MB that is no file's, by process."""
 
     memory: dict[str, float]
     threads: int
@@ -82,6 +82,7 @@ class _Size(NamedTuple):
 
 
 def _size(server: Server) -> _Size:
-    pids = server.processes.values()
-    threads, descriptors = sum(map(processes.threads, pids)), sum(map(processes.descriptors, pids))
-    return _Size(dict(server.memory()), threads, descriptors)
+    pids = server.processes
+    memory = {name: processes.anonymous_mb(pid) for name, pid in pids.items()}
+    threads, descriptors = (sum(map(count, pids.values())) for count in (processes.threads, processes.descriptors))
+    return _Size(memory, threads, descriptors)
