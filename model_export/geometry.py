@@ -173,5 +173,5 @@ def to_source(xyxy: F32, placement: Placement) -> F32:
     if not len(xyxy):
         return xyxy
     scale, offset, limit = placement.corners
-    mapped: F32 = np.clip((xyxy - offset) / scale, 0.0, limit).astype(np.float32)
+    mapped: F32 = ((xyxy - offset) / scale).clip(0.0, limit).astype(np.float32)
     return mapped

@@ -194,8 +194,8 @@ class Scene:
             return detections
         placement = place(self._manifest.input, moment.width, moment.height)
         moved = detections.with_boxes(to_source(detections.xyxy, placement))
-        inside = (moved.xyxy[:, 2] > moved.xyxy[:, 0]) & (moved.xyxy[:, 3] > moved.xyxy[:, 1])
-        return moved if inside.all() else moved.take(inside)
+        inside = moved.xyxy[:, 2:] > moved.xyxy[:, :2]
+        return moved if inside.all() else moved.take(inside.all(axis=1))
 
     def _moving(self, mask: npt.NDArray[np.uint8]) -> Detections:
         """What moves, in pixels of the model's input."""
@@ -238,7 +238,8 @@ class Scene:
         if self._labels is not None and len(found):
             wanted = [self._manifest.label(class_id) in self._labels for class_id in found.class_ids.tolist()]
             found = found.take(np.array(wanted, np.bool_))
-        names = [self._manifest.label(class_id) for class_id in found.class_ids.tolist()]
+        class_ids = found.class_ids.tolist()
+        names = [self._manifest.label(class_id) for class_id in class_ids]
         confidences = [round(score, 4) for score in found.scores.tolist()]
         ids = [-1] * len(found)
         events: list[Event] = []
@@ -249,7 +250,7 @@ class Scene:
                 events.append(self._event(change))
                 if change.type is EventType.TRACK_STARTED:
                     self._summary.track(change.label)
-        boxes = np.round(found.xyxy.astype(np.float64), 2).tolist()
+        boxes = found.xyxy.astype(np.float64).round(2).tolist()
         objects = [
             Object(
                 track_id=track if track > 0 else UNSET,
@@ -258,9 +259,7 @@ class Scene:
                 confidence=confidence,
                 box=tuple(box),
             )
-            for track, name, class_id, confidence, box in zip(
-                ids, names, found.class_ids.tolist(), confidences, boxes, strict=True
-            )
+            for track, name, class_id, confidence, box in zip(ids, names, class_ids, confidences, boxes, strict=True)
         ]
         return self._row(moment, objects=objects, events=events), events
 
