@@ -5,9 +5,8 @@ become tracks, tracks raise events. Pure: no clock, no thread, no I/O; the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,8 +30,7 @@ from server.domain.result import ClassScore, Object, Row
 _TOP_CLASSES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Which frame: its index in the source, its media time in seconds, the source's size in pixels; of a live source
     also the Unix seconds at which it was captured.
     """
@@ -195,7 +193,7 @@ class Scene:
         placement = place(self._manifest.input, moment.width, moment.height)
         moved = detections.with_boxes(to_source(detections.xyxy, placement))
         inside = moved.xyxy[:, 2:] > moved.xyxy[:, :2]
-        return moved if inside.all() else moved.take(inside.all(axis=1))
+        return moved if inside.all() else moved.take(inside[:, 0] & inside[:, 1])
 
     def _moving(self, mask: npt.NDArray[np.uint8]) -> Detections:
         """What moves, in pixels of the model's input."""

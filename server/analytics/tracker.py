@@ -164,7 +164,7 @@ class Tracker:
         noise = (1.0, 0.0, 1.0) if nominal else (step**4 / 4, step**3 / 2, step**2)
         edge, both, speed = self._spread
         gone = step * speed
-        edge += step * (2 * both + gone) + _PROCESS * noise[0]
+        edge += step * (2.0 * both + gone) + _PROCESS * noise[0]
         both += gone + _PROCESS * noise[1]
         speed += _PROCESS * noise[2]
 
@@ -176,7 +176,7 @@ class Tracker:
         motion = self._motion.take(tracks, axis=2)
         self._motion[:, :, tracks] = motion + gain[:, None] * (boxes - motion[0])
         spread[2] -= gain[1] * spread[1]
-        spread[:2] *= 1 - gain[0]
+        spread[:2] *= 1.0 - gain[0]
         self._spread[:, tracks] = spread
         self._sightings[tracks] += 1
         self._unseen[tracks] = 0

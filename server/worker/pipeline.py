@@ -102,6 +102,8 @@ class Pipeline:
 
     def ask(self, *, all_there_is: bool = False) -> None:
         """Send what is ready, several inputs at once where the engine has enough to do until they are."""
+        if not self._ready:
+            return
         questions: list[Question] = []
         for sheet in islice(self._ready, self.requests.room):
             if sheet.frame is None or (sheet.begins and questions):
