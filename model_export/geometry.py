@@ -68,7 +68,6 @@ class Placement:
         return scale, offset, np.array([self.source_width, self.source_height] * 2, np.float64)
 
 
-@lru_cache(maxsize=256)
 def place(spec: FrameInput, width: int, height: int) -> Placement:
     """Where frames of `width` × `height` pixels lie in the input `spec`.
 
@@ -77,29 +76,35 @@ def place(spec: FrameInput, width: int, height: int) -> Placement:
     Raises:
         ValueError: a side is not positive.
     """
+    # Remembered by plain values: to compare a spec with an equal one costs more than all else here.
+    return _place(spec.width, spec.height, spec.resize, spec.align, width, height)
+
+
+@lru_cache(maxsize=256)
+def _place(input_width: int, input_height: int, resize: Resize, align: str, width: int, height: int) -> Placement:
     if width < 1 or height < 1:
         raise ValueError(f"a frame of {width}x{height} pixels")
     used = Rectangle(0, 0, width, height)
-    filled = Rectangle(0, 0, spec.width, spec.height)
-    if spec.resize is Resize.LETTERBOX:
-        scale = min(spec.width / width, spec.height / height)
-        inner_width = min(max(round(width * scale), 1), spec.width)
-        inner_height = min(max(round(height * scale), 1), spec.height)
+    filled = Rectangle(0, 0, input_width, input_height)
+    if resize is Resize.LETTERBOX:
+        scale = min(input_width / width, input_height / height)
+        inner_width = min(max(round(width * scale), 1), input_width)
+        inner_height = min(max(round(height * scale), 1), input_height)
         left, top = 0, 0
-        if spec.align == "center":
-            left, top = (spec.width - inner_width) // 2, (spec.height - inner_height) // 2
+        if align == "center":
+            left, top = (input_width - inner_width) // 2, (input_height - inner_height) // 2
         filled = Rectangle(left, top, inner_width, inner_height)
-    elif spec.resize is Resize.CROP:
-        scale = max(spec.width / width, spec.height / height)
-        seen_width = min(max(round(spec.width / scale), 1), width)
-        seen_height = min(max(round(spec.height / scale), 1), height)
+    elif resize is Resize.CROP:
+        scale = max(input_width / width, input_height / height)
+        seen_width = min(max(round(input_width / scale), 1), width)
+        seen_height = min(max(round(input_height / scale), 1), height)
         used = Rectangle((width - seen_width) // 2, (height - seen_height) // 2, seen_width, seen_height)
     scale_x, scale_y = filled.width / used.width, filled.height / used.height
     return Placement(
         source_width=width,
         source_height=height,
-        width=spec.width,
-        height=spec.height,
+        width=input_width,
+        height=input_height,
         used=used,
         filled=filled,
         scale_x=scale_x,
@@ -173,5 +178,5 @@ def to_source(xyxy: F32, placement: Placement) -> F32:
     if not len(xyxy):
         return xyxy
     scale, offset, limit = placement.corners
-    mapped: F32 = np.clip((xyxy - offset) / scale, 0.0, limit).astype(np.float32)
+    mapped: F32 = ((xyxy - offset) / scale).clip(0.0, limit).astype(np.float32)
     return mapped

@@ -79,24 +79,28 @@ def suppress(detections: Detections, rule: Suppression) -> Detections:
     n = len(detections)
     if n < 2:
         return detections
-    boxes = detections.xyxy.astype(np.float64)
+    edges = detections.xyxy.T.astype(np.float64, order="C")
     if not rule.class_agnostic:
         # Classes are moved apart so that boxes of different ones never meet.
-        span = float(boxes.max() - boxes.min()) + 1.0
-        boxes = boxes + (detections.class_ids * span)[:, None]
-    x1, y1, x2, y2 = boxes.T
-    area = np.maximum(x2 - x1, 0.0) * np.maximum(y2 - y1, 0.0)
-    width = np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1)
-    height = np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1)
-    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+        span = float(edges.max() - edges.min()) + 1.0
+        edges += detections.class_ids * span
+    low, high = edges[:2], edges[2:]
+    width, height = np.maximum(high - low, 0.0)
+    area = width * height
+    width, height = np.maximum(
+        np.minimum(high[:, :, None], high[:, None]) - np.maximum(low[:, :, None], low[:, None]), 0.0
+    )
+    shared = width * height
     union = area[:, None] + area - shared
     overlaps = shared > rule.iou * union
-    overlaps = np.triu(overlaps, 1)
+    overlaps.reshape(-1)[:: n + 1] = False  # each with itself
+    if not overlaps.any():
+        return detections
     alive = np.ones(n, np.bool_)
-    for i in np.flatnonzero(overlaps.any(axis=1)).tolist():
+    for i in overlaps.any(axis=1).nonzero()[0].tolist():
         if alive[i]:
-            alive &= ~overlaps[i]
-    return detections if alive.all() else detections.take(alive)
+            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
+    return detections.take(alive)
 
 
 def read_outputs(

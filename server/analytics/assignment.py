@@ -20,8 +20,8 @@ def best_pairs(similarity: F64, least: float) -> tuple[Index, Index]:
         Rows, ascending, and their columns.
     """
     possible = similarity >= least
-    if (possible.sum(axis=0) <= 1).all() and (possible.sum(axis=1) <= 1).all():
-        rows, columns = possible.nonzero()
+    rows, columns = possible.nonzero()
+    if len(set(rows.tolist())) == len(rows) == len(set(columns.tolist())):
         return rows, columns
     rows, columns = np.flatnonzero(possible.any(axis=1)), np.flatnonzero(possible.any(axis=0))
     gain = np.where(possible, similarity, 0.0)[np.ix_(rows, columns)]

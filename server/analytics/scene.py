@@ -5,9 +5,8 @@ become tracks, tracks raise events. Pure: no clock, no thread, no I/O; the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,8 +30,7 @@ from server.domain.result import ClassScore, Object, Row
 _TOP_CLASSES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Which frame: its index in the source, its media time in seconds, the source's size in pixels; of a live source
     also the Unix seconds at which it was captured.
     """
@@ -194,8 +192,8 @@ class Scene:
             return detections
         placement = place(self._manifest.input, moment.width, moment.height)
         moved = detections.with_boxes(to_source(detections.xyxy, placement))
-        inside = (moved.xyxy[:, 2] > moved.xyxy[:, 0]) & (moved.xyxy[:, 3] > moved.xyxy[:, 1])
-        return moved if inside.all() else moved.take(inside)
+        inside = moved.xyxy[:, 2:] > moved.xyxy[:, :2]
+        return moved if inside.all() else moved.take(inside[:, 0] & inside[:, 1])
 
     def _moving(self, mask: npt.NDArray[np.uint8]) -> Detections:
         """What moves, in pixels of the model's input."""
@@ -238,7 +236,8 @@ class Scene:
         if self._labels is not None and len(found):
             wanted = [self._manifest.label(class_id) in self._labels for class_id in found.class_ids.tolist()]
             found = found.take(np.array(wanted, np.bool_))
-        names = [self._manifest.label(class_id) for class_id in found.class_ids.tolist()]
+        class_ids = found.class_ids.tolist()
+        names = [self._manifest.label(class_id) for class_id in class_ids]
         confidences = [round(score, 4) for score in found.scores.tolist()]
         ids = [-1] * len(found)
         events: list[Event] = []
@@ -249,7 +248,7 @@ class Scene:
                 events.append(self._event(change))
                 if change.type is EventType.TRACK_STARTED:
                     self._summary.track(change.label)
-        boxes = np.round(found.xyxy.astype(np.float64), 2).tolist()
+        boxes = found.xyxy.astype(np.float64).round(2).tolist()
         objects = [
             Object(
                 track_id=track if track > 0 else UNSET,
@@ -258,9 +257,7 @@ class Scene:
                 confidence=confidence,
                 box=tuple(box),
             )
-            for track, name, class_id, confidence, box in zip(
-                ids, names, found.class_ids.tolist(), confidences, boxes, strict=True
-            )
+            for track, name, class_id, confidence, box in zip(ids, names, class_ids, confidences, boxes, strict=True)
         ]
         return self._row(moment, objects=objects, events=events), events
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -32,7 +31,10 @@ class Summary:
 
     def see(self, pts_s: float, labels: Iterable[str]) -> None:
         """Count the objects of one frame."""
-        for name, count in Counter(labels).items():
+        counts: dict[str, int] = {}
+        for name in labels:
+            counts[name] = counts.get(name, 0) + 1
+        for name, count in counts.items():
             label = self._labels.get(name)
             if label is None:
                 label = self._labels[name] = _Label(0, 0, 0, pts_s, pts_s)

@@ -1,9 +1,12 @@
 """Lasting ids for objects: ByteTrack (Zhang et al., 2022) by media time.
 
-All tracks are rows of a few arrays, so a frame costs the same for one object as for twenty.
+All tracks are columns of a few arrays, so a frame costs the same for one object as for twenty. Columns, because then a
+step of the arithmetic is one call for all edges, and its numbers lie side by side however many tracks there are.
 """
 
 from __future__ import annotations
+
+import sys
 
 import msgspec
 import numpy as np
@@ -21,10 +24,14 @@ _SURE = 0.35
 _SIGHTINGS = 2
 _BUFFER = 0.3
 _LEAST_OVERLAP = 0.1
-_APART_PX = float(1 << 17)
+_APART = np.array([[float(1 << 17)], [0.0], [float(1 << 17)], [0.0]])
+"""Pixels between what is of one class and of the next: no box is matched with a track of another class."""
+_LEAST_AREA = sys.float_info.min
 _LEAST_STEP_S = 0.001
 _MEASUREMENT = 0.1
 _PROCESS = 0.01
+_SPREAD = np.array([[1.0], [0.0], [1.0]])
+"""Variances and covariance of a track that begins."""
 _NOMINAL = 0.04
 """A step this near to a tenth of a second counts as one: time stamps are rounded, cameras jitter."""
 
@@ -64,13 +71,14 @@ class Tracker:
     def __init__(self, ids_after: int = 0) -> None:
         self._next_id = ids_after + 1
         self._pts_s: float | None = None
-        # A row a track. Its id, or -1; sightings in a row, and frames without one; seconds without one.
+        # Of each track its id, or -1; sightings in a row; frames without one since, and seconds.
         self._ids = np.empty(0, np.int64)
-        self._counts = np.empty((0, 2), np.int64)
+        self._sightings = np.empty(0, np.int64)
+        self._unseen = np.empty(0, np.int64)
         self._missed_s = np.empty(0)
         # Its edges x1 y1 x2 y2 and their speeds; variance of an edge, covariance with its speed, variance of that.
-        self._motion = np.empty((0, 2, 4))
-        self._spread = np.empty((0, 3))
+        self._motion = np.empty((2, 4, 0))
+        self._spread = np.empty((3, 0))
 
     def update(self, detections: Detections, pts_s: float) -> _I64:
         """Follow one frame's objects.
@@ -88,20 +96,20 @@ class Tracker:
         if not len(detections) and not len(self._ids):
             return ids
         self._predict(step_s)
-        # Classes lie far apart, so that no box is matched with a track of another class.
-        boxes = detections.xyxy + detections.class_ids[:, None] * np.array([_APART_PX, 0.0, _APART_PX, 0.0])
+        boxes = detections.xyxy.T + detections.class_ids * _APART
         sure = detections.scores >= _SURE
-        free = np.arange(len(self._ids))
         for which in (sure, ~sure):
             mine = which.nonzero()[0]
+            free = self._unseen.nonzero()[0]
             if len(mine) and len(free):
-                tracks, seen = best_pairs(overlap(self._motion[free, 0], boxes[mine]), _LEAST_OVERLAP)
-                self._see(free[tracks], boxes[mine[seen]])
-                ids[mine[seen]] = self._ids[free[tracks]]
-                sure[mine[seen]] = False
-                free = np.delete(free, tracks)
-        self._keep((self._counts[:, 1] == 0) | (self._ids > 0))
-        self._begin(boxes[sure])
+                expected, there = self._motion[0].take(free, axis=1), boxes.take(mine, axis=1)
+                tracks, seen = best_pairs(overlap(expected, there), _LEAST_OVERLAP)
+                tracks, seen = free[tracks], mine[seen]
+                self._see(tracks, boxes.take(seen, axis=1))
+                ids[seen] = self._ids[tracks]
+                sure[seen] = False
+        self._keep((self._unseen == 0) | (self._ids > 0))
+        self._begin(boxes.compress(sure, axis=1))
         return ids
 
     def forget(self) -> None:
@@ -120,13 +128,15 @@ class Tracker:
             Ids and boxes, f32 [T, 4], x1 y1 x2 y2, of the tracks that have an id and were seen in the last frame.
         """
         later_s = 0.0 if self._pts_s is None else max(pts_s - self._pts_s, _LEAST_STEP_S)
-        seen = (self._ids > 0) & (self._counts[:, 1] == 0)
-        motion = self._motion[seen]
-        return self._ids[seen].tolist(), (motion[:, 0] + motion[:, 1] * (later_s * _FPS)).astype(np.float32)
+        seen = (self._ids > 0) & (self._unseen == 0)
+        edges, speeds = self._motion.compress(seen, axis=2)
+        return self._ids[seen].tolist(), (edges + speeds * (later_s * _FPS)).T.astype(np.float32, order="C")
 
     def state(self) -> bytes:
         """All that it remembers."""
-        arrays = self._ids, self._counts, self._missed_s, self._motion, self._spread
+        # There a row is a track's.
+        counts = np.stack([self._sightings, self._unseen], axis=1)
+        arrays = self._ids, counts, self._missed_s, self._motion.transpose(2, 0, 1), self._spread.T
         return msgspec.msgpack.encode(_State(self._next_id, self._pts_s, *(array.tobytes() for array in arrays)))
 
     def restore(self, state: bytes) -> None:
@@ -135,78 +145,86 @@ class Tracker:
         self._next_id = saved.next_id
         self._pts_s = saved.pts_s
         self._ids = np.frombuffer(saved.ids, np.int64).copy()
-        self._counts = np.frombuffer(saved.counts, np.int64).reshape(-1, 2).copy()
+        self._sightings, self._unseen = np.frombuffer(saved.counts, np.int64).reshape(-1, 2).T.copy()
         self._missed_s = np.frombuffer(saved.missed_s).copy()
-        self._motion = np.frombuffer(saved.motion).reshape(-1, 2, 4).copy()
-        self._spread = np.frombuffer(saved.spread).reshape(-1, 3).copy()
+        self._motion = np.frombuffer(saved.motion).reshape(-1, 2, 4).transpose(1, 2, 0).copy()
+        self._spread = np.frombuffer(saved.spread).reshape(-1, 3).T.copy()
 
     def _predict(self, step_s: float) -> None:
         """Move every track on, as if none were seen; those not seen for too long are forgotten."""
-        self._counts[self._counts[:, 1] > 0, 0] = 0
-        self._counts[:, 1] += 1
+        self._sightings *= self._unseen == 0
+        self._unseen += 1
         self._missed_s += step_s
         self._keep(self._missed_s <= PATIENCE_S)
         step = step_s * _FPS
-        self._motion[:, 0] += step * self._motion[:, 1]
-        edge, both, speed = self._spread.T
+        edges, speeds = self._motion
+        edges += step * speeds
         # Discrete white noise acceleration, but for a nominal step noise of its own for edge and speed.
         nominal = abs(step - 1.0) <= _NOMINAL
         noise = (1.0, 0.0, 1.0) if nominal else (step**4 / 4, step**3 / 2, step**2)
-        edge += step * (2 * both + step * speed) + _PROCESS * noise[0]
-        both += step * speed + _PROCESS * noise[1]
+        edge, both, speed = self._spread
+        gone = step * speed
+        edge += step * (2.0 * both + gone) + _PROCESS * noise[0]
+        both += gone + _PROCESS * noise[1]
         speed += _PROCESS * noise[2]
 
     def _see(self, tracks: npt.NDArray[np.intp], boxes: _F64) -> None:
-        """Tracks were seen at boxes [N, 4]; with its second sighting in a row a track gets its id."""
-        edge, both, speed = self._spread[tracks].T
-        gain, gain_speed = edge / (edge + _MEASUREMENT), both / (edge + _MEASUREMENT)
-        motion = self._motion[tracks]
-        away = boxes - motion[:, 0]
-        self._motion[tracks, 0] = motion[:, 0] + gain[:, None] * away
-        self._motion[tracks, 1] = motion[:, 1] + gain_speed[:, None] * away
-        self._spread[tracks] = np.stack([(1 - gain) * edge, (1 - gain) * both, speed - gain_speed * both], axis=1)
-        self._counts[tracks, 0] += 1
-        self._counts[tracks, 1] = 0
+        """Tracks were seen at boxes [4, N]; with its second sighting in a row a track gets its id."""
+        spread = self._spread.take(tracks, axis=1)
+        # Of an edge and of its speed.
+        gain = spread[:2] / (spread[0] + _MEASUREMENT)
+        motion = self._motion.take(tracks, axis=2)
+        self._motion[:, :, tracks] = motion + gain[:, None] * (boxes - motion[0])
+        spread[2] -= gain[1] * spread[1]
+        spread[:2] *= 1.0 - gain[0]
+        self._spread[:, tracks] = spread
+        self._sightings[tracks] += 1
+        self._unseen[tracks] = 0
         self._missed_s[tracks] = 0.0
-        for track in tracks[(self._ids[tracks] < 0) & (self._counts[tracks, 0] >= _SIGHTINGS)].tolist():
-            self._ids[track] = self._next_id
-            self._next_id += 1
+        for track in tracks[self._ids[tracks] < 0].tolist():
+            if self._sightings[track] >= _SIGHTINGS:
+                self._ids[track] = self._next_id
+                self._next_id += 1
 
     def _keep(self, tracks: npt.NDArray[np.bool_]) -> None:
         if tracks.all():
             return
-        self._ids, self._counts, self._missed_s = self._ids[tracks], self._counts[tracks], self._missed_s[tracks]
-        self._motion, self._spread = self._motion[tracks], self._spread[tracks]
+        self._ids, self._sightings, self._unseen = self._ids[tracks], self._sightings[tracks], self._unseen[tracks]
+        self._missed_s = self._missed_s[tracks]
+        self._motion, self._spread = self._motion.compress(tracks, axis=2), self._spread.compress(tracks, axis=1)
 
     def _begin(self, boxes: _F64) -> None:
-        """New tracks, without an id, at boxes [N, 4]."""
-        n = len(boxes)
+        """New tracks, without an id, at boxes [4, N]."""
+        n = boxes.shape[1]
         if not n:
             return
         self._ids = np.concatenate([self._ids, np.full(n, -1, np.int64)])
-        self._counts = np.concatenate([self._counts, np.tile(np.array([1, 0]), (n, 1))])
+        self._sightings = np.concatenate([self._sightings, np.ones(n, np.int64)])
+        self._unseen = np.concatenate([self._unseen, np.zeros(n, np.int64)])
         self._missed_s = np.concatenate([self._missed_s, np.zeros(n)])
-        self._motion = np.concatenate([self._motion, np.stack([boxes, np.zeros_like(boxes)], axis=1)])
-        self._spread = np.concatenate([self._spread, np.tile(np.array([1.0, 0.0, 1.0]), (n, 1))])
+        self._motion = np.concatenate([self._motion, np.stack([boxes, np.zeros_like(boxes)])], axis=2)
+        self._spread = np.concatenate([self._spread, np.tile(_SPREAD, n)], axis=1)
 
 
 def overlap(first: _F64, second: _F64) -> _F64:
-    """Buffered IoU, [N, M], of boxes [N, 4] and [M, 4], x1 y1 x2 y2: each grown by 0.3 of its size on every side."""
+    """Buffered IoU, [N, M], of boxes [4, N] and [4, M], a column each: each grown by 0.3 of its size on every side."""
     a, b = _grown(first), _grown(second)
-    width = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
-    height = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
-    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    low, high = np.maximum(a[:2, :, None], b[:2, None]), np.minimum(a[2:, :, None], b[2:, None])
+    width, height = np.maximum(high - low, 0.0)
+    shared = width * height
     union = _area(a)[:, None] + _area(b) - shared
     # Only a box without area, which the filter may expect after a long gap, has a union of nothing.
-    result: _F64 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    result: _F64 = shared / np.maximum(union, _LEAST_AREA)
     return result
 
 
 def _grown(boxes: _F64) -> _F64:
-    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0) * _BUFFER
-    return np.concatenate([boxes[:, :2] - size, boxes[:, 2:] + size], axis=1)
+    low, high = boxes[:2], boxes[2:]
+    size = np.maximum(high - low, 0.0) * _BUFFER
+    return np.concatenate([low - size, high + size])
 
 
 def _area(boxes: _F64) -> _F64:
-    result: _F64 = np.maximum(boxes[:, 2] - boxes[:, 0], 0.0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0.0)
+    width, height = np.maximum(boxes[2:] - boxes[:2], 0.0)
+    result: _F64 = width * height
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,7 @@ class Answered:
     payload: Sequence[bytes | memoryview] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Of a batch: when it left the queue (CLOCK_MONOTONIC), seconds that the run took, rows that shared it."""
 
     began: float
@@ -69,10 +68,8 @@ def answer(
         # Scores descend, so what counts comes first; the rest is most of it.
         found = int(np.count_nonzero(outputs["scores"][row] >= request.ask.least))
         arrays = [array[:found] for array in arrays]
-    metas = tuple(
-        TensorMeta(name, name_of(array.dtype), array.shape) for name, array in zip(names, arrays, strict=True)
-    )
-    total = sum(array.nbytes for array in arrays)
+    metas = tuple([TensorMeta(name, name_of(one.dtype), one.shape) for name, one in zip(names, arrays, strict=True)])
+    total = sum([array.nbytes for array in arrays])
     in_slot = total > INLINE_OUTPUT_BYTES
     ask = request.ask
     done = InferDone(

@@ -12,11 +12,13 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from server.wire.messages import Infer, Priority
 
+NOT_URGENT = (math.inf, math.inf, math.inf)
+"""The urgency of a queue of which nothing may run."""
 _SOON_S = 0.25
 """When a live request without a deadline is due: those with one would keep it waiting for as long as there are any."""
 
@@ -33,6 +35,7 @@ class Request:
         arrived: CLOCK_MONOTONIC seconds.
         rows: that it takes in a batch; no more than the largest size has.
         kind: what it may share a run with; None for whatever the model's inputs declare in full.
+        key: of its stream.
     """
 
     peer: bytes
@@ -40,11 +43,10 @@ class Request:
     arrived: float
     rows: int = 1
     kind: Hashable = None
+    key: Key = field(init=False)
 
-    @property
-    def key(self) -> Key:
-        """Of its stream."""
-        return self.peer, self.ask.stream
+    def __post_init__(self) -> None:
+        self.key = self.peer, self.ask.stream
 
     @property
     def due(self) -> float:
@@ -221,10 +223,10 @@ class Batcher:
         # A place that would be padding costs the same with a frame in it.
         return Batch(self._choose(heads, min(ready, size)), size, closed)
 
-    def urgency(self) -> tuple[int, float, float] | None:
-        """How urgent the most urgent request is, for choosing among models; less is more urgent. None: nothing."""
+    def urgency(self) -> tuple[float, float, float]:
+        """How urgent the most urgent request is, for choosing among models; less is more urgent."""
         heads = (stream.waiting[0] for stream in self._eligible())
-        return min(((int(head.ask.priority), head.due, head.arrived) for head in heads), default=None)
+        return min(((int(head.ask.priority), head.due, head.arrived) for head in heads), default=NOT_URGENT)
 
     def wake_at(self) -> float | None:
         """When to ask again although nothing comes: a batch times out then, or a request is past its deadline."""

@@ -7,9 +7,8 @@ import os
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from server.engine.answers import Answered, refusal
 from server.engine.batcher import Batch
@@ -59,8 +58,7 @@ class Mailbox(Generic[Item]):
         os.close(self._bell)
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """A batch has run; `seconds` is what the session took."""
 
     lane: Lane

@@ -131,9 +131,9 @@ class Model:
                 total += seconds
             return answers, total
         start = time.perf_counter()
-        own = self._answered(requests, outputs, Timing(began, seconds, sum(one.rows for one in requests)), segments)
-        took = Took(gather_s, seconds, time.perf_counter() - start)
-        self.tally.ran(own, sum(one.rows for one in requests), took)
+        rows = sum([request.rows for request in requests])
+        own = self._answered(requests, outputs, Timing(began, seconds, rows), segments)
+        self.tally.ran(own, rows, Took(gather_s, seconds, time.perf_counter() - start))
         return answers + own, seconds
 
     def close(self) -> None:

@@ -165,15 +165,12 @@ class Engine:
             self._recorder.queue_depth(model.row, len(model.batcher))
 
     def _next_batch(self) -> tuple[Model, Batch] | None:
-        now = time.monotonic()
-        waiting = [
-            (model.batcher.urgency(), model)
-            for model in self._models.values()
-            if len(model.batcher) and self._crew.idle(quick=model.quick)
-        ]
-        for _, model in sorted(((u, m) for u, m in waiting if u is not None), key=lambda pair: pair[0]):
+        waiting = [m for m in self._models.values() if len(m.batcher) and self._crew.idle(quick=m.quick)]
+        if len(waiting) > 1:
+            waiting.sort(key=lambda model: model.batcher.urgency())
+        for model in waiting:
             free = min(self._crew.idle(quick=model.quick), model.parallel - model.in_flight)
-            batch = model.batcher.take(now, free)
+            batch = model.batcher.take(time.monotonic(), free)
             if batch is not None:
                 return model, batch
         return None

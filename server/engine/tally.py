@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -53,7 +54,7 @@ class TallyKeeper:
         self._last = 0.0
         self._success, self._fail, self._queue = _Sum(), _Sum(), _Sum()
         self._requests = _Parts()
-        self._sizes: dict[int, _Parts] = {}
+        self._sizes: defaultdict[int, _Parts] = defaultdict(_Parts)
         self._lock = Lock()
 
     def ran(self, answers: Iterable[Answered], rows: int, took: Took) -> None:
@@ -62,7 +63,7 @@ class TallyKeeper:
         with self._lock:
             self._runs += 1
             self._last = time.time()
-            self._sizes.setdefault(rows, _Parts()).add(took, 1)
+            self._sizes[rows].add(took, 1)
             for answered in answers:
                 waited_s = answered.done.queue_s
                 if answered.done.error is not None:

@@ -200,17 +200,20 @@ class Slots:
         Raises:
             FrameTooLarge: even an empty segment has no slots for them.
         """
-        needed = [math.prod(shape) * np.dtype(dtype).itemsize for shape in shapes]
-        self._check(needed)
+        each = np.dtype(dtype).itemsize
+        needed = [math.prod(shape) * each for shape in shapes]
         with self._lock:
             found: list[int] = []
             for size in needed:
-                free = next((slots for least, slots in self._free.items() if least >= size and slots), None)
-                if free is None:
+                for least, free in self._free.items():
+                    if least >= size and free:
+                        found.append(free.popleft())
+                        break
+                else:
                     for slot in reversed(found):
                         self._free[self._segment.sizes[slot]].appendleft(slot)
+                    self._check(needed)
                     return None
-                found.append(free.popleft())
             self._taken.update(found)
             return [self._segment.renew(slot, shape, dtype) for slot, shape in zip(found, shapes, strict=True)]
 
@@ -228,6 +231,7 @@ class Slots:
         return len(self._taken)
 
     def _check(self, needed: Sequence[int]) -> None:
+        """Whether there would be such slots if all were free."""
         sizes = self._segment.sizes
         for count, size in enumerate(sorted(needed, reverse=True), 1):
             fitting = sum(slot >= size for slot in sizes)

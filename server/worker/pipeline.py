@@ -96,19 +96,23 @@ class Pipeline:
             self.ask(all_there_is=not moved)
             if not moved or self.requests.answered:
                 break
-        self.ask()
+        else:
+            self.ask()
         if self.feed.listens and not self._may_take:
             self.feed.listen()
 
     def ask(self, *, all_there_is: bool = False) -> None:
         """Send what is ready, several inputs at once where the engine has enough to do until they are."""
+        if not self._ready:
+            return
         questions: list[Question] = []
         for sheet in islice(self._ready, self.requests.room):
-            if sheet.frame is None or (sheet.begins and questions):
+            begins = sheet.begins
+            if sheet.frame is None or (begins and questions):
                 # Its turn, and that of all behind it, is after those before it.
                 all_there_is = True
                 break
-            if sheet.begins:
+            if begins:
                 self.requests.begin_anew()
             questions.append(Question(sheet.frame, sheet.deadline))
         if not questions or self.frames.cancelled.is_set():

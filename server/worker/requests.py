@@ -315,8 +315,6 @@ def _unpack(metas: Sequence[TensorMeta], buffer: bytes) -> dict[str, npt.NDArray
     outputs: dict[str, npt.NDArray[Any]] = {}
     at = 0
     for meta in metas:
-        count = math.prod(meta.shape)
-        array = np.frombuffer(buffer, meta.dtype, count, at)
-        outputs[meta.name] = array.reshape(meta.shape)
+        array = outputs[meta.name] = np.ndarray(meta.shape, meta.dtype, buffer, at)
         at += array.nbytes
     return outputs

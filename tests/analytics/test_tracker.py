@@ -129,14 +129,14 @@ def test_a_restored_tracker_answers_bit_for_bit_the_same(at: int) -> None:
 
 
 def test_overlap_of_boxes_that_do_not_touch_but_are_near_is_not_zero() -> None:
-    a, near, far = np.array([box(0)]), np.array([box(50)]), np.array([box(100)])
+    a, near, far = (np.array([box(left)]).T for left in (0, 50, 100))
     assert overlap(a, a)[0, 0] == 1.0
     assert 0.0 < overlap(a, near)[0, 0] < 0.2
     assert overlap(a, far)[0, 0] == 0.0
 
 
 def test_overlap_of_boxes_without_area_is_nothing() -> None:
-    flat = np.array([[5.0, 5.0, 5.0, 5.0]])
+    flat = np.full((4, 1), 5.0)
     assert overlap(flat, flat).tolist() == [[0.0]]
 
 

@@ -3,7 +3,7 @@ from engine_builders import key, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.batcher import Batcher, Policy
+from server.engine.batcher import NOT_URGENT, Batcher, Policy
 
 CPU = Policy((1, 2, 4, 8))
 WAITING = Policy((1, 2, 4, 8), max_delay_s=0.01, pad=True)
@@ -92,7 +92,7 @@ def test_a_deadline_makes_a_model_more_urgent_than_an_earlier_request_without():
         filled(CPU, request("b", live=True, at=1.1, deadline=1.2)),
     )
     assert pressed.urgency() < patient.urgency() < filled(CPU, request("job", at=0)).urgency()
-    assert Batcher(CPU).urgency() is None
+    assert Batcher(CPU).urgency() == NOT_URGENT
 
 
 def test_a_recurrent_stream_has_one_request_in_flight():
