@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from serving import SAMPLE, serving
+from serving import SAMPLE, TWO_WORKERS, serving
 
 from model_export.geometry import fit
 from model_export.manifest import FrameInput
@@ -48,7 +48,7 @@ def exported(tmp_path_factory):
     recurrent, windowed = net(RecurrentNet), net(WindowNet)
     export(recurrent, draft(name="recurrent", state=GRU_STATE), clips(), repository)
     export(windowed, draft(name="windowed", window=WINDOW, fps=FPS), clips(frames=WINDOW), repository)
-    with serving(data) as server:
+    with serving(data, env=TWO_WORKERS) as server:
         yield server, recurrent.eval(), windowed.eval()
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 
 import cv2
 import pytest
-from serving import SAMPLE, eventually, serving
+from serving import SAMPLE, TWO_WORKERS, eventually, serving
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
@@ -85,7 +85,7 @@ class Load:
 def test_no_request_fails_while_a_model_is_trained_and_takes_the_place_of_its_predecessor(tmp_path):
     recipe = tmp_path / "shapes.yaml"
     recipe.write_text(RECIPE)
-    with serving(tmp_path / "data") as server:
+    with serving(tmp_path / "data", env=TWO_WORKERS) as server:
         url = f"http://127.0.0.1:{server.port}"
         vidserve("train", str(recipe), "seed=1", "name=first", cwd=tmp_path)
         said = vidserve("export", "runs/first", "--name", "shapes", "--to", url, cwd=tmp_path)
