@@ -79,7 +79,9 @@ class Server:
                 command = [sys.executable, "-m", "server.cli", *serve]
                 self.process = subprocess.Popen(command, stderr=log_file, stdout=subprocess.DEVNULL, env=environ)
             else:
-                self.process = Forked(serve, stderr=log_file, env=environ)
+                self.process = Forked(
+                    "server.cli", *serve, imports=["server.commands.serve"], stderr=log_file, env=environ
+                )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
 
     def wait_ready(self) -> None:
