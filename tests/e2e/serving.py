@@ -16,7 +16,7 @@ import httpx
 from template import Forked
 
 SAMPLE = Path(__file__).parents[2] / "server" / "samples" / "street.mp4"
-_USUALLY = {"VIDSERVE_ENGINE__TUNE": "false", "VIDSERVE_WORKERS__COUNT": "1"}
+USUALLY = {"VIDSERVE_ENGINE__TUNE": "false", "VIDSERVE_WORKERS__COUNT": "1"}
 TWO_WORKERS = {"VIDSERVE_WORKERS__COUNT": "2"}
 
 
@@ -72,7 +72,7 @@ class Server:
         self.log = log or data / "server.log"
         data.mkdir(parents=True, exist_ok=True)
         serve = ["serve", "--data", str(data), "--port", str(self.port), *options]
-        environ = {**os.environ, **_USUALLY, **(env or {})}
+        environ = {**os.environ, **USUALLY, **(env or {})}
         self.process: Forked | subprocess.Popen[bytes]
         with self.log.open("ab") as log_file:
             if anew or sys.platform != "linux":

@@ -50,7 +50,7 @@ class Import:
     def start(
         self, file: Path, options: ImportOptions | None, *, anew: bool = False, **limits: Any
     ) -> Forked | subprocess.Popen[bytes]:
-        """Forked from a process that has imported everything, unless it is to be started anew, or with a `preexec_fn`."""
+        """Forked from a process that has imported everything, unless it is to be started anew or with a `preexec_fn`."""
         order = ImportOrder(
             folder=self.folder,
             file=file,
@@ -310,7 +310,7 @@ def test_a_graph_that_does_not_end_is_ended_by_its_time(tmp_path: Path, importin
 def test_a_graph_that_wants_more_memory_than_there_is_does_not_get_it(tmp_path: Path, importing: Import) -> None:
     began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
-    importing.run(saved(greedy(), tmp_path), RAW, memory_bytes=1 << 30)
+    importing.run(saved(greedy(), tmp_path), RAW, memory_bytes=1 << 30, anew=True)
     # The most that any child of the tests had, in KiB.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(began, 2 << 20)
 
