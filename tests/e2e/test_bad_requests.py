@@ -1,5 +1,6 @@
 """What clients and operators do wrong: each is told so, and nothing that was accepted is lost."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from serving import Server, eventually, free_port, serving
+from serving import USUALLY, Server, eventually, free_port, serving
 
 MIB = 2**20
 
@@ -280,7 +281,8 @@ def test_two_uvicorn_workers_on_one_data_folder_are_refused(tmp_path):
     command = [sys.executable, "-m", "uvicorn", "mine:app", "--workers", "2", "--port", str(port)]
     log = tmp_path / "log"
     with log.open("wb") as file:
-        both = subprocess.Popen(command, cwd=tmp_path, stderr=file, stdout=file)
+        environ = {**os.environ, **USUALLY}
+        both = subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=file, stdout=file)
     try:
         eventually(lambda: "Another server works on" in log.read_text(), seconds=120)
         assert "--data" in log.read_text()

@@ -37,15 +37,12 @@ class Analysis:
     def __init__(self, *words: str, cwd: Path, anew: bool = False) -> None:
         words = ("analyze", *words, "--data", str(cwd))
         environ = {**os.environ, **USUALLY}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process: Forked | subprocess.Popen[bytes]
         if anew or sys.platform != "linux":
-            command = [sys.executable, "-m", "server.cli", *words]
-            self.process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.process = subprocess.Popen([sys.executable, "-m", "server.cli", *words], env=environ, **streams)
         else:
-            imports = ["server.commands.analyze"]
-            self.process = Forked(
-                "server.cli", *words, imports=imports, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
+            self.process = Forked("server.cli", *words, imports=["server.commands.analyze"], env=environ, **streams)
         self.rows: list[str] = []
         self.told: list[str] = []
         heard = ((self.process.stdout, self.rows), (self.process.stderr, self.told))

@@ -50,7 +50,7 @@ class Import:
     def start(
         self, file: Path, options: ImportOptions | None, *, anew: bool = False, **limits: Any
     ) -> Forked | subprocess.Popen[bytes]:
-        """Forked from a process that has imported everything, unless it is to be started anew or with a `preexec_fn`."""
+        """Forked from one that has imported everything, unless it is to be started anew or with a `preexec_fn`."""
         order = ImportOrder(
             folder=self.folder,
             file=file,
