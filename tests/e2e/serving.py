@@ -82,7 +82,9 @@ class Server:
                 self.process = Forked(
                     "server.cli", *serve, imports=["server.commands.serve"], stderr=log_file, env=environ
                 )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
+        # Servers close a connection that nobody used for five seconds: just then no request may be on its way.
+        limits = httpx.Limits(keepalive_expiry=1.0)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90, limits=limits)
 
     def wait_ready(self) -> None:
         def ready() -> bool:
