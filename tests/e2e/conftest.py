@@ -1,4 +1,3 @@
-import shutil
 import sys
 from pathlib import Path
 
@@ -8,16 +7,20 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from footage import footage
-from serving import Server, import_model, serving
+from footage import STREET_FRAMES, beginning, footage
+from serving import SAMPLE, TWO_WORKERS, Server, import_model, serving
 
 
 @pytest.fixture(scope="session")
-def yolox_data(shared_data, tmp_path_factory):
-    """A data folder with YOLOX-Nano imported; copy it before use."""
-    data = tmp_path_factory.mktemp("yolox")
-    import_model(data, shared_data / "onnx/yolox_nano.onnx", shared_data / "onnx/coco.names")
-    return data
+def few_frames(tmp_path_factory):
+    """A video for tests that need any: twenty frames are soon done."""
+    return footage(tmp_path_factory.mktemp("few") / "few.mp4")
+
+
+@pytest.fixture(scope="session")
+def street(tmp_path_factory):
+    """The first `STREET_FRAMES` frames of the sample video, in which some objects come and go."""
+    return beginning(tmp_path_factory.mktemp("street") / "street.mp4", SAMPLE, frames=STREET_FRAMES)
 
 
 @pytest.fixture(scope="session")
@@ -36,17 +39,15 @@ def long_video(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Server:
-    """A server with the models that ship with it."""
-    with serving(tmp_path_factory.mktemp("data")) as running:
+    """A server with the models that ship with it; all tests share it that leave it as they found it."""
+    with serving(tmp_path_factory.mktemp("data"), env=TWO_WORKERS) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def yolox_server(yolox_data, tmp_path_factory) -> Server:
-    """A server with YOLOX-Nano, too."""
-    data = tmp_path_factory.mktemp("data")
-    shutil.copytree(yolox_data / "models", data / "models")
-    with serving(data) as running:
-        yield running
+@pytest.fixture(scope="session")
+def yolox_server(server, shared_data) -> Server:
+    """The same with YOLOX-Nano, too."""
+    import_model(server.data, shared_data / "onnx/yolox_nano.onnx", shared_data / "onnx/coco.names")
+    return server

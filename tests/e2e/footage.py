@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+STREET_FRAMES = 120
 
 
 def footage(path: Path, *, frames: int = 20, size_wh: tuple[int, int] = (64, 48), **options: str) -> Path:
@@ -22,6 +25,16 @@ def footage(path: Path, *, frames: int = 20, size_wh: tuple[int, int] = (64, 48)
             picture[height // 2 - 6 : height // 2 + 6, left : left + 12] = 250
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
         container.mux(stream.encode())
+    return path
+
+
+def beginning(path: Path, video: Path, *, frames: int) -> Path:
+    """The first frames of a video, packed anew."""
+    with av.open(str(video)) as source, av.open(str(path), "w") as made:
+        stream = made.add_stream_from_template(source.streams.video[0])
+        for packet in itertools.islice(source.demux(video=0), frames):
+            packet.stream = stream
+            made.mux(packet)
     return path
 
 

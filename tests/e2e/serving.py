@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+from template import Forked
 
 SAMPLE = Path(__file__).parents[2] / "server" / "samples" / "street.mp4"
+USUALLY = {"VIDSERVE_ENGINE__TUNE": "false", "VIDSERVE_WORKERS__COUNT": "1"}
+TWO_WORKERS = {"VIDSERVE_WORKERS__COUNT": "2"}
 
 
 def free_port() -> int:
@@ -49,23 +52,39 @@ class Server:
 
     Args:
         data: its data folder.
-        options: more flags; `env`: more variables. It does not measure models when idle, unless they say so.
+        options: more flags; `env`: more variables. It has one worker and does not measure models when idle, unless they
+            say so: `TWO_WORKERS` for tests of workers beside each other.
         log: where it writes its log; in the data folder if absent.
+        anew: start the command as a user does, for tests of the start itself, of signals, and of what `/proc` tells.
+            Others have it forked from a process that has imported everything, which costs half of the time.
     """
 
-    def __init__(self, data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        env: dict[str, str] | None = None,
+        log: Path | None = None,
+        anew: bool = False,
+    ) -> None:
         self.port = free_port()
         self.data = data
         self.log = log or data / "server.log"
         data.mkdir(parents=True, exist_ok=True)
+        serve = ["serve", "--data", str(data), "--port", str(self.port), *options]
+        environ = {**os.environ, **USUALLY, **(env or {})}
+        self.process: Forked | subprocess.Popen[bytes]
         with self.log.open("ab") as log_file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "serve", "--data", str(data), "--port", str(self.port), *options],
-                stderr=log_file,
-                stdout=subprocess.DEVNULL,
-                env={**os.environ, "VIDSERVE_ENGINE__TUNE": "false", **(env or {})},
-            )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
+            if anew or sys.platform != "linux":
+                command = [sys.executable, "-m", "server.cli", *serve]
+                self.process = subprocess.Popen(command, stderr=log_file, stdout=subprocess.DEVNULL, env=environ)
+            else:
+                self.process = Forked(
+                    "server.cli", *serve, imports=["server.commands.serve"], stderr=log_file, env=environ
+                )
+        # Servers close a connection that nobody used for five seconds: just then no request may be on its way.
+        limits = httpx.Limits(keepalive_expiry=1.0)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90, limits=limits)
 
     def wait_ready(self) -> None:
         def ready() -> bool:
@@ -143,9 +162,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(data: Path, *options: str, env: dict[str, str] | None = None, log: Path | None = None) -> Iterator[Server]:
+def serving(
+    data: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+    anew: bool = False,
+) -> Iterator[Server]:
     """A server that is ready, and gone afterwards."""
-    server = Server(data, *options, env=env, log=log)
+    server = Server(data, *options, env=env, log=log, anew=anew)
     try:
         server.wait_ready()
         yield server

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from serving import SAMPLE, Server, eventually
+from serving import SAMPLE, TWO_WORKERS, Server, eventually
 
 _BESIEGED = "VIDSERVE_TEST_SIEGE"
 _KEPT_OF_A_JOB = {"source", "rows.ndjson", "events.ndjson"}
@@ -122,9 +122,10 @@ class Siege:
 
     def _serve(self) -> Server:
         # What is measured in between may change the last bits of a model's answers.
-        quiet = {"VIDSERVE_ENGINE__TUNE": "false", "VIDSERVE_JOBS__CHECKPOINT_S": "0.2"}
+        quiet = {**TWO_WORKERS, "VIDSERVE_ENGINE__TUNE": "false", "VIDSERVE_JOBS__CHECKPOINT_S": "0.2"}
         env = {**quiet, "TMPDIR": str(self._temporary), _BESIEGED: self._token}
-        server = Server(self._data, env=env)
+        # Its processes are found by their variables.
+        server = Server(self._data, env=env, anew=True)
         self._pids.append(server.process.pid)
         return server
 

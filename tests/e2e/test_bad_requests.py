@@ -1,5 +1,6 @@
 """What clients and operators do wrong: each is told so, and nothing that was accepted is lost."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from serving import SAMPLE, Server, eventually, free_port, serving
+from serving import USUALLY, Server, eventually, free_port, serving
 
 MIB = 2**20
 
@@ -67,8 +68,8 @@ def idle(narrow):
         ({"analysis": "{"}, 422, "fields_invalid", "JSON"),
     ],
 )
-def test_what_is_not_known_is_refused_and_the_video_is_gone(idle, fields, status, code, said):
-    problem = assert_problem(sent(idle, SAMPLE, **fields), status, code)
+def test_what_is_not_known_is_refused_and_the_video_is_gone(idle, fields, status, code, said, few_frames):
+    problem = assert_problem(sent(idle, few_frames, **fields), status, code)
     assert said in problem["detail"]
     assert list((idle.data / "uploads").iterdir()) == []
     assert everything(idle) == []
@@ -97,8 +98,8 @@ def test_what_is_not_there_is_a_problem(idle, method, path, status, code):
     assert_problem(idle.client.request(method, path), status, code)
 
 
-def test_an_unknown_format_of_results_is_refused(idle):
-    job = idle.wait(idle.post(SAMPLE))
+def test_an_unknown_format_of_results_is_refused(idle, few_frames):
+    job = idle.wait(idle.post(few_frames))
     assert_problem(idle.client.get(f"/v1/jobs/{job['id']}/results?format=xml"), 422, "fields_invalid")
     headers = {"Accept": "image/png"}
     assert_problem(idle.client.get(f"/v1/jobs/{job['id']}/results", headers=headers), 406, "not_acceptable")
@@ -122,51 +123,51 @@ def test_a_file_beyond_the_limit_is_refused_on_its_way_and_leaves_nothing(idle, 
     assert everything(idle) == []
 
 
-def test_a_full_queue_refuses_and_loses_none_that_it_took(idle, long_video):
+def test_a_full_queue_refuses_and_loses_none_that_it_took(idle, long_video, few_frames):
     running = idle.post(long_video)
     eventually(lambda: idle.client.get(f"/v1/jobs/{running['id']}").json()["state"] == "running")
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    waiting = [sent(idle, SAMPLE, headers=key).json(), idle.post(SAMPLE)]
+    waiting = [sent(idle, few_frames, headers=key).json(), idle.post(few_frames)]
 
-    refused = sent(idle, SAMPLE)
+    refused = sent(idle, few_frames)
     problem = assert_problem(refused, 429, "queue_full")
     assert "[jobs] queued" in problem["hint"]
     assert int(refused.headers["retry-after"]) > 0
     by_url = idle.client.post("/v1/jobs", json={"url": "http://127.0.0.1:1/a.mp4"})
     assert_problem(by_url, 429, "queue_full")
-    assert sent(idle, SAMPLE, headers=key).json()["id"] == waiting[0]["id"]
+    assert sent(idle, few_frames, headers=key).json()["id"] == waiting[0]["id"]
     assert list((idle.data / "uploads").iterdir()) == []
 
     idle.client.post(f"/v1/jobs/{running['id']}/cancel").raise_for_status()
     assert [idle.wait(job)["state"] for job in waiting] == ["done", "done"]
-    assert idle.wait(idle.post(SAMPLE))["state"] == "done"
+    assert idle.wait(idle.post(few_frames))["state"] == "done"
     assert len(everything(idle)) == 4
 
 
-def test_a_full_queue_goes_on_after_a_restart(tmp_path, long_video):
+def test_a_full_queue_goes_on_after_a_restart(tmp_path, long_video, few_frames):
     env = {"VIDSERVE_JOBS__RUNNING": "1", "VIDSERVE_JOBS__QUEUED": "1"}
     server = Server(tmp_path, env=env)
     server.wait_ready()
     running = server.post(long_video)
     eventually(lambda: server.client.get(f"/v1/jobs/{running['id']}").json()["state"] == "running")
-    waiting = server.post(SAMPLE)
+    waiting = server.post(few_frames)
     server.kill()
     with serving(tmp_path, env=env) as again:
         again.client.delete(f"/v1/jobs/{running['id']}").raise_for_status()
         assert again.wait(waiting)["state"] == "done"
 
 
-def test_the_same_key_at_the_same_moment_gives_one_job(idle):
+def test_the_same_key_at_the_same_moment_gives_one_job(idle, few_frames):
     key = {"Idempotency-Key": uuid.uuid4().hex}
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: sent(idle, SAMPLE, headers=key), range(8)))
+        answers = list(threads.map(lambda _: sent(idle, few_frames, headers=key), range(8)))
     assert [answer.status_code for answer in answers] == [202] * 8
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
     job = idle.wait(answers[0].json())
     assert job["state"] == "done"
     assert [path.name for path in (idle.data / "jobs").iterdir()] == [job["id"]]
-    assert_problem(sent(idle, SAMPLE, headers=key, model="moving-objects@1"), 409, "idempotency_key_conflict")
+    assert_problem(sent(idle, few_frames, headers=key, model="moving-objects@1"), 409, "idempotency_key_conflict")
 
 
 # ── cancel in every state ────────────────────────────────────────────────────────────────────────────────────────
@@ -187,8 +188,8 @@ def silent_host():
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/a.mp4", listener
 
 
-def test_a_waiting_job_can_be_cancelled(idle, long_video):
-    running, waiting = idle.post(long_video), idle.post(SAMPLE)
+def test_a_waiting_job_can_be_cancelled(idle, long_video, few_frames):
+    running, waiting = idle.post(long_video), idle.post(few_frames)
     assert cancel_of(idle, waiting) == "cancelled"
     assert idle.rows(waiting) == b""
     eventually(lambda: state_of(idle, running) == "running")
@@ -216,11 +217,11 @@ def test_a_job_that_is_just_being_started_can_be_cancelled(idle, long_video):
         assert state_of(idle, job) == "cancelled"
 
 
-def test_a_job_whose_model_is_being_loaded_can_be_cancelled(idle, long_video):
+def test_a_job_whose_model_is_being_loaded_can_be_cancelled(idle, long_video, few_frames):
     idle.client.post("/v1/models/moving-objects/unload").raise_for_status()
     job = idle.post(long_video)
     assert cancel_of(idle, job) == "cancelled"
-    assert idle.wait(idle.post(SAMPLE))["state"] == "done"
+    assert idle.wait(idle.post(few_frames))["state"] == "done"
 
 
 def test_a_running_job_can_be_cancelled_by_many_at_once_and_keeps_its_rows(idle, long_video):
@@ -232,7 +233,7 @@ def test_a_running_job_can_be_cancelled_by_many_at_once_and_keeps_its_rows(idle,
     assert len(idle.rows(job).splitlines()) == ended["frames"]["analysed"] > 0
 
 
-def test_a_job_that_goes_back_to_its_checkpoint_can_be_cancelled(idle, long_video):
+def test_a_job_that_goes_back_to_its_checkpoint_can_be_cancelled(idle, long_video, few_frames):
     job = idle.post(long_video)
     eventually((idle.data / "jobs" / job["id"] / "checkpoint").exists)
     for pid in idle.children("server.worker"):
@@ -242,12 +243,12 @@ def test_a_job_that_goes_back_to_its_checkpoint_can_be_cancelled(idle, long_vide
     assert ended["state"] == "cancelled"
     assert len(idle.rows(job).splitlines()) >= 1
     assert not (idle.data / "jobs" / job["id"] / "checkpoint").exists()
-    assert idle.wait(idle.post(SAMPLE))["state"] == "done"
+    assert idle.wait(idle.post(few_frames))["state"] == "done"
 
 
-def test_a_job_that_has_ended_stays_as_it_is(idle, tmp_path):
+def test_a_job_that_has_ended_stays_as_it_is(idle, tmp_path, few_frames):
     (tmp_path / "notes.mp4").write_text("no video\n" * 100)
-    done, failed = idle.wait(idle.post(SAMPLE)), idle.wait(idle.post(tmp_path / "notes.mp4"))
+    done, failed = idle.wait(idle.post(few_frames)), idle.wait(idle.post(tmp_path / "notes.mp4"))
     rows = idle.rows(done)
     assert (cancel_of(idle, done), cancel_of(idle, failed)) == ("done", "failed")
     assert idle.client.get(f"/v1/jobs/{done['id']}").json() == done
@@ -280,7 +281,8 @@ def test_two_uvicorn_workers_on_one_data_folder_are_refused(tmp_path):
     command = [sys.executable, "-m", "uvicorn", "mine:app", "--workers", "2", "--port", str(port)]
     log = tmp_path / "log"
     with log.open("wb") as file:
-        both = subprocess.Popen(command, cwd=tmp_path, stderr=file, stdout=file)
+        environ = {**os.environ, **USUALLY}
+        both = subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=file, stdout=file)
     try:
         eventually(lambda: "Another server works on" in log.read_text(), seconds=120)
         assert "--data" in log.read_text()

@@ -20,7 +20,7 @@ def alive(pids):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_in_order_and_leaves_nothing(tmp_path, number):
-    server = Server(tmp_path)
+    server = Server(tmp_path, anew=True)
     server.wait_ready()
     children = server.children("server.engine") + server.children("server.worker")
     assert len(children) >= 2
@@ -34,7 +34,7 @@ def test_a_signal_ends_everything_in_order_and_leaves_nothing(tmp_path, number):
 
 
 def test_children_do_not_outlive_a_killed_parent_and_the_next_start_sweeps_up(tmp_path):
-    server = Server(tmp_path)
+    server = Server(tmp_path, anew=True)
     server.wait_ready()
     children = server.children("server.engine") + server.children("server.worker")
     assert server.segments()
@@ -50,19 +50,19 @@ def result_of(server, job):
     return server.rows(job), ended["frames"], ended["summary"]
 
 
-def test_a_job_goes_on_after_its_worker_was_killed_with_the_same_bytes(tmp_path):
+def test_a_job_goes_on_after_its_worker_was_killed_with_the_same_bytes(tmp_path, street):
     with serving(tmp_path, env=FAST_CHECKPOINTS) as server:
-        expected = result_of(server, server.post(SAMPLE))
-        job = server.post_until_checkpoint(SAMPLE)
+        expected = result_of(server, server.post(street))
+        job = server.post_until_checkpoint(street)
         for pid in server.children("server.worker"):
             os.kill(pid, signal.SIGKILL)
         assert result_of(server, job) == expected
 
 
-def test_a_job_goes_on_after_the_engine_was_killed_with_the_same_bytes(tmp_path):
+def test_a_job_goes_on_after_the_engine_was_killed_with_the_same_bytes(tmp_path, street):
     with serving(tmp_path, env=FAST_CHECKPOINTS) as server:
-        expected = result_of(server, server.post(SAMPLE))
-        job = server.post_until_checkpoint(SAMPLE)
+        expected = result_of(server, server.post(street))
+        job = server.post_until_checkpoint(street)
         for pid in server.children("server.engine"):
             os.kill(pid, signal.SIGKILL)
         assert result_of(server, job) == expected
@@ -87,12 +87,12 @@ def test_pictures_are_answered_again_once_there_is_another_engine(tmp_path):
         assert {status() for _ in range(every_thread)} == {200}
 
 
-def test_a_job_goes_on_after_the_whole_server_was_killed_with_the_same_bytes(tmp_path):
+def test_a_job_goes_on_after_the_whole_server_was_killed_with_the_same_bytes(tmp_path, street):
     with serving(tmp_path / "undisturbed") as server:
-        expected = result_of(server, server.post(SAMPLE))
+        expected = result_of(server, server.post(street))
     server = Server(tmp_path / "killed", env=FAST_CHECKPOINTS)
     server.wait_ready()
-    job = server.post_until_checkpoint(SAMPLE)
+    job = server.post_until_checkpoint(street)
     server.kill()
     with serving(tmp_path / "killed") as again:
         assert result_of(again, job) == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from serving import SAMPLE, serving
+from serving import SAMPLE, TWO_WORKERS, serving
 
 from model_export.geometry import fit
 from model_export.manifest import FrameInput
@@ -48,7 +48,7 @@ def exported(tmp_path_factory):
     recurrent, windowed = net(RecurrentNet), net(WindowNet)
     export(recurrent, draft(name="recurrent", state=GRU_STATE), clips(), repository)
     export(windowed, draft(name="windowed", window=WINDOW, fps=FPS), clips(frames=WINDOW), repository)
-    with serving(data) as server:
+    with serving(data, env=TWO_WORKERS) as server:
         yield server, recurrent.eval(), windowed.eval()
 
 
@@ -62,8 +62,8 @@ def frames_of(video, fps=None):
     return found
 
 
-def scores_of(server, model, **analysis):
-    job = server.post(SAMPLE, analysis=json.dumps({"model": model, **analysis}))
+def scores_of(server, model, video, **analysis):
+    job = server.post(video, analysis=json.dumps({"model": model, **analysis}))
     assert server.wait(job)["state"] == "done"
     rows = [json.loads(line) for line in server.rows(job).splitlines()]
     return {
@@ -72,12 +72,12 @@ def scores_of(server, model, **analysis):
     }
 
 
-def test_a_recurrent_net_gives_torchs_scores_at_every_frame_of_a_job(exported):
+def test_a_recurrent_net_gives_torchs_scores_at_every_frame_of_a_job(exported, street):
     server, recurrent, _ = exported
 
-    got = scores_of(server, "recurrent")
+    got = scores_of(server, "recurrent", street)
 
-    frames, memory, expected = frames_of(SAMPLE), torch.zeros(1, HIDDEN), {}
+    frames, memory, expected = frames_of(street), torch.zeros(1, HIDDEN), {}
     with torch.no_grad():
         for index, frame in frames.items():
             logits, memory = recurrent(frame, memory)
@@ -86,12 +86,12 @@ def test_a_recurrent_net_gives_torchs_scores_at_every_frame_of_a_job(exported):
     np.testing.assert_allclose(list(got.values()), list(expected.values()), atol=2 * ROUNDED, rtol=0)
 
 
-def test_a_net_of_windows_gives_torchs_scores_for_the_frames_that_its_rate_picks(exported):
+def test_a_net_of_windows_gives_torchs_scores_for_the_frames_that_its_rate_picks(exported, street):
     server, _, windowed = exported
 
-    got = scores_of(server, "windowed")
+    got = scores_of(server, "windowed", street)
 
-    frames = frames_of(SAMPLE, FPS)
+    frames = frames_of(street, FPS)
     window, expected = list(itertools.repeat(next(iter(frames.values())), WINDOW)), {}
     with torch.no_grad():
         for index, frame in frames.items():
@@ -101,11 +101,11 @@ def test_a_net_of_windows_gives_torchs_scores_for_the_frames_that_its_rate_picks
     np.testing.assert_allclose(list(got.values()), list(expected.values()), atol=2 * ROUNDED, rtol=0)
 
 
-def test_jobs_at_the_same_time_keep_their_own_memories(exported):
+def test_jobs_at_the_same_time_keep_their_own_memories(exported, street):
     server, _, _ = exported
-    alone = scores_of(server, "recurrent")
+    alone = scores_of(server, "recurrent", street)
 
-    jobs = [server.post(SAMPLE, analysis=json.dumps({"model": "recurrent"})) for _ in range(3)]
+    jobs = [server.post(street, analysis=json.dumps({"model": "recurrent"})) for _ in range(3)]
     assert [server.wait(job)["state"] for job in jobs] == ["done"] * 3
 
     told = {server.rows(job) for job in jobs}

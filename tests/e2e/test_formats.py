@@ -1,10 +1,19 @@
 """Every file that decoders stumble over, sent to a real server, against an independent reading by PyAV."""
 
 import json
+import sys
+from pathlib import Path
 
 import av
 import av.error
 import pytest
+
+from model_export.importer import import_model
+from model_export.repository import Repository
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "model_export"))
+
+from model_builders import saved, yolox_like
 
 FILES = {
     "av1_video.mkv": (640, 360),
@@ -39,6 +48,16 @@ def times_by_pyav(path):
     return times, size
 
 
+@pytest.fixture(scope="module")
+def small(server, tmp_path_factory):
+    """A model that takes next to no time: what it finds is of no interest here."""
+    file = saved(yolox_like(), tmp_path_factory.mktemp("small"))
+    import_model(
+        file, family="yolox", name="small", labels=("a", "b", "c"), repository=Repository(server.data / "models")
+    )
+    return "small"
+
+
 @pytest.mark.data
 def test_every_file_is_listed(shared_data):
     assert {path.name for path in (shared_data / "formats").iterdir()} == set(FILES)
@@ -46,10 +65,10 @@ def test_every_file_is_listed(shared_data):
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_gives_a_row_for_each_of_its_frames_at_its_time(server, shared_data, name):
+def test_a_file_gives_a_row_for_each_of_its_frames_at_its_time(server, small, shared_data, name):
     path = shared_data / "formats" / name
     times, size = times_by_pyav(path)
-    job = server.wait(server.post(path))
+    job = server.wait(server.post(path, model=small))
     assert job["state"] == "done", job
     rows = [json.loads(line) for line in server.rows(job).splitlines()]
     assert job["frames"] == {"analysed": len(rows)}

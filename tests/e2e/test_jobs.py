@@ -5,6 +5,7 @@ import uuid
 
 import cv2
 import pytest
+from footage import beginning
 from serving import SAMPLE, eventually
 
 
@@ -12,9 +13,16 @@ def parsed(rows):
     return [json.loads(line) for line in rows.splitlines()]
 
 
-def test_a_video_becomes_a_row_a_frame(server):
+@pytest.fixture(scope="module")
+def whole(server):
+    """The sample video's job, done."""
     job = server.wait(server.post(SAMPLE, model="moving-objects"))
     assert job["state"] == "done", job
+    return job
+
+
+def test_a_video_becomes_a_row_a_frame(server, whole):
+    job = whole
     rows = parsed(server.rows(job))
     assert [row["frame"] for row in rows] == list(range(len(rows)))
     assert job["frames"] == {"analysed": len(rows)}
@@ -27,8 +35,8 @@ def test_a_video_becomes_a_row_a_frame(server):
     assert times == sorted(set(times))
 
 
-def test_what_moves_is_tracked_and_summed_up(server):
-    job = server.wait(server.post(SAMPLE))
+def test_what_moves_is_tracked_and_summed_up(server, whole):
+    job = whole
     objects = [found for row in parsed(server.rows(job)) for found in row["objects"]]
     tracks = {found["track_id"] for found in objects if "track_id" in found}
     summary = job["summary"]["moving"]
@@ -40,8 +48,7 @@ def test_what_moves_is_tracked_and_summed_up(server):
         assert 0 <= y1 < y2 <= job["height"]
 
 
-def test_sampling_counts_the_frames_it_passed_over(server):
-    whole = server.wait(server.post(SAMPLE))
+def test_sampling_counts_the_frames_it_passed_over(server, whole):
     job = server.wait(server.post(SAMPLE, analysis=json.dumps({"sample_fps": 2})))
     total = whole["frames"]["analysed"]
     assert job["frames"]["analysed"] + job["frames"]["sampled_out"] == total
@@ -49,9 +56,9 @@ def test_sampling_counts_the_frames_it_passed_over(server):
 
 
 @pytest.mark.data
-def test_the_same_file_twice_alone_or_beside_others_gives_the_same_bytes(yolox_server, shared_data):
+def test_the_same_file_twice_alone_or_beside_others_gives_the_same_bytes(yolox_server, shared_data, tmp_path):
     video = shared_data / "videos/motorway.mp4"
-    other = shared_data / "videos/car-detection.mp4"
+    other = beginning(tmp_path / "other.mp4", shared_data / "videos/car-detection.mp4", frames=60)
     alone = yolox_server.rows(yolox_server.wait(yolox_server.post(video, model="yolox-nano")))
     beside = [yolox_server.post(other, model=model) for model in ("yolox-nano", "moving-objects", "yolox-nano")]
     again = yolox_server.wait(yolox_server.post(video, model="yolox-nano"))
@@ -75,15 +82,15 @@ def test_a_cancelled_job_keeps_what_is_done_and_a_deleted_one_is_gone(server, lo
     assert not (server.data / "jobs" / job["id"]).exists()
 
 
-def test_the_same_idempotency_key_gives_the_same_job(server):
+def test_the_same_idempotency_key_gives_the_same_job(server, few_frames):
     key = {"Idempotency-Key": uuid.uuid4().hex}
     answers = []
     for _ in range(2):
-        with SAMPLE.open("rb") as file:
+        with few_frames.open("rb") as file:
             answers.append(server.client.post("/v1/jobs", files={"file": ("a.mp4", file)}, headers=key))
     assert answers[0].json()["id"] == answers[1].json()["id"]
     assert answers[0].headers["location"] == answers[1].headers["location"]
-    with SAMPLE.open("rb") as file:
+    with few_frames.open("rb") as file:
         other = server.client.post(
             "/v1/jobs", files={"file": ("a.mp4", file)}, data={"analysis": '{"track": false}'}, headers=key
         )
@@ -133,10 +140,10 @@ def metric(server, name, **labels):
     return None
 
 
-def test_every_frame_is_in_the_metrics_once(server):
+def test_every_frame_is_in_the_metrics_once(server, few_frames):
     before = metric(server, "vidserve_frames_total", source="job", outcome="analysed")
     inferred = metric(server, "vidserve_stage_seconds_count", stage="infer")
-    job = server.wait(server.post(SAMPLE))
+    job = server.wait(server.post(few_frames))
     frames = job["frames"]["analysed"]
     assert metric(server, "vidserve_frames_total", source="job", outcome="analysed") == before + frames
     assert metric(server, "vidserve_stage_seconds_count", stage="infer") == inferred + frames

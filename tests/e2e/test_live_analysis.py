@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from serving import eventually
+from serving import USUALLY, eventually
+from template import Forked
 
 from tests.cameras import rtsp
 from tests.cameras.material import moving_square
@@ -30,11 +32,17 @@ def cameras() -> Iterator[RtspServer]:
 
 
 class Analysis:
-    """The command, running."""
+    """The command, running; forked from a process that has imported everything, unless it is to be started anew."""
 
-    def __init__(self, *words: str, cwd: Path) -> None:
-        command = [sys.executable, "-m", "server.cli", "analyze", *words, "--data", str(cwd)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, *words: str, cwd: Path, anew: bool = False) -> None:
+        words = ("analyze", *words, "--data", str(cwd))
+        environ = {**os.environ, **USUALLY}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process: Forked | subprocess.Popen[bytes]
+        if anew or sys.platform != "linux":
+            self.process = subprocess.Popen([sys.executable, "-m", "server.cli", *words], env=environ, **streams)
+        else:
+            self.process = Forked("server.cli", *words, imports=["server.commands.analyze"], env=environ, **streams)
         self.rows: list[str] = []
         self.told: list[str] = []
         heard = ((self.process.stdout, self.rows), (self.process.stderr, self.told))
@@ -43,10 +51,10 @@ class Analysis:
             one.start()
 
     @staticmethod
-    def _listen(stream: IO[str], lines: list[str]) -> None:
+    def _listen(stream: IO[bytes], lines: list[str]) -> None:
         with stream:
             for line in stream:
-                lines.append(line.strip())
+                lines.append(line.decode().strip())
 
     def close(self) -> None:
         self.process.kill()
@@ -63,8 +71,8 @@ class Analysis:
 def analyze(tmp_path: Path) -> Iterator[object]:
     running: list[Analysis] = []
 
-    def start(*words: str) -> Analysis:
-        running.append(Analysis(*words, cwd=tmp_path))
+    def start(*words: str, anew: bool = False) -> Analysis:
+        running.append(Analysis(*words, cwd=tmp_path, anew=anew))
         return running[-1]
 
     yield start
@@ -73,7 +81,7 @@ def analyze(tmp_path: Path) -> Iterator[object]:
 
 
 def test_rows_come_as_they_are_made_until_it_is_interrupted(cameras, analyze) -> None:
-    analysis = analyze(cameras.url("square"), "--sample-fps", "1000")
+    analysis = analyze(cameras.url("square"), "--sample-fps", "1000", anew=True)
     eventually(lambda: len(analysis.rows) >= 5, seconds=START_S)
     eventually(lambda: "running" in analysis.told)
     rows = [json.loads(line) for line in analysis.rows]

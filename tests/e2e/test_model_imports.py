@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from serving import SAMPLE, Server, eventually, serving
+from serving import Server, eventually, serving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model_export"))
 from model_builders import doubling, saved, yolox_like
@@ -72,7 +72,7 @@ def left_behind(server):
     return [path for path in found if path.name != "import.json"]
 
 
-def test_an_onnx_file_is_brought_in_and_answers(server, tmp_path):
+def test_an_onnx_file_is_brought_in_and_answers(server, tmp_path, few_frames):
     file = saved(yolox_like(), tmp_path, "Street Net.onnx")
     done = ended(server, post(server, file, **YOLOX))
     assert (done["state"], done["model"]) == ("done", "street-net@1")
@@ -80,7 +80,7 @@ def test_an_onnx_file_is_brought_in_and_answers(server, tmp_path):
     row = predict(server, "street-net").json()
     assert row["model"] == "street-net@1"
     assert {found["label"] for found in row["objects"]} <= set(LABELS.split("\n"))
-    job = server.wait(server.post(SAMPLE, model="street-net"))
+    job = server.wait(server.post(few_frames, model="street-net"))
     assert (job["state"], job["model"]) == ("done", "street-net@1")
     assert left_behind(server) == []
 
@@ -159,13 +159,13 @@ def test_a_version_that_was_removed_can_be_another_model_when_it_comes_again(ser
     assert [names[found["label"]] for found in first["objects"]] == [found["label"] for found in second["objects"]]
 
 
-def test_the_model_where_none_is_named_can_be_chosen(tmp_path):
+def test_the_model_where_none_is_named_can_be_chosen(tmp_path, few_frames):
     with serving(tmp_path / "data") as server:
         bring_in(server, saved(yolox_like(), tmp_path, "chosen.onnx"), **YOLOX)
         assert server.client.put("/v1/models/chosen/server-default").json()["server_default"] is True
-        assert server.wait(server.post(SAMPLE))["model"] == "chosen@1"
+        assert server.wait(server.post(few_frames))["model"] == "chosen@1"
         server.client.delete("/v1/models/chosen").raise_for_status()
-        assert server.wait(server.post(SAMPLE))["model"] == "moving-objects@1"
+        assert server.wait(server.post(few_frames))["model"] == "moving-objects@1"
 
 
 def changed(server, tmp_path, change):
@@ -246,7 +246,7 @@ def good(server, tmp_path_factory):
 
 
 def test_an_import_that_takes_too_long_is_ended(tmp_path):
-    with serving(tmp_path / "data", env={"VIDSERVE_IMPORTS__TIMEOUT_S": "4"}) as server:
+    with serving(tmp_path / "data", env={"VIDSERVE_IMPORTS__TIMEOUT_S": "2"}) as server:
         stuck = post(server, saved(endless(), tmp_path), **RAW)
         assert ended(server, stuck)["error"]["code"] == "import_timeout"
         assert server.children(CHILD) == []

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serving import SAMPLE, Server, eventually, serving
+from serving import SAMPLE, TWO_WORKERS, Server, eventually, serving
 
 SETTINGS = f"""
 [sources]
@@ -25,7 +25,7 @@ def cameras(folder, settings=SETTINGS):
     """A server with one declared stream."""
     file = folder / "cameras.toml"
     file.write_text(settings)
-    with serving(folder / "data", "--config", str(file)) as server:
+    with serving(folder / "data", "--config", str(file), env=TWO_WORKERS) as server:
         yield server
 
 

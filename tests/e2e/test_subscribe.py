@@ -7,10 +7,9 @@ import time
 import httpx
 import pytest
 from browser import browsing
+from footage import STREET_FRAMES
 from serving import SAMPLE, Server, eventually, serving
 from websockets.sync.client import connect
-
-FRAMES = 300
 
 
 def follow(server, job, last_id="now", *, until=None):
@@ -47,13 +46,13 @@ def events(told):
     return [data for kind, data, _ in told if kind == "event"]
 
 
-def test_who_follows_a_job_hears_all_that_its_results_say(server):
-    job = server.post(SAMPLE)
+def test_who_follows_a_job_hears_all_that_its_results_say(server, street):
+    job = server.post(street)
     told = list(follow(server, job))
     assert told[0][0] == "state"
     assert told[-1][1]["state"] == "done"
     rows = [json.loads(line) for line in server.rows(job).splitlines()]
-    assert len(rows) == FRAMES
+    assert len(rows) == STREET_FRAMES
     whole = list(follow(server, job, "start"))
     assert results(whole) == rows
     # Following began a moment after the job.
@@ -64,10 +63,10 @@ def test_who_follows_a_job_hears_all_that_its_results_say(server):
     assert server.client.get(url, headers={"Last-Event-ID": told[-1][2]}).status_code == 204
 
 
-def test_a_client_goes_on_over_a_killed_server_and_misses_nothing(tmp_path):
+def test_a_client_goes_on_over_a_killed_server_and_misses_nothing(tmp_path, street):
     first = Server(tmp_path, env={"VIDSERVE_JOBS__CHECKPOINT_S": "0.2"})
     first.wait_ready()
-    job = first.post(SAMPLE)
+    job = first.post(street)
     told = list(follow(first, job, "start", until=lambda found: found[0] == "result" and found[1]["frame"] == 60))
     first.kill()
     with serving(tmp_path) as second:
@@ -75,7 +74,7 @@ def test_a_client_goes_on_over_a_killed_server_and_misses_nothing(tmp_path):
         told += follow(second, job, last_id)
         rows = [json.loads(line) for line in second.rows(job).splitlines()]
         assert results(told) == rows
-        assert [row["frame"] for row in rows] == list(range(FRAMES))
+        assert [row["frame"] for row in rows] == list(range(STREET_FRAMES))
         seqs = [event["seq"] for event in events(told)]
         assert seqs == list(range(1, len(seqs) + 1))
         history = eventually(lambda: history_of(second, job, len(seqs)))
@@ -95,11 +94,11 @@ def history_of(server, job, wanted):
     return found if done and len(found) >= wanted else None
 
 
-def test_over_a_socket_a_job_is_followed_to_its_end(server):
+def test_over_a_socket_a_job_is_followed_to_its_end(server, street):
     with connect(f"ws://127.0.0.1:{server.port}/v1/ws") as socket:
-        job = server.post(SAMPLE)
+        job = server.post(street)
         socket.send(json.dumps({"subscribe": {"jobs": [job["id"]], "types": ["result", "state"], "from": "start"}}))
-        messages, awaited = [], {"done", FRAMES - 1}
+        messages, awaited = [], {"done", STREET_FRAMES - 1}
         # It may be done before it is followed, and its state comes first then.
         while awaited:
             messages.append(json.loads(socket.recv(timeout=60)))
@@ -107,7 +106,7 @@ def test_over_a_socket_a_job_is_followed_to_its_end(server):
     # Of what was before it asked only the newest is kept in memory.
     assert {message["event"] for message in messages} - {"gap"} == {"subscribed", "state", "result"}
     frames = [message["data"]["frame"] for message in messages if message["event"] == "result"]
-    assert frames == list(range(FRAMES))[-len(frames) :]
+    assert frames == list(range(STREET_FRAMES))[-len(frames) :]
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +160,8 @@ def test_streams_come_and_go_on_one_connection(site):
     eventually(lambda: site.client.get("/v1/events", params={"stream": stream}).json()["items"] == [])
 
 
-def test_events_are_in_the_history_until_their_job_is_deleted(server):
-    job = server.wait(server.post(SAMPLE))
+def test_events_are_in_the_history_until_their_job_is_deleted(server, street):
+    job = server.wait(server.post(street))
     query = {"job": job["id"], "type": "track_started", "limit": 200}
     tracks = job["summary"]["moving"]["tracks"]
     started = eventually(
@@ -225,9 +224,9 @@ def page(tmp_path):
         yield page
 
 
-def test_a_browser_follows_a_job_to_its_end_and_then_rests(server, page):
+def test_a_browser_follows_a_job_to_its_end_and_then_rests(server, page, street):
     page.open(f"http://127.0.0.1:{server.port}/docs")
-    job = server.post(SAMPLE)
+    job = server.post(street)
     frames, states = page.call(
         """(job) => new Promise((done) => {
           const frames = [], states = [];
@@ -239,13 +238,13 @@ def test_a_browser_follows_a_job_to_its_end_and_then_rests(server, page):
         })""",
         job["id"],
     )
-    assert frames == list(range(FRAMES))
+    assert frames == list(range(STREET_FRAMES))
     assert states[-1] == "done"
 
 
-def test_a_browser_follows_a_job_over_a_socket(server, page):
+def test_a_browser_follows_a_job_over_a_socket(server, page, street):
     page.open(f"http://127.0.0.1:{server.port}/docs")
-    job = server.post(SAMPLE)
+    job = server.post(street)
     frames = page.call(
         """(job, last) => new Promise((done) => {
           const frames = [];
@@ -259,6 +258,6 @@ def test_a_browser_follows_a_job_over_a_socket(server, page):
           };
         })""",
         job["id"],
-        FRAMES - 1,
+        STREET_FRAMES - 1,
     )
-    assert frames == list(range(FRAMES))[-len(frames) :]
+    assert frames == list(range(STREET_FRAMES))[-len(frames) :]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from model_builders import doubling, saved, yolox_like
+from template import Forked
 from wicked_builders import (
     a_link,
     bomb,
@@ -33,6 +34,7 @@ from model_export.importer import import_model
 from model_export.options import ImportOptions
 from model_export.repository import Repository
 
+IMPORTED_WHEN_CALLED = ["model_export.check", "model_export.importer"]
 RAW = ImportOptions.model_validate({"family": "raw", "name": "net"})
 YOLOX = ImportOptions.model_validate({"family": "yolox", "name": "net", "labels": "car\nbus\nperson"})
 
@@ -45,7 +47,10 @@ class Import:
         self.folder.mkdir()
         self.lines: list[str] = []
 
-    def start(self, file: Path, options: ImportOptions | None, **limits: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, file: Path, options: ImportOptions | None, *, anew: bool = False, **limits: Any
+    ) -> Forked | subprocess.Popen[bytes]:
+        """Forked from one that has imported everything, unless it is to be started anew or with a `preexec_fn`."""
         order = ImportOrder(
             folder=self.folder,
             file=file,
@@ -54,14 +59,14 @@ class Import:
             memory_bytes=limits.pop("memory_bytes", 4 << 30),
             seconds=limits.pop("seconds", 120),
         )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "model_export.import_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            **limits,
-        )
+        module = "model_export.import_process"
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        environ = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        process: Forked | subprocess.Popen[bytes]
+        if anew or limits or sys.platform != "linux":
+            process = subprocess.Popen([sys.executable, "-m", module], env=environ, **streams, **limits)
+        else:
+            process = Forked(module, imports=IMPORTED_WHEN_CALLED, env=environ, **streams)
         assert process.stdin is not None
         process.stdin.write(order.model_dump_json(by_alias=True).encode() + b"\n")
         process.stdin.flush()
@@ -113,7 +118,7 @@ def with_manifest(bundle: Bundle, path: Path, change: Callable[[dict[str, Any]],
 
 
 def test_an_onnx_file_becomes_a_bundle_and_what_was_proved_is_said(tmp_path: Path, importing: Import) -> None:
-    code, last = importing.run(saved(yolox_like(), tmp_path, "my net.onnx"), YOLOX, version=7)
+    code, last = importing.run(saved(yolox_like(), tmp_path, "my net.onnx"), YOLOX, version=7, anew=True)
 
     assert (code, last.done) == (0, True)
     assert any("Parity shown" in line for line in importing.lines)
@@ -296,7 +301,7 @@ def test_a_graph_that_crashes_onnx_runtime_takes_this_process_alone(tmp_path: Pa
 
 
 def test_a_graph_that_does_not_end_is_ended_by_its_time(tmp_path: Path, importing: Import) -> None:
-    code, last = importing.run(saved(endless(), tmp_path), RAW, seconds=3)
+    code, last = importing.run(saved(endless(), tmp_path), RAW, seconds=2)
 
     assert code < 0
     assert not last.done
@@ -305,7 +310,7 @@ def test_a_graph_that_does_not_end_is_ended_by_its_time(tmp_path: Path, importin
 def test_a_graph_that_wants_more_memory_than_there_is_does_not_get_it(tmp_path: Path, importing: Import) -> None:
     began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
-    importing.run(saved(greedy(), tmp_path), RAW, memory_bytes=1 << 30)
+    importing.run(saved(greedy(), tmp_path), RAW, memory_bytes=1 << 30, anew=True)
     # The most that any child of the tests had, in KiB.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(began, 2 << 20)
 
@@ -321,7 +326,7 @@ def test_a_full_disk_is_told_by_its_number(tmp_path: Path, importing: Import, bu
 
 
 def test_it_ends_with_whoever_started_it(tmp_path: Path, importing: Import) -> None:
-    process = importing.start(saved(endless(), tmp_path), RAW)
+    process = importing.start(saved(endless(), tmp_path), RAW, anew=True)
     assert process.stdin is not None
     assert process.stdout is not None
     until = time.monotonic() + 20

@@ -26,7 +26,7 @@ _FPS = 25
 OPENING = -1
 
 
-def write(path: Path, does: str, *, at: int = 30, frames: int = 100, times: int = 1000, frame_s: float = 0.005) -> Path:
+def write(path: Path, does: str, *, at: int = 30, frames: int = 50, times: int = 1000, frame_s: float = 0.005) -> Path:
     """A file that does this when frame `at` is grabbed (`OPENING`: when it is opened), `times` times in all.
 
     Args:
@@ -81,7 +81,8 @@ class Deadly:
         elif self._does == "grow":
             kept = []
             while True:
-                kept.append(np.ones(8 * 2**20))
+                kept.append(np.ones(2**20))
+                time.sleep(0.005)  # it is noticed by looking from time to time
         else:
             signal.pthread_kill(threading.get_ident(), signal.Signals[self._does])
 

@@ -79,8 +79,8 @@ def test_a_file_that_kills_three_times_is_set_aside_and_its_neighbours_come_to_t
 ):
     async def body():
         call_s = 1.5 if does == "hang" else 60
-        async with running(settings(tmp_path / "data", memory_mb=400, call_s=call_s)) as runtime:
-            good = write(tmp_path / "good", "play", frames=300)
+        async with running(settings(tmp_path / "data", memory_mb=300, call_s=call_s)) as runtime:
+            good = write(tmp_path / "good", "play", frame_s=0.06)
             before = await runtime.jobs.submit_file(good, Analysis())
             bad = await runtime.jobs.submit_file(write(tmp_path / "bad", does, at=at), Analysis())
             after = await runtime.jobs.submit_file(good, Analysis())
@@ -122,11 +122,11 @@ def test_what_others_kill_is_suspected_of_nothing_however_often(tmp_path):
     async def body():
         async with running(settings(tmp_path / "data")) as runtime:
             good = await runtime.jobs.submit_file(write(tmp_path / "good", "play"), Analysis())
-            bad = await runtime.jobs.submit_file(write(tmp_path / "bad", "SIGKILL", times=5), Analysis())
+            bad = await runtime.jobs.submit_file(write(tmp_path / "bad", "SIGKILL", times=4), Analysis())
             assert (await ended(runtime, bad)).state is JobState.DONE
             await ended(runtime, good)
             assert await rows(runtime, bad) == await rows(runtime, good)
-            assert deaths(runtime) == {("worker", "sigkill"): 5}
+            assert deaths(runtime) == {("worker", "sigkill"): 4}
 
     asyncio.run(body())
 
@@ -134,7 +134,7 @@ def test_what_others_kill_is_suspected_of_nothing_however_often(tmp_path):
 def test_where_nobody_was_inside_a_decoder_all_are_tried_alone(tmp_path):
     async def body():
         async with running(settings(tmp_path / "data", count=2)) as runtime:
-            videos = [write(tmp_path / f"good-{n}", "play", frames=60, frame_s=0.05) for n in range(3)]
+            videos = [write(tmp_path / f"good-{n}", "play", frame_s=0.06) for n in range(3)]
             jobs = [await runtime.jobs.submit_file(video, Analysis()) for video in videos]
             for job in jobs:
                 while (await runtime.jobs.get(job.id)).progress is None:
@@ -171,7 +171,7 @@ def test_a_job_that_runs_for_too_long_fails_and_keeps_what_is_done(tmp_path):
     async def body():
         async with running(settings(tmp_path / "data", max_run_s=12)) as runtime:
             slow = await runtime.jobs.submit_file(
-                write(tmp_path / "slow", "play", frames=1000, frame_s=0.05), Analysis()
+                write(tmp_path / "slow", "play", frames=1000, frame_s=0.2), Analysis()
             )
             failed = await ended(runtime, slow)
             assert (failed.state, failed.error.code) == (JobState.FAILED, "job_timeout")
@@ -187,7 +187,7 @@ def test_a_job_whose_checkpoint_cannot_be_read_begins_again(tmp_path):
 
     async def until_its_checkpoint():
         async with running(settings(data)) as runtime:
-            job = await runtime.jobs.submit_file(write(tmp_path / "slow", "play", frame_s=0.05), Analysis())
+            job = await runtime.jobs.submit_file(write(tmp_path / "slow", "play", frame_s=0.1), Analysis())
             while not (data / "jobs" / job.id / "checkpoint").exists():
                 await asyncio.sleep(0.02)
             return job
@@ -195,7 +195,7 @@ def test_a_job_whose_checkpoint_cannot_be_read_begins_again(tmp_path):
     async def to_its_end(job):
         async with running(settings(data)) as runtime:
             done = await ended(runtime, job)
-            assert (done.state, done.frames) == (JobState.DONE, {"analysed": 100})
+            assert (done.state, done.frames) == (JobState.DONE, {"analysed": 50})
             again = await runtime.jobs.submit_file(write(tmp_path / "slow", "play"), Analysis())
             await ended(runtime, again)
             assert await rows(runtime, job) == await rows(runtime, again)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from shades import SIZE, Shades
 
-from training.batch import Batch, TargetKind
+from training.batch import TargetKind
 from training.configuration import read
 from training.fit import Outcome, fit
 from training.recipe import Recipe
-
-SIZE = 8
 
 NET: list[Any] = [
     {"particle": "conv", "channels": 4, "stride": 2, "norm": "batch", "activation": "relu"},
@@ -27,49 +23,6 @@ NET: list[Any] = [
 STILL_NET: list[Any] = ["flatten", NET[-1]]
 """One whose answers stay the same where its weights do."""
 CLIP_NET: list[Any] = ["global_pool", {"particle": "gru", "hidden": 4}, "time_pool", NET[-1]]
-
-
-@dataclass(frozen=True)
-class Shades:
-    """Noisy frames of one shade each; the lighter, the higher its class. Its noise is new in every epoch.
-
-    Attributes:
-        before: is called with the epoch and the places before a batch is made.
-    """
-
-    count: int
-    first: int = 0
-    frames: int = 1
-    classes: int = 2
-    kind: TargetKind = "class"
-    augmented: bool = False
-    pause_s: float = 0.0
-    before: Callable[[int, Sequence[int]], None] = field(default=lambda epoch, places: None)
-
-    @property
-    def targets(self) -> np.ndarray:
-        classes = (np.arange(self.count) + self.first) % self.classes
-        if self.kind == "class":
-            return classes
-        ones = np.eye(self.classes, dtype=np.float32)[classes]
-        return ones if self.kind == "multi_label" else classes[:, None].astype(np.float32)
-
-    def __len__(self) -> int:
-        return self.count
-
-    def batch(self, places: Sequence[int], epoch: int) -> Batch:
-        self.before(epoch, places)
-        if self.pause_s:
-            time.sleep(self.pause_s)
-        index = np.asarray(places) + self.first
-        frames = np.stack([self._frames(int(at), epoch if self.augmented else 0) for at in index])
-        target = torch.from_numpy(self.targets[np.asarray(places)])
-        return Batch(torch.from_numpy(frames), target, torch.from_numpy(index), torch.from_numpy(index))
-
-    def _frames(self, index: int, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng((index, epoch))
-        shade = 60 + 140 * (index % self.classes) / max(self.classes - 1, 1)
-        return np.clip(rng.normal(shade, 25, (self.frames, SIZE, SIZE, 1)), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -127,8 +128,7 @@ def test_lower_precision_trains_recurrent_nets_too(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_batches_may_be_made_by_other_processes(tmp_path: Path) -> None:
     trained(tmp_path / "here")
-    data = shades()
-    trained(tmp_path / "elsewhere", MadeData(plain(data.train), plain(data.validation), data.labels, workers=1))
+    trained(tmp_path / "elsewhere", dataclasses.replace(shades(), workers=1))
     assert same_weights(tmp_path / "here" / "last.ckpt", tmp_path / "elsewhere" / "last.ckpt")
 
 
@@ -146,15 +146,6 @@ def test_two_devices_share_batches_and_come_to_the_same(tmp_path: Path) -> None:
     assert [float(row["loss"]) for row in rows_of(tmp_path / "two")] == pytest.approx(
         [row["loss"] for row in alone.rows], rel=1e-4
     )
-
-
-def plain(part: Shades) -> Shades:
-    """The same without a function that cannot be sent to another process."""
-    return Shades(part.count, part.first, augmented=part.augmented, before=nothing)
-
-
-def nothing(epoch: int, places: object) -> None:
-    pass
 
 
 def test_a_loss_that_is_no_number_stops_names_the_batch_and_keeps_what_was_good(tmp_path: Path) -> None:

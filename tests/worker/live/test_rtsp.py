@@ -83,7 +83,7 @@ def cameras():
         "h265": moving_square(seconds=2, codec="h265"),
         "jpeg": moving_square(seconds=2, codec="jpeg"),
         "growing": moving_square(seconds=1).then(moving_square(size_wh=(320, 240), seconds=1)),
-        **{f"numbers-{codec}": numbered(codec=codec) for codec in ("h264", "h265", "jpeg")},
+        **{f"numbers-{codec}": numbered(codec=codec, size_wh=(320, 180)) for codec in ("h264", "h265", "jpeg")},
         "basic": moving_square(seconds=2),
     }
     with RtspServer(shows, secret={"basic"}, credentials=Credentials("viewer", SECRET)) as server:
