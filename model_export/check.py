@@ -43,9 +43,8 @@ def frames(spec: FrameInput, count: int, window: int | None = None) -> npt.NDArr
     """Different pictures, fitted: uint8 [count, height, width, 3]; with a `window` clips of so many, with the same axis
     behind the first.
     """
-    if window is not None:
-        return np.stack([frames(spec, count * window)[number::count] for number in range(count)])
-    return np.stack([fit(picture, spec) for picture in draw(count)])
+    fitted = np.stack([fit(picture, spec) for picture in draw(count * (window or 1))])
+    return fitted if window is None else np.stack([fitted[number::count] for number in range(count)])
 
 
 def rows(arrays: Arrays, start: int, end: int) -> dict[str, Array]:
