@@ -223,7 +223,8 @@ class Slots:
             if ref.slot not in self._taken:
                 raise ValueError(f"slot {ref.slot} is not taken")
             self._taken.remove(ref.slot)
-            self._free[self._segment.sizes[ref.slot]].append(ref.slot)
+            # The next to be taken: its memory is in the processor's cache, and the others need not have any yet.
+            self._free[self._segment.sizes[ref.slot]].appendleft(ref.slot)
 
     @property
     def taken(self) -> int:
