@@ -114,7 +114,7 @@ def _place(input_width: int, input_height: int, resize: Resize, align: str, widt
     )
 
 
-def fit(frame: U8, spec: FrameInput, out: U8 | None = None) -> U8:
+def fit(frame: U8, spec: FrameInput, out: U8 | None = None, *, framed: bool = False) -> U8:
     """A frame as the model takes it.
 
     Args:
@@ -122,6 +122,7 @@ def fit(frame: U8, spec: FrameInput, out: U8 | None = None) -> U8:
         spec: the model's input.
         out: uint8 [spec.height, spec.width, 3], C order (a shared-memory slot): written in place and returned;
             None makes a new array.
+        framed: `out` holds another frame of this size, so what is around it is there already.
 
     Raises:
         ValueError: a frame or `out` of another shape, dtype or order.
@@ -150,7 +151,8 @@ def fit(frame: U8, spec: FrameInput, out: U8 | None = None) -> U8:
         # OpenCV writes into `dst` only where it accepts the layout, and says so by returning it.
         if not np.may_share_memory(resized, out):
             target[...] = resized
-    _fill_around(out, filled, spec.pad)
+    if not framed:
+        _fill_around(out, filled, spec.pad)
     return out
 
 

@@ -25,6 +25,8 @@ class EveryFrame:
         self._input = input
         self._requests = requests
         self._shape = (input.height, input.width, 3)
+        self._written: dict[int, tuple[int, tuple[int, ...]]] = {}
+        """Of slots, the last content that is from here: its generation, and the shape of its picture."""
 
     @property
     def over(self) -> bool:
@@ -42,7 +44,9 @@ class EveryFrame:
                 return False
             picture, turn = taken
             start = self._frames.clock()
-            fit(picture, self._input, out=array)
+            before = slot.generation - 1, picture.shape
+            fit(picture, self._input, out=array, framed=self._written.get(slot.slot) == before)
+            self._written[slot.slot] = slot.generation, picture.shape
             self._frames.recorder.stage("fit", self._frames.clock() - start)
         except BaseException:
             self._requests.give(slot)

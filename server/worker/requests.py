@@ -129,8 +129,10 @@ class Requests:
 
     @property
     def company(self) -> int:
-        """How many frames are worth waiting for, to ask them together: the engine has enough to do meanwhile."""
-        return min(self._together, self.room) if self._asked else 1
+        """How many frames are worth waiting for, to ask them together: that costs all processes less, and as many again
+        may be on their way while these are answered.
+        """
+        return self._together
 
     @property
     def answered(self) -> bool:

@@ -43,6 +43,15 @@ def test_every_frame_ends_in_exactly_one_outcome(bench, recurrent):
     assert around.slots.taken == 0
 
 
+def test_frames_are_asked_about_in_company_and_the_last_with_whom_there_is(bench, monkeypatch):
+    around = bench()
+    walk = around.walk(FakeSource(50))
+    asked, ask = [], walk.requests.ask
+    monkeypatch.setattr(walk.requests, "ask", lambda questions: (asked.append(len(questions)), ask(questions)))
+    walk.run()
+    assert asked == [4] * 12 + [2]
+
+
 def test_each_stage_is_measured_once_a_frame(bench):
     around = bench()
     around.walk(FakeSource(20)).run()
