@@ -165,15 +165,22 @@ class Engine:
             self._recorder.queue_depth(model.row, len(model.batcher))
 
     def _next_batch(self) -> tuple[Model, Batch] | None:
-        waiting = [m for m in self._models.values() if len(m.batcher) and self._crew.idle(quick=m.quick)]
+        waiting = [model for model in self._models.values() if self._could_run(model)]
         if len(waiting) > 1:
             waiting.sort(key=lambda model: model.batcher.urgency())
         for model in waiting:
-            free = min(self._crew.idle(quick=model.quick), model.parallel - model.in_flight)
-            batch = model.batcher.take(time.monotonic(), free)
+            batch = model.batcher.take(time.monotonic(), self._free(model))
             if batch is not None:
                 return model, batch
         return None
+
+    def _free(self, model: Model) -> int:
+        """How many batches more of a model may run now."""
+        return min(self._crew.idle(quick=model.quick), model.parallel - model.in_flight)
+
+    def _could_run(self, model: Model) -> bool:
+        """Whether frames of a model wait although a batch of it may run."""
+        return len(model.batcher) > 0 and self._free(model) > 0
 
     def _lane_ran(self, ran: Ran) -> None:
         """On the lane's thread: out with the batch, and in with the next, which is mostly for the same lane."""
@@ -181,8 +188,8 @@ class Engine:
             with self._lock:
                 self._ran(ran)
                 self._dispatch()
-                # What is left although a lane is idle waits for others or for a moment, which is not this thread's.
-                left = any(model.batcher and self._crew.idle(quick=model.quick) for model in self._models.values())
+                # What is left although it could run waits for others or for a moment, which is not this thread's.
+                left = any(self._could_run(model) for model in self._models.values())
                 ring = left or self._streams.unsettled or self._shelf.at_work
         except Exception as error:  # the edge of a thread: the engine must not go on with a lane less
             self._mailbox.put(Broken(error))

@@ -135,9 +135,7 @@ class Jobs:
         Raises:
             JobNotFound: no job has this id.
         """
-        job = await self._ledger.get(job_id)
-        attempt = self._dispatcher.attempt(job_id)
-        return attempt.live(job) if attempt is not None and not job.state.ended else job
+        return self._live(await self._ledger.get(job_id))
 
     async def wait(self, job_id: str, seconds: float) -> Job:
         """A job once it has ended, or when the seconds have passed.
@@ -145,17 +143,12 @@ class Jobs:
         Raises:
             JobNotFound: no job has this id.
         """
-        await self._ledger.ended(job_id, seconds)
-        return await self.get(job_id)
+        return self._live(await self._ledger.ended(job_id, seconds))
 
     async def list(self, *, state: JobState | None, limit: int, cursor: str | None) -> tuple[Sequence[Job], str | None]:
         """A page of jobs, newest first, and the cursor of the next page."""
         jobs, more = await self._ledger.page(state=state, limit=limit, cursor=cursor)
-        shown = []
-        for job in jobs:
-            attempt = self._dispatcher.attempt(job.id)
-            shown.append(attempt.live(job) if attempt is not None and not job.state.ended else job)
-        return shown, more
+        return [self._live(job) for job in jobs], more
 
     async def cancel(self, job_id: str) -> Job:
         """Stop a job and keep what is done. Nothing happens to one that has ended.
@@ -211,6 +204,11 @@ class Jobs:
         for fetch in fetches:
             fetch.cancel()
         await asyncio.gather(*fetches, return_exceptions=True)
+
+    def _live(self, job: Job) -> Job:
+        """A job; a running one with the numbers of this moment."""
+        attempt = self._dispatcher.attempt(job.id)
+        return attempt.live(job) if attempt is not None and not job.state.ended else job
 
     async def _new(self, source: str, analysis: Analysis) -> Job:
         if self._closed:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 from collections.abc import Sequence
 
+from server.core.errors import JobNotFound
 from server.core.metrics import Metrics
 from server.domain.job import Job, JobState
 from server.runtime.news import JobNews
@@ -25,7 +26,8 @@ class Ledger:
         self._metrics = metrics
         self._news = news
         self._counts = store.counts()
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._ends: dict[str, asyncio.Future[Job]] = {}
+        """Of those that are waited for."""
 
     def counts(self) -> dict[str, int]:
         """Jobs by state."""
@@ -68,18 +70,15 @@ class Ledger:
 
     async def update(self, job_id: str, changes: JobChanges) -> Job:
         """As `JobStore.update`; an end is counted and told to who waits for it."""
-        before = await self.get(job_id)
-        after = await asyncio.to_thread(functools.partial(self._store.update, job_id, **changes))
-        if after.state is not before.state:
-            self._counts[before.state] -= 1
+        after, before = await asyncio.to_thread(functools.partial(self._store.update, job_id, **changes))
+        if after.state is not before:
+            self._counts[before] -= 1
             self._counts[after.state] += 1
             self._news.state(after)
-        if after.state.ended and not before.state.ended:
+        if after.state.ended and not before.ended:
             if after.ended_at is not None:
                 self._metrics.job_seconds.observe((after.ended_at - after.created_at).total_seconds())
-            event = self._waiting.pop(job_id, None)
-            if event is not None:
-                event.set()
+            self._tell_end(after)
         return after
 
     async def delete(self, job_id: str) -> None:
@@ -89,13 +88,27 @@ class Ledger:
         self._counts[before.state] -= 1
         self._news.deleted(job_id)
 
-    async def ended(self, job_id: str, seconds: float) -> None:
-        """Wait for a job's end, or until the seconds have passed."""
-        if (await self.get(job_id)).state.ended:
-            return
-        event = self._waiting.setdefault(job_id, asyncio.Event())
-        if (await self.get(job_id)).state.ended:  # meanwhile
-            event.set()
-            self._waiting.pop(job_id, None)
+    async def ended(self, job_id: str, seconds: float) -> Job:
+        """A job once it has ended, or as it is when the seconds have passed.
+
+        Raises:
+            JobNotFound: no job has this id.
+        """
+        # Asked for before the look, so that no end comes between them.
+        end = self._ends.setdefault(job_id, asyncio.get_running_loop().create_future())
+        try:
+            job = await self.get(job_id)
+        except JobNotFound:
+            self._ends.pop(job_id, None)
+            raise
+        if job.state.ended:
+            self._tell_end(job)
+            return job
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
+            return await asyncio.wait_for(asyncio.shield(end), seconds)
+        return await self.get(job_id)
+
+    def _tell_end(self, job: Job) -> None:
+        end = self._ends.pop(job.id, None)
+        if end is not None:
+            end.set_result(job)

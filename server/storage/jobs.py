@@ -135,8 +135,11 @@ class JobStore:
             more = _cursor(page[-1].number) if len(rows) > limit else None
             return [_job(row) for row in page], more
 
-    def update(self, job_id: str, **changes: Unpack[JobChanges]) -> Job:
+    def update(self, job_id: str, **changes: Unpack[JobChanges]) -> tuple[Job, JobState]:
         """Change a job; the only place where its state changes.
+
+        Returns:
+            The job, and the state that it was in before.
 
         Raises:
             JobNotFound: no job has this id.
@@ -155,7 +158,7 @@ class JobStore:
                 setattr(row, name, value)
             if state.ended:
                 row.fetch_url = None
-        return after
+        return after, before.state
 
     def delete(self, job_id: str) -> None:
         """Forget a job, and its Idempotency-Key with it.

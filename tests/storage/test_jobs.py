@@ -157,7 +157,8 @@ def test_a_cursor_that_was_never_given_is_refused(store, cursor):
 def test_only_the_states_that_may_follow_do(store, before, after):
     store.create(a_job(state=before))
     if after is before or after in FOLLOWS[before]:
-        assert store.update("job1", state=after).state is after
+        changed, was = store.update("job1", state=after)
+        assert (changed.state, was) == (after, before)
     else:
         with pytest.raises(TransitionRefused, match=f"is {before} and cannot become {after}"):
             store.update("job1", state=after)
