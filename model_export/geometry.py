@@ -141,19 +141,23 @@ def fit(frame: U8, spec: FrameInput, out: U8 | None = None, *, framed: bool = Fa
         target[...] = source
     else:
         smaller = filled.width < used.width or filled.height < used.height
-        area = spec.interpolation == "area" and smaller
-        resized = cv2.resize(
-            source,
-            (filled.width, filled.height),
-            dst=target,
-            interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
-        )
-        # OpenCV writes into `dst` only where it accepts the layout, and says so by returning it.
-        if not np.may_share_memory(resized, out):
-            target[...] = resized
+        _resize(source, target, cv2.INTER_AREA if spec.interpolation == "area" and smaller else cv2.INTER_LINEAR)
     if not framed:
         _fill_around(out, filled, spec.pad)
     return out
+
+
+def _resize(source: U8, target: U8, interpolation: int) -> None:
+    height, width = target.shape[:2]
+    halves = source.shape[:2] == (2 * height, 2 * width)
+    # Intel's code, where OpenCV has it, makes the same area in half to a sixth of the time, but for one number in a
+    # hundred thousand, which it rounds the other way; but OpenCV is quicker at halving. Linear, a tenth would differ.
+    cv2.ipp.setUseIPP_NotExact(interpolation == cv2.INTER_AREA and not halves)
+    resized = cv2.resize(source, (width, height), dst=target, interpolation=interpolation)
+    cv2.ipp.setUseIPP_NotExact(False)
+    # OpenCV writes into `dst` only where it accepts the layout, and says so by returning it.
+    if not np.may_share_memory(resized, target):
+        target[...] = resized
 
 
 def _fill_around(out: U8, filled: Rectangle, grey: int) -> None:

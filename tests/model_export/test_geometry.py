@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -92,6 +93,26 @@ def test_a_wide_frame_lies_in_the_middle_of_a_letterbox_or_at_its_top() -> None:
 
 def test_a_crop_cuts_both_sides_alike() -> None:
     assert place(FrameInput(width=100, height=100, resize=Resize.CROP), 300, 200).used == (50, 0, 200, 200)
+
+
+@given(specs, st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_a_fitted_frame_is_what_opencv_makes_of_it(spec: FrameInput, width: int, height: int, seed: int) -> None:
+    frame = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    placement = place(spec, width, height)
+    used, filled = placement.used, placement.filled
+    shrinks = filled.width < used.width or filled.height < used.height
+    area = spec.interpolation == "area" and shrinks
+
+    got = filled.of(fit(frame, spec)).astype(np.int16)
+
+    own = cv2.resize(
+        used.of(frame).copy(),
+        (filled.width, filled.height),
+        interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR,
+    )
+    assert np.abs(got - own).max() <= area
+    assert np.count_nonzero(got - own) <= max(1, got.size // 1000)
+    assert not cv2.ipp.useIPP_NotExact()
 
 
 def test_a_mark_in_the_frame_is_found_where_the_placement_says() -> None:

@@ -35,9 +35,20 @@ _EXAMPLE = (
     '24.0,"captured_at":"2026-01-02T10:00:00.120Z","width":640,"height":360,"model":"moving-objects@1","objects":[]}'
     "\n\n"
 )
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["result", "event", "state", "progress", "gap", "closed"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "description": "to go on after it, as `Last-Event-ID`"},
+        "retry": {"type": "integer", "description": "milliseconds to wait before connecting again"},
+    },
+    "required": ["event", "data"],
+}
 _EVENTS: dict[str, Any] = {
     "description": "Events `result`, `event`, `state`, `progress`, `gap` and `closed`, each with JSON.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    # What each event is; a `schema` would be of all of them, which have no end.
+    "content": {"text/event-stream": {"itemSchema": _EVENT, "example": _EXAMPLE}},
 }
 
 
