@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from model_export.errors import VidserveError
 from model_export.sampling import Sampler
+from server.core import heap
 from server.core.calls import Call, CallRow, CallRows
 from server.core.errors import AddressRefused
 from server.domain.outcome import Outcome
@@ -222,6 +223,8 @@ class Reader:
         wait_s = self._backoff.next(lasted_s=lasted_s) if worked else self._backoff.next(tried_s=lasted_s)
         _log.info("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
         self._fail(StreamState.RECONNECTING, error, time.monotonic() + wait_s)
+        if worked:
+            heap.release()  # what a connection took lies between what others need, and would stay
         self._stopped.wait(wait_s)
 
     def _end(self, error: VidserveError) -> None:
