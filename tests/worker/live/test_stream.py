@@ -7,6 +7,7 @@ import pytest
 from live_builders import ROW, Camera, eventually, image
 from worker_builders import manifest
 
+from server.core import heap
 from server.core.calls import Call
 from server.core.errors import AddressRefused
 from server.domain.stream import StreamSource, StreamState
@@ -98,6 +99,16 @@ def test_a_source_that_breaks_off_is_connected_again_and_media_time_goes_on(benc
     assert (lost.state, lost.code) == ("reconnecting", "source_lost")
     assert 1 <= lost.reconnects <= camera.opened
     assert lost.retry_s <= 0.5 * 2 ** (lost.reconnects - 1)
+
+
+def test_memory_is_given_back_after_each_connection_and_not_after_tries_in_vain(bench, monkeypatch):
+    camera = Camera(lasts=10, failures=(SourceUnreachable("Nobody."),) * 2)
+    closed_by_then: list[int] = []
+    monkeypatch.setattr(heap, "release", lambda: closed_by_then.append(camera.closed))
+    around = bench(camera)
+    around.stream()
+    eventually(lambda: len(closed_by_then) >= 2)
+    assert closed_by_then[:2] == [1, 2]
 
 
 def test_a_stream_goes_on_where_an_earlier_attempt_at_it_had_come_to(bench):
