@@ -15,6 +15,7 @@ from server.api.socket_session import SocketSession
 from server.api.subscribe_request import FollowManyQuery, FollowQuery, filter_of, split
 from server.core.errors import FieldsInvalid
 from server.events.filter import Filter
+from server.events.item import CLOSED, GAP, Kind
 from server.events.position import Position, parse
 
 router = APIRouter(prefix="/v1", tags=["subscriptions"])
@@ -38,7 +39,7 @@ _EXAMPLE = (
 _EVENT = {
     "type": "object",
     "properties": {
-        "event": {"enum": ["result", "event", "state", "progress", "gap", "closed"]},
+        "event": {"enum": [*Kind, GAP, CLOSED]},
         "data": {"type": "string", "contentMediaType": "application/json"},
         "id": {"type": "string", "description": "to go on after it, as `Last-Event-ID`"},
         "retry": {"type": "integer", "description": "milliseconds to wait before connecting again"},
