@@ -24,8 +24,8 @@ from server.core.loopback import is_loopback
 from server.core.machine import cores, memory_bytes
 from server.core.settings import Settings
 from server.engine.session import choose_provider
-from server.runtime.room import tensor_classes
 from server.runtime.runtime import SHIPPED
+from server.runtime.tensors.room import tensor_classes
 from server.wire.memory import folder as memory_folder
 from server.wire.slots import few_of, size_classes, slots_bytes
 

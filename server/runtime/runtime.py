@@ -26,32 +26,33 @@ from server.engine.tuning.choices import Choices
 from server.events.bus import Bounds, Bus
 from server.events.history import History
 from server.events.states import States
-from server.runtime.arrivals import Arrivals
-from server.runtime.asking import Asking
-from server.runtime.blame import had_work
-from server.runtime.children import Children
-from server.runtime.death import HUNG, Death
-from server.runtime.dispatcher import Dispatcher, Terms
-from server.runtime.folders import locked, sockets_folder
-from server.runtime.hub import Hub
-from server.runtime.import_attempt import ImportLimits
-from server.runtime.imports import Imports
-from server.runtime.jobs import Jobs
-from server.runtime.ledger import Ledger
-from server.runtime.line import QUARANTINE, Quarantine, Workers
-from server.runtime.loading import ENGINE, Loading
-from server.runtime.models import Models
-from server.runtime.news import JobNews
-from server.runtime.pictures import Pictures
-from server.runtime.room import Room
-from server.runtime.shared import reserved
-from server.runtime.stream_views import StreamViews
-from server.runtime.stream_workers import StreamWorkers
-from server.runtime.streaming import Streaming
-from server.runtime.streams import Streams
-from server.runtime.subscriptions import Subscriptions
-from server.runtime.tensors import Tensors
-from server.runtime.upbringing import engine_config, worker_config, worker_watch
+from server.runtime.jobs.dispatcher import Dispatcher, Terms
+from server.runtime.jobs.jobs import Jobs
+from server.runtime.jobs.ledger import Ledger
+from server.runtime.jobs.line import Workers
+from server.runtime.jobs.news import JobNews
+from server.runtime.models.import_attempt import ImportLimits
+from server.runtime.models.imports import Imports
+from server.runtime.models.loading import ENGINE, Loading
+from server.runtime.models.models import Models
+from server.runtime.models.pictures import Pictures
+from server.runtime.processes.blame import had_work
+from server.runtime.processes.children import Children
+from server.runtime.processes.death import HUNG, Death
+from server.runtime.processes.folders import locked, sockets_folder
+from server.runtime.processes.hub import Hub
+from server.runtime.processes.quarantine import QUARANTINE, Quarantine
+from server.runtime.processes.shared import reserved
+from server.runtime.processes.upbringing import engine_config, worker_config, worker_watch
+from server.runtime.streams.streaming import Streaming
+from server.runtime.streams.streams import Streams
+from server.runtime.streams.views import StreamViews
+from server.runtime.streams.workers import StreamWorkers
+from server.runtime.subscriptions.subscriptions import Subscriptions
+from server.runtime.tensors.arrivals import Arrivals
+from server.runtime.tensors.asking import Asking
+from server.runtime.tensors.room import Room
+from server.runtime.tensors.tensors import Tensors
 from server.storage.database import Database
 from server.storage.events import EventStore
 from server.storage.fetch import fetch

@@ -38,8 +38,8 @@ from server.domain.stream import (
     StreamChange,
     StreamState,
 )
-from server.runtime.arrivals import Arrivals
-from server.runtime.models import ModelInUse
+from server.runtime.models.models import ModelInUse
+from server.runtime.tensors.arrivals import Arrivals
 from server.storage.fetch import check_url, shown
 from server.storage.uploads import Upload
 from server.wire.tally import SizeTally, Spent, Tally

@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 from server.domain.job import JobState
 from server.events.bus import Bounds, Bus
 from server.events.item import Kind, OwnerKind
-from server.runtime.subscriptions import Subscriptions
+from server.runtime.subscriptions.subscriptions import Subscriptions
 from server.storage.media import Media
 
 

@@ -18,11 +18,12 @@ from server.domain.job import Job, JobState
 from server.domain.outcome import OUTCOMES
 from server.events.bus import Bus
 from server.events.states import States
-from server.runtime.dispatcher import Dispatcher, Terms
-from server.runtime.ledger import Ledger
-from server.runtime.line import Workers
-from server.runtime.news import JobNews
-from server.runtime.subscriptions import Subscriptions
+from server.runtime.jobs.dispatcher import Dispatcher, Terms
+from server.runtime.jobs.ledger import Ledger
+from server.runtime.jobs.line import Workers
+from server.runtime.jobs.news import JobNews
+from server.runtime.processes.death import Death
+from server.runtime.subscriptions.subscriptions import Subscriptions
 from server.storage.database import Database
 from server.storage.jobs import JobStore
 from server.storage.media import Media
@@ -30,6 +31,8 @@ from server.wire.messages import CancelJob, JobCheckpoint, JobEnded, JobProgress
 from server.wire.sockets import Received
 
 MODEL = "moving-objects@1"
+KILLED = Death("sigkill", by_itself=False)
+CRASHED = Death("sigsegv", by_itself=True)
 
 
 def inside(job: str, call: Call = Call.GRAB, *, frame: int = 10, overdue_s: float = 1.0) -> Seen:

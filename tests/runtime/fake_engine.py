@@ -14,8 +14,8 @@ from model_export.manifest import Precision, Variant
 from model_export.repository import Repository
 from server.core.metrics import Metrics
 from server.core.metrics_page import Page
-from server.runtime.loading import Loading
-from server.runtime.models import Models
+from server.runtime.models.loading import Loading
+from server.runtime.models.models import Models
 from server.wire.messages import Header, LoadModel, ModelFailed, ModelLoaded, ModelUnloaded, UnloadModel
 from server.wire.sockets import Received
 

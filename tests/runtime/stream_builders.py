@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from dispatcher_builders import FakeHub
+from dispatcher_builders import KILLED, FakeHub
 
 from model_export.errors import ModelNotFound
 from model_export.manifest import Task
@@ -19,17 +19,16 @@ from server.core.metrics_page import Page
 from server.domain.stream import NewStream
 from server.events.bus import Bus
 from server.events.states import States
-from server.runtime.death import Death
-from server.runtime.line import QUARANTINE
-from server.runtime.probes import Probes
-from server.runtime.sources import SourcePolicy
-from server.runtime.stream_dispatcher import StreamDispatcher
-from server.runtime.stream_news import StreamNews
-from server.runtime.stream_room import StreamRoom
-from server.runtime.stream_rows import StreamRows
-from server.runtime.stream_views import StreamViews
-from server.runtime.stream_workers import StreamWorkers
-from server.runtime.streams import Streams
+from server.runtime.processes.quarantine import QUARANTINE
+from server.runtime.streams.dispatcher import StreamDispatcher
+from server.runtime.streams.news import StreamNews
+from server.runtime.streams.probes import Probes
+from server.runtime.streams.room import StreamRoom
+from server.runtime.streams.rows import StreamRows
+from server.runtime.streams.sources import SourcePolicy
+from server.runtime.streams.streams import Streams
+from server.runtime.streams.views import StreamViews
+from server.runtime.streams.workers import StreamWorkers
 from server.storage.database import Database
 from server.storage.streams import StreamStore
 from server.wire.messages import (
@@ -43,8 +42,6 @@ from server.wire.messages import (
     StreamRows as Rows,
 )
 
-KILLED = Death("sigkill", by_itself=False)
-CRASHED = Death("sigsegv", by_itself=True)
 NOTHING = Reached()
 
 

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from server.api.deps import StreamId, ViewsDep
 from server.api.error_answers import problems
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
-from server.runtime.stream_results import CURSOR_PATTERN
+from server.runtime.streams.results import CURSOR_PATTERN
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 

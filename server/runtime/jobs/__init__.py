@@ -1,0 +1,1 @@
+"""Uploaded videos on their way through the workers."""

@@ -1,0 +1,1 @@
+"""The processes that decode and infer: started, heard, watched, followed by others when they die."""

@@ -1,0 +1,1 @@
+"""Live sources: kept in workers, whatever dies."""

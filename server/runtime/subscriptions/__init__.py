@@ -1,0 +1,1 @@
+"""Who follows jobs and streams, and what they are told."""

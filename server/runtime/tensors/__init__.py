@@ -1,0 +1,1 @@
+"""Tensors that clients send to models directly."""

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from server.runtime.processes.folders import DataFolderInUse, locked, sockets_folder
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_data_folder_has_one_server(tmp_path):
+    with locked(tmp_path / "data"), pytest.raises(DataFolderInUse), locked(tmp_path / "data"):
+        pass
+    with locked(tmp_path / "data"):
+        pass
+
+
+def test_a_sockets_folder_is_gone_afterwards(temporary):
+    with sockets_folder() as folder:
+        assert folder.is_dir()
+        with sockets_folder() as another:
+            assert folder.is_dir()
+            assert another != folder
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_server_left_is_removed_and_nobodys_data_is(temporary):
+    (temporary / "vidserve-sockets-mine").mkdir()
+    data = temporary / "vidserve-sockets-mine" / "thesis.txt"
+    data.write_text("years of work")
+    enter = "from server.runtime.processes.folders import sockets_folder; folder = sockets_folder(); folder.__enter__()"
+    subprocess.run([sys.executable, "-c", f"{enter}; import os; os._exit(9)"], check=False)
+    left = [path for path in temporary.iterdir() if path != data.parent]
+    assert len(left) == 1
+    with sockets_folder():
+        assert not left[0].exists()
+        assert data.read_text() == "years of work"
