@@ -174,6 +174,7 @@ class Child:
     async def stop(self) -> None:
         """Ask it to end, wait, and kill it if it does not. It may be started again afterwards."""
         self._stopping = True
+        self._ready.clear()  # who looks for a process now must not be given this one
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -188,7 +189,6 @@ class Child:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        self._ready.clear()
         self._stopping = False
 
     async def _keep(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from server.core.metrics import Metrics
 from server.domain.health import Part
 from server.runtime.processes.child import Child
-from server.runtime.processes.death import Death
+from server.runtime.processes.death import ENDED, Death
 from server.runtime.processes.hub import Hub
 from server.wire.messages import EngineReady, Heartbeat, WorkerReady
 from server.wire.sockets import Received
@@ -26,6 +26,7 @@ class Children:
         self._hub = hub
         self._metrics = metrics
         self._children: dict[str, Child] = {}
+        self._lost: dict[str, Callable[[Death], bool]] = {}
         self._wanted: dict[str, bool] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
         hub.on(Heartbeat, self._on_heartbeat)
@@ -44,18 +45,26 @@ class Children:
         slow: Callable[[], bool] = lambda: False,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """A process that runs `module`, as `Child` has it; nothing is started yet."""
+        """A process that runs `module`, as `Child` has it; nothing is started yet.
+
+        `lost` is also called when it has been ended because it is not wanted any more: somebody may have come to it at
+        the last moment.
+        """
 
         def born(incarnation: int) -> msgspec.Struct:
             self._hub.expect(name, incarnation)
             return config(incarnation)
 
-        def dead(death: Death) -> bool:
+        def gone(death: Death) -> bool:
             # What is still under way from it comes too late: its work is given to others now.
             self._hub.expect(name, child.incarnation + 1)
-            self._metrics.restarts.labels(name.split("-")[0], death.reason).inc()
             return lost(death)
 
+        def dead(death: Death) -> bool:
+            self._metrics.restarts.labels(name.split("-")[0], death.reason).inc()
+            return gone(death)
+
+        self._lost[name] = gone
         child = self._children[name] = Child(
             name,
             module,
@@ -76,8 +85,8 @@ class Children:
             task.add_done_callback(lambda task: self._changed(name, task))
 
     def ready(self, names: Sequence[str]) -> list[str]:
-        """Those that are up."""
-        return [name for name in names if self._children[name].ready]
+        """Those that are up, and shall stay so."""
+        return [name for name in names if self._children[name].ready and self._wanted.get(name, False)]
 
     def coming_up(self, names: Sequence[str]) -> list[str]:
         """Those that are started for the first time, and will be ready in a moment."""
@@ -115,6 +124,7 @@ class Children:
                 child.start()
             else:
                 await child.stop()
+                self._lost[name](ENDED)
 
     def _changed(self, name: str, task: asyncio.Task[None]) -> None:
         del self._changes[name]

@@ -36,6 +36,7 @@ SILENT = Death("silent", by_itself=True)
 MEMORY = Death("memory", by_itself=True)
 STOPPED = Death("stopped", by_itself=False)
 SPAWN_FAILED = Death("spawn_failed", by_itself=True)
+ENDED = Death("ended", by_itself=False)
 
 
 def death_of(code: int, *, out_of_memory: bool) -> Death:
@@ -46,7 +47,7 @@ def death_of(code: int, *, out_of_memory: bool) -> Death:
         out_of_memory: the system has killed processes for want of memory meanwhile.
     """
     if code == 0:
-        return Death("ended", by_itself=False)
+        return ENDED
     if code > 0:
         return Death("exit", by_itself=True)
     if code == -signal.SIGKILL and out_of_memory:

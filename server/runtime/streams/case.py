@@ -80,7 +80,7 @@ class StreamCase:
         if state is StreamState.STARTING and self._ran:
             state = StreamState.RECONNECTING  # whatever began anew, it was there before
         if message:
-            self.problem = StreamProblem(code=code, message=message, at=datetime.now(UTC))
+            self.note(code, message)
         before, self.known.state = self.known.state, state
         if state is before:
             return
@@ -92,6 +92,10 @@ class StreamCase:
         elif state is StreamState.RECONNECTING:
             self._count(code or "restart")
         self.changed(self, code, message)
+
+    def note(self, code: str, message: str) -> None:
+        """Something is wrong that does not change its state."""
+        self.problem = StreamProblem(code=code, message=message, at=datetime.now(UTC))
 
     def heard(self, status: StreamStatus) -> None:
         """Its worker says how it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 import logging
@@ -46,6 +47,8 @@ _HOPELESS_S = 10.0
 _LONG_HOPELESS_S = 60.0
 _GRACE_S = 2.0
 """A model that was changed for another one may still be at its last frame."""
+_LAST_WORD_S = 1.0
+"""A worker that was told to let a stream go has as long for its last rows, before the stream begins elsewhere."""
 
 
 class StreamDispatcher:
@@ -122,8 +125,8 @@ class StreamDispatcher:
 
     @property
     def in_quarantine(self) -> bool:
-        """Whether a stream has the quarantine worker."""
-        return any(stint.worker == QUARANTINE for stint in self._current.values())
+        """Whether a stream has the quarantine worker, or is about to leave it."""
+        return any(stint.worker == QUARANTINE for stint in self._stints.values())
 
     @property
     def waits_for_quarantine(self) -> bool:
@@ -196,6 +199,8 @@ class StreamDispatcher:
         bundles = await self._acquire(case)
         held = [bundle.manifest.id for bundle in bundles]
         try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(case.quiet.wait(), _LAST_WORD_S)
             stint = Stint(case, next(self._numbers), await self._worker(case), held, displaced)
         except BaseException:
             self._release(held)
@@ -222,10 +227,14 @@ class StreamDispatcher:
             item = await stint.next()
             if not isinstance(item, Change):
                 return item
+            if item.models and (list(item.models) == stint.held or not stint.may_try(item.models)):
+                continue  # settled while this waited
             try:
                 await self._exchange(stint)
             except VidserveError as error:
                 _log.warning("stream %s goes on as it was: %s", stint.case.id, error)
+                stint.refused(item.models)
+                stint.case.note(error.code, f"It is looked at as before: {error}")
 
     async def _exchange(self, stint: Stint) -> None:
         """Have the stream looked at as it is wanted now; models it needs no more are let go a little later."""
@@ -264,13 +273,17 @@ class StreamDispatcher:
             self._settle()
             while True:
                 turn = self._turn
-                others = [seat(stint) for stint in self._current.values()]
+                others = [seat(stint) for stint in self._stints.values() if self._counts(stint)]
                 worker = self._workers.choose(others, alone=suspicion.alone, suspect=suspicion.strikes > 0)
                 if worker is not None:
                     return worker
                 await turn.wait()
         finally:
             self._alone.discard(case)
+
+    def _counts(self, stint: Stint) -> bool:
+        """Whether a stint takes a seat; in quarantine one does until its worker's last word."""
+        return stint.worker == QUARANTINE or self._current.get(stint.case) is stint
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -289,7 +302,8 @@ class StreamDispatcher:
 
     def _settle(self) -> None:
         """Have a quarantine worker as long as somebody needs it."""
-        self._workers.quarantine(self.in_quarantine or any(case.suspicion.alone for case in self._keepers))
+        kept = [case for case, keeper in self._keepers.items() if not keeper.done()]
+        self._workers.quarantine(self.in_quarantine or any(case.suspicion.alone for case in kept))
 
     async def _watch(self) -> None:
         watch = StreamWatch(self._models, self._workers)
@@ -312,12 +326,14 @@ class StreamDispatcher:
         assert isinstance(message, StreamStatus | StreamRows | StreamEnded)
         stint = self._stints.get(message.attempt)
         current = stint is not None and self._current.get(stint.case) is stint
+        # Called off, and not yet begun elsewhere: these are its last rows, and the ends of its tracks.
+        last = stint is not None and stint.case not in self._current
         if isinstance(message, StreamRows):
             self._spawn(self._hub.send(received.peer, RowsTaken(message.stream)))
         if isinstance(message, StreamEnded) and stint is not None:
             stint.put(Ended(message.code, message.message))
             self._over(stint)
-        elif stint is None or not current:
+        elif stint is None or not (current or (last and isinstance(message, StreamRows))):
             self._stale()
         elif isinstance(message, StreamStatus):
             stint.case.heard(message)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from server.runtime.streams.case import StreamCase
+
+_AGAIN_S = 30.0
+"""So long after a change of models came to nothing, it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,15 @@ class Ended:
     message: str
 
 
+@dataclass(frozen=True)
 class Change:
-    """The stream shall be looked at in another way, or by another version of its model."""
+    """The stream shall be looked at in another way, or by another version of its model.
+
+    Attributes:
+        models: that it is to be looked at with, where that is why.
+    """
+
+    models: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -49,10 +60,20 @@ class Stint:
     displaced: bool = False
     _inbox: asyncio.Queue[Lost | Ended | Change] = field(default_factory=asyncio.Queue)
     _began: float = field(default_factory=time.monotonic)
+    _refused: tuple[str, ...] = ()
+    _refused_at: float = 0.0
 
     @property
     def ran_s(self) -> float:
         return time.monotonic() - self._began
+
+    def refused(self, models: tuple[str, ...]) -> None:
+        """A change to these models came to nothing."""
+        self._refused, self._refused_at = models, time.monotonic()
+
+    def may_try(self, models: Sequence[str]) -> bool:
+        """Whether a change to these models may be tried: not soon after it came to nothing."""
+        return tuple(models) != self._refused or time.monotonic() - self._refused_at >= _AGAIN_S
 
     def put(self, item: Lost | Ended | Change) -> None:
         """Have it settled in its turn."""

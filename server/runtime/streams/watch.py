@@ -54,8 +54,11 @@ class StreamWatch:
                         serving[reference] = (await self._models.resolve(reference)).manifest.id
                     except VidserveError as error:
                         _log.debug("stream %s goes on as it is: %s", stint.case.id, error)
-            if all(one in serving for one in wanted) and [serving[one] for one in wanted] != stint.held:
-                stint.put(Change())
+            if not all(one in serving for one in wanted):
+                continue
+            models = [serving[one] for one in wanted]
+            if models != stint.held and stint.may_try(models):
+                stint.put(Change(tuple(models)))
 
     def _clear(self, stints: Sequence[Stint], waiting: bool) -> None:
         """Who has run for long enough is suspected of nothing, and leaves the quarantine worker to who waits for it."""

@@ -1,5 +1,6 @@
 """Streams whose workers die, whose sources end, whose models change."""
 
+import asyncio
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from stream_builders import a_stream, play
 
 from server.domain.stream import StreamChange
 from server.runtime.processes.death import HUNG
-from server.wire.messages import ChangeStream, Reached, StartStream, StopStream
+from server.wire.messages import ChangeStream, Reached, StartStream, StopStream, StreamEnded
 
 
 def test_streams_are_spread_over_the_workers(tmp_path):
@@ -267,5 +268,111 @@ def test_a_worker_that_dies_while_a_stream_is_called_off_ends_that_too(tmp_path)
         assert case.quiet.is_set()
         assert stage.models.users == {"net@1": 0}
         assert len(stage.orders(StopStream, made.id)) == 1
+
+    play(tmp_path, body)
+
+
+def test_the_last_rows_of_a_stream_that_is_called_off_are_heard_and_those_that_come_too_late_are_not(tmp_path):
+    async def body(stage):
+        def heard():
+            return [data["type"] for owner, kind, data in stage.heard if kind == "event"]
+
+        stage.hub.deaf = True
+        made = await stage.add()
+        stage.says(made.id)
+        attempt = stage.attempt(made.id)
+        await stage.streams.change(made.id, StreamChange(paused=True), force=False)
+        stage.rows(
+            made.id, b'{"frame":7}\n', events=b'{"type":"track_ended"}\n', attempt=attempt, reached=Reached(7, 1.0, 3)
+        )
+        assert (heard(), stage.stale) == (["track_ended"], 0)
+
+        await stage.streams.change(made.id, StreamChange(paused=False), force=False)
+        stage.hub.hear(StreamEnded(made.id, attempt, "", ""))
+        await stage.placed(made.id, 2)
+        assert stage.orders(StartStream, made.id)[1].after.frame == 7
+        stage.rows(made.id, events=b'{"type":"track_ended"}\n', attempt=attempt)
+        assert (heard(), stage.stale) == (["track_ended"], 1)
+
+    play(tmp_path, body)
+
+
+def test_a_stream_goes_on_elsewhere_though_its_worker_does_not_say_that_it_has_let_it_go(tmp_path):
+    async def body(stage):
+        stage.hub.deaf = True
+        made = await stage.add()
+        stage.says(made.id)
+        attempt = stage.attempt(made.id)
+        await stage.streams.change(made.id, StreamChange(url="rtsp://other.local/1"), force=False)
+        await stage.placed(made.id, 2)
+        stage.rows(made.id, b'{"frame":7}\n', attempt=attempt)
+        assert stage.stale == 1
+
+    play(tmp_path, body)
+
+
+def test_the_quarantine_worker_stays_until_the_last_word_on_a_stream_that_leaves_it(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        stage.says(made.id)
+        stage.dies(stage.worker(made.id), CRASHED, inside(made.id))
+        await stage.placed(made.id, 2)
+        assert stage.worker(made.id) == "quarantine"
+        stage.hub.deaf = True
+        stage.dispatcher.watch()
+        await stage.streams.change(made.id, StreamChange(paused=True), force=False)
+        await asyncio.sleep(1.5)
+        assert stage.quarantine
+        assert stage.models.users == {"net@1": 1}
+
+        stage.hub.hear(StreamEnded(made.id, stage.attempt(made.id), "", ""))
+        assert not stage.quarantine
+        assert stage.models.users == {"net@1": 0}
+
+    play(tmp_path, body)
+
+
+def test_a_file_that_was_alone_needs_no_quarantine_worker_once_it_is_over(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        stage.says(made.id)
+        stage.dies(stage.worker(made.id), CRASHED, inside(made.id))
+        await stage.placed(made.id, 2)
+        stage.dispatcher.watch()
+        stage.says(made.id)
+        stage.ends(made.id, "source_ended", "The file is over.")
+        await stage.until(lambda: not stage.quarantine)
+        assert (await stage.streams.get(made.id)).state == "ended"
+
+    play(tmp_path, body)
+
+
+def test_a_model_that_does_not_load_is_not_tried_again_and_again_and_the_stream_says_so(tmp_path):
+    async def body(stage):
+        tries = 0
+        acquire = stage.models.acquire
+
+        async def counted(reference):
+            nonlocal tries
+            tries += reference == "broken"
+            return await acquire(reference)
+
+        stage.models.acquire = counted
+        stage.models.serving["broken"] = 1
+        stage.models.away.add("broken@1")
+        made = await stage.add()
+        stage.says(made.id)
+        stage.dispatcher.watch()
+        change = StreamChange.model_validate({"analysis": {"model": "broken"}})
+        await stage.streams.change(made.id, change, force=False)
+        await asyncio.sleep(3.5)
+        seen = await stage.streams.get(made.id)
+        assert (seen.state, seen.model, seen.error.code) == ("running", "net@1", "model_unavailable")
+        assert "broken@1 does not load" in seen.error.message
+        assert tries == 2
+
+        # Another version of it is another matter.
+        stage.models.serving["broken"] = 2
+        await stage.until(lambda: stage.orders(ChangeStream, made.id))
 
     play(tmp_path, body)
