@@ -110,12 +110,13 @@ class Engine:
                         self._note(report)
                 if self._api.socket in ready:
                     self._drain(self._api, self._obey)
-                self._expire()
-                self._dispatch()
+                now = time.monotonic()
+                self._expire(now)
+                self._dispatch(now)
                 self._streams.settle()
                 self._shelf.settle()
                 self._beat()
-                patience_ms = self._patience_ms()
+                patience_ms = self._patience_ms(now)
 
     def close(self) -> None:
         """Let the lanes finish what they run, answer it, and go."""
@@ -147,29 +148,28 @@ class Engine:
             except FrameRefused as error:
                 self._refuse(request, error.code, str(error))
 
-    def _expire(self) -> None:
+    def _expire(self, now: float) -> None:
         """Too late: nobody wants the answer any more."""
-        now = time.monotonic()
         for model in self._models.values():
             for request in model.batcher.expire(now):
                 model.tally.failed(now - request.arrived)
                 self._refuse(request, "stale", "Its deadline passed before its turn came.")
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, now: float) -> None:
         """From the queues to the lanes, the most urgent first."""
-        while not self._stopping and (found := self._next_batch()) is not None:
+        while not self._stopping and (found := self._next_batch(now)) is not None:
             model, batch = found
             model.in_flight += 1
             self._crew.run(model, batch)
         for model in self._models.values():
             self._recorder.queue_depth(model.row, len(model.batcher))
 
-    def _next_batch(self) -> tuple[Model, Batch] | None:
+    def _next_batch(self, now: float) -> tuple[Model, Batch] | None:
         waiting = [model for model in self._models.values() if self._could_run(model)]
         if len(waiting) > 1:
             waiting.sort(key=lambda model: model.batcher.urgency())
         for model in waiting:
-            batch = model.batcher.take(time.monotonic(), self._free(model))
+            batch = model.batcher.take(now, self._free(model))
             if batch is not None:
                 return model, batch
         return None
@@ -187,7 +187,7 @@ class Engine:
         try:
             with self._lock:
                 self._ran(ran)
-                self._dispatch()
+                self._dispatch(time.monotonic())
                 # What is left although it could run waits for others or for a moment, which is not this thread's.
                 left = any(self._could_run(model) for model in self._models.values())
                 ring = left or self._streams.unsettled or self._shelf.at_work
@@ -307,13 +307,12 @@ class Engine:
         busy = self._shelf.at_work or any(model.in_flight or len(model.batcher) for model in models)
         self._tuning.look(now, models, busy=busy)
 
-    def _patience_ms(self) -> int:
-        """How long nothing needs to happen."""
+    def _patience_ms(self, looked_at: float) -> int:
+        """How long nothing needs to happen, after what was to be done at a moment has been done."""
         wakes = [wake for model in self._models.values() if (wake := model.batcher.wake_at()) is not None]
-        now = time.monotonic()
-        # What waits too long already waits for a lane, which reports.
-        until = min([self._beat_at, *(wake for wake in wakes if wake > now)])
-        return max(0, math.ceil((until - now) * 1000))
+        # What had waited too long by then waits for a lane, which reports.
+        until = min([self._beat_at, *(wake for wake in wakes if wake > looked_at)])
+        return max(0, math.ceil((until - time.monotonic()) * 1000))
 
 
 def main() -> None:
