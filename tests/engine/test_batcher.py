@@ -278,3 +278,11 @@ def test_whatever_is_asked_every_row_runs_once_and_no_batch_is_too_small(asked, 
     assert sorted(map(id, ran)) == sorted(map(id, waiting))
     for name in "abc":
         assert [id(r) for r in ran if r.ask.stream == name] == [id(r) for r in waiting if r.ask.stream == name]
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_at_the_moment_at_which_it_wants_to_be_asked_a_batch_is_due(arrived, later):
+    batcher = filled(WAITING, request("a", at=arrived))
+    assert batcher.take(batcher.wake_at(), 1) is not None
+    batcher = filled(CPU, request("a", at=arrived, deadline=later))
+    assert batcher.expire(batcher.wake_at())

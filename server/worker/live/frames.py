@@ -55,6 +55,10 @@ class LiveFrames:
         """How long every frame has been too old."""
         return self._stale[1] - self._stale[0] if self._stale else 0.0
 
+    def forget_lateness(self) -> None:
+        """Frames that were too old until now say nothing of those to come."""
+        self._stale = None
+
     def next(self) -> tuple[Frame, Turn] | None:
         taken = self.intake.take()
         if taken is None:

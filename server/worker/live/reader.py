@@ -132,7 +132,7 @@ class Reader:
             self._usual.restart()
             self._late.clear()
             metronome = Metronome() if connection.bulk else None
-            first, begins = self._index, True
+            sound, begins = False, True
             while not self._stopped.is_set():
                 if self._late.is_set():
                     self._late_again()
@@ -140,7 +140,7 @@ class Reader:
                 try:
                     shot = connection.grab()
                 except SourceLost:
-                    if not connection.recorded or self._index == first:
+                    if not connection.recorded or not sound:
                         raise
                     if not self._source.loop:
                         raise SourceEnded("The file is over.") from None
@@ -150,6 +150,7 @@ class Reader:
                 if shot is None:
                     self._intake.pass_by(Outcome.DECODE_ERROR)
                     continue
+                sound = True
                 begins = self._take(shot, connection, metronome, begins)
 
     def _take(self, shot: Shot, connection: Connection, metronome: Metronome | None, begins: bool) -> bool:

@@ -135,6 +135,7 @@ class LiveWalk:
             self._renew(error)
         self._mind_engine()
         if self._frames.late_s > _LATE_S:
+            self._frames.forget_lateness()  # of the connection that ends: the next one begins without
             self._reader.give_up_backlog()
 
     def _finish(self, sheet: Sheet, answer: Answer | None) -> None:
@@ -190,9 +191,11 @@ class LiveWalk:
         """Go on with another analysis or model; on the way from one to the other no frame is lost."""
         self._drain()
         before, same = self._scene, (order.bundle, order.gate) == (self._bundle, self._gate)
+        rate = self._analysis.sample_fps
         self._bundle, self._gate = order.bundle, order.gate
         self._analysis = Analysis.model_validate_json(order.analysis)
         self._manifest = _manifest(order.bundle)
+        same &= self._manifest.window is None or self._analysis.sample_fps == rate  # clips are made at a rate
         self._scene = Scene(self._manifest, self._analysis, owner=self._stream, live=True)
         self._raise(self._scene.succeed(before))
         self._reader.sample(frames_fps(self._manifest, self._analysis))

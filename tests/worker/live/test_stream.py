@@ -12,6 +12,7 @@ from server.core.calls import Call
 from server.core.errors import AddressRefused
 from server.domain.stream import StreamSource, StreamState
 from server.wire.messages import ChangeStream, Look, Reached
+from server.worker.live import walk
 from server.worker.live.errors import SourceRefused, SourceUnauthorized, SourceUnreachable
 
 
@@ -204,6 +205,16 @@ def test_a_looped_file_begins_again(bench):
     assert not around.api.ended
 
 
+def test_a_looped_file_without_a_sound_frame_is_not_read_again_and_again_without_a_pause(bench):
+    camera = Camera(lasts=10, bulk=True, recorded=True, broken=frozenset(range(10_000)))
+    around = bench(camera)
+    around.stream(StreamSource(url="file:///video.mp4", loop=True))
+    eventually(lambda: camera.opened >= 2)
+    assert around.api.statuses[-1].state == StreamState.RECONNECTING
+    assert around.api.statuses[-1].code == "source_lost"
+    assert camera.given <= 40
+
+
 def test_a_change_of_size_is_followed(bench):
     # By the rows there are and not by the frame's number: of the first ten none may get a row.
     around = bench(Camera(shows=lambda n: image(n, (64, 36) if len(around.api.rows) < 10 else (128, 72))))
@@ -338,3 +349,15 @@ def test_a_source_that_is_late_for_long_is_connected_anew(bench):
     eventually(lambda: camera.opened >= 2)
     late = [status for status in around.api.statuses if status.state is not StreamState.RUNNING]
     assert "source_late" in {status.code for status in late}
+
+
+def test_a_backlog_that_one_new_connection_ends_says_nothing_of_the_next_one(bench, monkeypatch, caplog):
+    monkeypatch.setattr(walk, "_LATE_S", 1.0)
+    camera = Camera(hold=lambda n: 1.0 if camera.opened == 1 and n >= 20 else 0.0)
+    around = bench(camera)
+    around.stream(max_age_ms=300)
+    eventually(lambda: camera.opened >= 2)
+    rows = len(around.api.rows)
+    eventually(lambda: len(around.api.rows) > rows + 40)
+    assert camera.opened == 2
+    assert "time stamps run behind" not in caplog.text

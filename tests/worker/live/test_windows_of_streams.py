@@ -6,6 +6,8 @@ import pytest
 from clip_builders import ClipEngine, clip_manifest, clips_of
 from live_builders import Camera, eventually
 
+from server.wire.messages import ChangeStream
+
 FPS = 10
 
 
@@ -62,3 +64,13 @@ def test_a_stream_is_sampled_at_the_rate_of_its_model_and_asked_about_as_often_a
     assert median(steps(around.api.rows[1:])) == 2
     assert around.frames["sampled_out"] > around.frames["analysed"]
     assert camera.given - 1 <= sum(around.frames.values()) <= camera.given
+
+
+def test_how_often_clips_are_asked_about_can_be_changed(streaming):
+    around, stream = streaming(Camera(fps=20, stamp=lambda n: n / 20), fps=10, sample_fps=1)
+    eventually(lambda: len(around.api.rows) >= 3)
+    stream.change(ChangeStream("cam", 1, b'{"confidence": 0.0, "sample_fps": 10}', around.bundle))
+    rows = len(around.api.rows)
+    eventually(lambda: len(around.api.rows) >= rows + 20)
+    frames = [row["frame"] for row in around.api.rows[rows + 5 :]]
+    assert median(after - before for before, after in pairwise(frames)) == 2
