@@ -75,6 +75,7 @@ class History:
         self._due.set()
 
     def closed(self, owner: str) -> None:
+        self._waiting = deque(heard for heard in self._waiting if heard[0] != owner)
         self._gone.add(owner)
         self._due.set()
 
@@ -115,9 +116,9 @@ class History:
                     self._gone.clear()
 
     async def _trim(self) -> None:
-        await _patiently(lambda: asyncio.to_thread(self._store.forget_the_lost))
+        await _tidily(self._store.forget_the_lost)
         while True:
-            await _patiently(lambda: asyncio.to_thread(self._store.trim))
+            await _tidily(self._store.trim)
             await asyncio.sleep(_TRIM_S)
 
     async def _write(self) -> None:
@@ -151,6 +152,13 @@ async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
             if pause_s > _PAUSE_S:
                 _log.warning("the history of events goes on")
             return
+
+
+async def _tidily(work: Callable[[], None]) -> None:
+    try:
+        await _patiently(lambda: asyncio.to_thread(work))
+    except Exception:  # the edge of a task: the next time it may go well
+        _log.exception("the history of events was not tidied")
 
 
 def _event(data: bytes, heard: datetime) -> Event | None:

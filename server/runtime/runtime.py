@@ -379,8 +379,10 @@ class Runtime:
 
     async def _watch_storage(self, media: Media) -> None:
         while True:
-            kinds, free = await asyncio.to_thread(media.usage)
-            self._storage = (kinds, free)
+            try:
+                self._storage = await asyncio.to_thread(media.usage)
+            except Exception:  # the edge of a task
+                _log.exception("how much is stored cannot be said")
             await asyncio.sleep(_STORAGE_S)
 
     def _spawn(self, work: Any) -> None:

@@ -82,6 +82,11 @@ class Pipeline:
         """How long the engine has not answered what it was asked."""
         return self.clock() - self._heard_at if self._asked else 0.0
 
+    @property
+    def takes(self) -> bool:
+        """Whether a frame that comes now would be taken; also another thread may ask."""
+        return self._may_take or self.feed.listens
+
     # ── towards the engine ───────────────────────────────────────────────────────────────────────────────────────
 
     def fill(self) -> None:
@@ -134,7 +139,7 @@ class Pipeline:
             taking: whether a frame that comes meanwhile would be taken.
         """
         if self._asked:
-            wake = self.frames.descriptor if taking and (self._may_take or self.feed.listens) else None
+            wake = self.frames.descriptor if taking and self.takes else None
             # A frame that waits although it may be taken waits for a slot, which nothing tells of.
             blocked = wake is not None and self.frames.waiting
             answer = self.requests.receive(_SLOT_S) if blocked else self.requests.receive(_WAIT_S, wake)

@@ -228,14 +228,23 @@ class Loading:
         task.add_done_callback(self._tasks.discard)
 
     def _row(self, bundle: Bundle) -> int:
-        """The model's row of the metrics page: the one it had, a new one, or that of a model that is not loaded."""
+        """The model's row of the metrics page: the one it had, a new one, or that of a model that is gone.
+
+        Raises:
+            ModelUnavailable: all rows are those of models at the engine.
+        """
         rows = self._metrics.rows.models
         name, version = bundle.manifest.name, str(bundle.manifest.version)
         for row, owner in rows.items():
             if (owner.model, owner.version) == (name, version):
                 return row
         free = [row for row in range(MODEL_ROWS) if row not in rows]
-        row = free[0] if free else next(row for row, owner in rows.items() if owner.info is None)
+        if not free:
+            kept = {model.row for model in self.models.values()}
+            free = [row for row in rows if row not in kept]
+        if not free:
+            raise ModelUnavailable(f"{MODEL_ROWS} models are loaded, and no more may be.", hint="Unload one.")
+        row = free[0]
         self._page.forget_model(row)
         rows[row] = ModelRow(name, version)
         return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,8 +117,19 @@ def metas_of(tensors: Sequence[Tensor]) -> tuple[TensorMeta, ...]:
 
 
 async def somewhere(size: int, work: Callable[[], Result]) -> Result:
-    """Do what moves so many bytes: at once, or in a thread where that would take long."""
-    return work() if size <= _AT_ONCE else await asyncio.to_thread(work)
+    """Do what moves so many bytes: at once, or in a thread where that would take long. Who is cancelled meanwhile waits
+    for the thread: afterwards the memory that it uses may be somebody else's.
+    """
+    if size <= _AT_ONCE:
+        return work()
+    moving = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(moving)
+    except asyncio.CancelledError:
+        while not moving.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({moving})
+        raise
 
 
 def _infer(block: Block, metas: tuple[TensorMeta, ...], ref: FrameRef) -> Infer:

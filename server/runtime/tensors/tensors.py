@@ -226,7 +226,11 @@ class Tensors:
 
     async def _next(self, sequence: sequences.Sequence, inference: Inference, *, reset: bool) -> Inferred:
         if not sequence.model:
-            sequence.model = (await self._models.acquire(sequence.key[0])).manifest.id
+            model = (await self._models.acquire(sequence.key[0])).manifest.id
+            if sequence.over:  # the engine died meanwhile, and all sequences with it
+                self._models.release(model)
+                raise ModelUnavailable("The engine ended while the sequence began.", hint="Begin it again.")
+            sequence.model = model
         manifest = self._models.loading.models[sequence.model].bundle.manifest
         sequence.asked += 1
         outputs = await self._exchange.run(

@@ -101,7 +101,6 @@ class RunningStream:
             source = SOURCE.decode(order.source)
             with ExitStack() as stack:
                 intake = stack.enter_context(closing(Intake()))
-                stack.enter_context(around.precedence.given(intake))
                 looks = Looks(self._lookers, publisher.show)
                 frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis), looks)
                 fps = frames_fps(Manifest.read(Path(order.bundle) / "manifest.json"), analysis)
@@ -109,6 +108,7 @@ class RunningStream:
                     order.stream, source, intake, around.rows, around.open_live, sample_fps=fps, after=order.after
                 )
                 walk = stack.enter_context(closing(LiveWalk(order, around, identity, frames, reader, publisher)))
+                stack.enter_context(around.precedence.given(walk))
                 reader.start()
                 try:
                     return walk.run(self._next_change)

@@ -105,6 +105,11 @@ class LiveWalk:
             self._step()
         return StreamEnded(self._stream, self._attempt)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a frame waits for this thread, and not for the engine; what jobs give way to."""
+        return self._frames.waiting and self._way.takes and time.monotonic() >= self._rest_until
+
     def end(self) -> None:
         """Take leave of the engine, account for what is left, end the scene."""
         self._way.let_go(Outcome.CANCELLED)

@@ -205,6 +205,17 @@ def test_a_looped_file_begins_again(bench):
     assert not around.api.ended
 
 
+def test_jobs_do_not_give_way_to_a_frame_that_waits_for_the_engine(bench):
+    around = bench(Camera(), silent=True)
+    around.stream(max_age_ms=60_000)
+    eventually(lambda: around.around.precedence._streams and around.slots.taken)
+    began = time.monotonic()
+    for _ in range(100):
+        around.around.precedence.give_way()
+        time.sleep(0.002)
+    assert time.monotonic() - began < 2.5  # 50 ms each, were it so
+
+
 def test_a_looped_file_without_a_sound_frame_is_not_read_again_and_again_without_a_pause(bench):
     camera = Camera(lasts=10, bulk=True, recorded=True, broken=frozenset(range(10_000)))
     around = bench(camera)
