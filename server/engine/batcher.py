@@ -211,7 +211,7 @@ class Batcher:
             closed = "full"
         elif not waits:
             closed = "idle"
-        elif now >= min(stream.waiting[0].arrived for stream in heads) + self._policy.max_delay_s:  # as `wake_at` has it
+        elif now >= min(stream.waiting[0].arrived for stream in heads) + self._policy.max_delay_s:
             closed = "timeout"
         else:
             return None

@@ -15,6 +15,7 @@ class FakeStore:
     def __init__(self):
         self.kept, self.forgotten, self.full, self.broken = [], [], False, False
         self.trimmed = 0
+        self.tidied = 0
 
     def add(self, events):
         if self.full:
@@ -28,7 +29,9 @@ class FakeStore:
         self.kept = [event for event in self.kept if event.id.rpartition("-")[0] not in owners]
 
     def forget_the_lost(self):
-        pass
+        self.tidied += 1
+        if self.broken:
+            raise ZeroDivisionError
 
     def trim(self):
         self.trimmed += 1
@@ -147,3 +150,31 @@ def test_events_go_with_their_owner_whether_they_are_kept_yet_or_not():
 
     store, dropped = played(body)
     assert (store.kept, store.forgotten, dropped) == ([], ["cam"], 0)
+
+
+def test_of_an_owner_that_is_gone_nothing_is_kept_however_many_batches_its_events_are():
+    async def body(bus, store, dropped):
+        store.full = True
+        for seq in range(2500):
+            an_event(bus, seq)
+        bus.close("cam")
+        store.full = False
+        await until(lambda: store.forgotten)
+        await asyncio.sleep(0.5)
+
+    store, dropped = played(body)
+    assert (store.kept, dropped) == ([], 0)
+
+
+def test_a_mistake_does_not_end_the_tidying(caplog):
+    async def run():
+        store = FakeStore()
+        store.broken = True
+        history = History(store, dropped=lambda _: None)
+        history.start()
+        await until(lambda: store.trimmed)
+        await history.close()
+        assert store.tidied == 1
+
+    asyncio.run(run())
+    assert "was not tidied" in caplog.text

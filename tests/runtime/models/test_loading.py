@@ -8,7 +8,7 @@ from dispatcher_builders import FakeHub
 from model_export.manifest import Manifest, Provenance, Task, TensorSpec
 from server.core.errors import ModelUnavailable
 from server.core.metrics import Metrics
-from server.core.metrics_page import Page
+from server.core.metrics_page import MODEL_ROWS, Page
 from server.runtime.models.loading import Loading
 from server.runtime.processes.death import STOPPED, death_of
 from server.wire.messages import LoadModel, ModelFailed, ModelLoaded
@@ -168,5 +168,37 @@ def test_while_the_engine_is_away_models_wait_for_it():
         assert desk.loading.longest_s > 0
         desk.loaded("a")
         assert desk.loading.longest_s == 0
+
+    play(body)
+
+
+def test_a_row_of_the_metrics_goes_to_a_new_model_only_where_its_own_is_gone():
+    async def body(desk):
+        names = [f"m{n}" for n in range(MODEL_ROWS)]
+        desk.ask(*names)
+        await desk.sent()
+        for name in names:
+            desk.loaded(name)
+        await asyncio.gather(*desk.asked.values())
+        for name in names[2:]:
+            desk.loading._gone(desk.loading.models[f"{name}@1"])
+        desk.loading.engine_lost(KILL)  # from here on m0 and m1 are not loaded, and will be
+
+        desk.ask("a", "b")
+        await desk.sent()
+
+        rows = {name: model.row for name, model in desk.loading.models.items()}
+        assert sorted(rows) == ["a@1", "b@1", "m0@1", "m1@1"]
+        assert len(set(rows.values())) == 4
+
+    play(body)
+
+
+def test_where_each_row_of_the_metrics_has_its_model_one_more_is_refused():
+    async def body(desk):
+        desk.ask(*[f"m{n}" for n in range(MODEL_ROWS)])
+        await desk.sent()
+        with pytest.raises(ModelUnavailable, match="no more may be"):
+            await desk.loading.ensure(bundle("a"))
 
     play(body)
