@@ -24,7 +24,8 @@ VidserveError
 │   ├── KeyWrong
 │   ├── TicketExpired
 │   ├── TicketInvalid          altered, of an earlier run, or for something else
-│   └── CrossSite              a page of another site makes a browser call
+│   ├── CrossSite              a page of another site makes a browser call
+│   └── HostRefused            a name that is not the machine's own
 ├── JobError
 │   ├── JobNotFound
 │   ├── KeyConflict            an Idempotency-Key that was used for something else
@@ -200,6 +201,12 @@ class CrossSite(AccessError):
     """A page of another site makes a browser call a server that asks nobody for a key."""
 
     code = "cross_site"
+
+
+class HostRefused(AccessError):
+    """A server that asks nobody for a key was called by a name that is not its own machine's."""
+
+    code = "host_refused"
 
 
 class TensorInvalid(RequestError):

@@ -245,7 +245,7 @@ def test_a_client_that_does_not_read_is_told_what_it_lost_and_others_lose_nothin
     with socket.socket() as idle, Listener(client, "/v1/streams/cam/subscribe") as reader:
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         idle.connect(("127.0.0.1", studio.site.port))
-        idle.sendall(b"GET /v1/streams/cam/subscribe HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /v1/streams/cam/subscribe HTTP/1.1\r\nHost: localhost\r\n\r\n")
         studio.wait_for(2)
         read = []
         for frame in range(400):
