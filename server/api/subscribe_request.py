@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.api.validation import unknown
+from server.api.validation import MOST_PROBLEMS, unknown
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.events.filter import NAMES, Filter
 from server.events.position import PATTERN, Position, parse
@@ -89,9 +89,10 @@ def filter_of(types: Sequence[str], labels: Sequence[str]) -> Filter:
     Raises:
         FieldsInvalid: there is no such type.
     """
-    problems = [FieldProblem("types", f"{name[:40]!r}: {unknown(name, NAMES)}") for name in types if name not in NAMES]
-    if problems:
-        raise FieldsInvalid(*problems)
+    wrong = [name for name in types if name not in NAMES]
+    if wrong:
+        described = [FieldProblem("types", f"{name[:40]!r}: {unknown(name, NAMES)}") for name in wrong[:MOST_PROBLEMS]]
+        raise FieldsInvalid(*described, more=len(wrong) - len(described))
     return Filter.of(types, labels)
 
 

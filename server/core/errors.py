@@ -85,13 +85,17 @@ class FieldProblem:
 
 
 class FieldsInvalid(RequestError):
-    """Fields that are missing, unknown or out of range; `problems` names each."""
+    """Fields that are missing, unknown or out of range; `problems` names each.
+
+    Args:
+        more: how many there are besides.
+    """
 
     code = "fields_invalid"
 
-    def __init__(self, *problems: FieldProblem, hint: str | None = None) -> None:
+    def __init__(self, *problems: FieldProblem, hint: str | None = None, more: int = 0) -> None:
         message = " ".join(f"{problem.field}: {problem.message}" for problem in problems)
-        super().__init__(message, hint=hint)
+        super().__init__(f"{message} … and {more} more." if more else message, hint=hint)
         self.problems = problems
 
 

@@ -259,3 +259,12 @@ def eventually(what, seconds=10):
     while not what():
         assert time.monotonic() < until, "did not happen"
         time.sleep(0.01)
+
+
+def test_of_thousands_of_fields_that_are_wrong_twenty_are_named(client):
+    body = {"x" * 10_000: 1, **{str(number): 1 for number in range(5000)}}
+    answer = client.post("/v1/jobs", json=body)
+    problem = assert_problem(answer, 422, "fields_invalid")
+    assert len(problem["errors"]) == 20
+    assert problem["detail"].endswith(" … and 4982 more.")  # and `url` is missing
+    assert len(answer.content) < 6000

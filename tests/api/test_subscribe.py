@@ -335,6 +335,8 @@ def test_a_streams_own_socket_is_asked_in_its_address(studio):
         ({"subscribe": {"stream": ["cam"]}}, "fields_invalid", "`streams` is"),
         ({"subscrib": {}}, "fields_invalid", "`subscribe` is"),
         ({"subscribe": {"types": ["resullt"]}}, "fields_invalid", "`result` is"),
+        ({"subscribe": {"types": ["resullt"] * 1000}}, "fields_invalid", "… and 980 more."),
+        ({f"x{number}": 1 for number in range(5000)}, "fields_invalid", "… and 4980 more."),
         ({"subscribe": {"from": "yesterday"}}, "fields_invalid", "subscribe.from"),
         ({"subscribe": {"streams": ["x"] * 1001}}, "fields_invalid", "subscribe.streams"),
         ({"subscribe": {"streams": ["cam", "nobody"]}}, "stream_not_found", "nobody"),
@@ -387,3 +389,18 @@ def test_a_socket_that_does_not_read_is_told_what_it_lost(studio):
             said.append(json.loads(socket.recv(timeout=20)))
     (gap,) = [one["data"] for one in said if one["event"] == "gap"]
     assert gap["value"] == 600 - sum(one["event"] == "result" for one in said)
+
+
+def test_a_socket_that_does_not_read_the_answers_to_its_messages_is_told_how_many_had_to_go(studio):
+    studio.begin(queue_items=20)
+    with connect(studio.url("/v1/ws"), max_queue=1) as socket:
+        for _ in range(3000):
+            socket.send(json.dumps({"x" * 150 + str(number): 1 for number in range(20)}))
+        ask(socket, {"subscribe": {}})
+        said = [json.loads(socket.recv(timeout=20))]
+        while said[-1]["event"] != "subscribed":
+            said.append(json.loads(socket.recv(timeout=20)))
+    gaps = [one["data"] for one in said if one["event"] == "gap"]
+    assert {one["reason"] for one in gaps} == {"slow"}
+    # The first answer was taken by `ask`.
+    assert sum(one["value"] for one in gaps) + sum(one["event"] == "error" for one in said) == 2999
