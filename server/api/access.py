@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 from server.api.callers import check_caller
 from server.api.errors import problem_of
 from server.api.tickets import Tickets
-from server.core.errors import AccessError, KeyMissing, KeyWrong
+from server.core.access_errors import AccessError, KeyMissing, KeyWrong
 
 # Probes cannot carry a key everywhere. The documentation is the same for every server of a version and says nothing of
 # this one; a browser that opens it cannot send a header, and asks for the key on the page.

@@ -10,7 +10,7 @@ import re
 
 from starlette.datastructures import Headers
 
-from server.core.errors import CrossSite, HostRefused
+from server.core.access_errors import CrossSite, HostRefused
 from server.core.loopback import is_loopback
 
 _HOST = re.compile(r"(\[(?P<literal>[^\]]*)\]|(?P<name>[^:]*))(:\d*)?")

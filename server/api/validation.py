@@ -67,7 +67,7 @@ def fields_invalid(
         elif error["type"] == "missing":
             found.append(FieldProblem(path, "it is missing."))
         else:
-            found.append(FieldProblem(path, f"{error['msg']}."))
+            found.append(FieldProblem(path, f"{error['msg'].removeprefix('Value error, ')}."))
     return FieldsInvalid(*found, hint=hint, more=len(errors) - len(found))
 
 

@@ -2,7 +2,7 @@ import pytest
 from fakes import assert_problem
 
 from server.api.tickets import Tickets
-from server.core.errors import TicketExpired, TicketInvalid
+from server.core.access_errors import TicketExpired, TicketInvalid
 
 
 class Clock:

@@ -86,6 +86,25 @@ def test_parameters_say_sequence_urgency_and_deadline(client, asked):
     assert (asked().step, asked().urgent) == (None, False)
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 20, "-1", "1e3", "²"])
+def test_a_length_that_is_none_is_told(client, length):
+    answer = infer(client, {"inputs": [ROW]}, **{HEADER: length.encode()})
+    assert len(refused(answer, 400, "body_invalid")) < 300
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 309, "9" * 1500, "-1", "1.5", "true"])
+@pytest.mark.parametrize("name", ["timeout", "priority"])
+def test_a_number_that_is_none_of_64_bits_is_told(client, name, number):
+    body = b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "parameters": {"%s": %s}}'
+    answer = infer(client, body % (name.encode(), number.encode()))
+    assert (answer.status_code, answer.json()["code"] in ("tensor_invalid", "body_invalid")) == (400, True)
+
+
+@pytest.mark.parametrize("version", ["0", "01", "x", "9" * 11, "9" * 32])
+def test_a_version_that_is_none_is_not_found(client, version):
+    refused(infer(client, {"inputs": [ROW]}, f"net/versions/{version}"), 404, "model_not_found")
+
+
 @pytest.mark.parametrize("path", ["net/versions/3", "net@3", "net@3/versions/3"])
 def test_a_version_is_named_in_the_path(site, client, path):
     assert infer(client, {"inputs": [ROW]}, path).status_code == 200
