@@ -74,6 +74,8 @@ def test_a_ticket_is_had_over_http(client):
     ("wish", "field"),
     [
         ({"path": "v1"}, "path"),
+        ({"path": "/v1/jobs?x=1"}, "path"),
+        ({"path": "/v1/jobs#x"}, "path"),
         ({"path": "/v1\n"}, "path"),
         ({"path": "/" + "a" * 600}, "path"),
         ({"seconds": 0}, "seconds"),

@@ -1,12 +1,15 @@
+import gzip
 import json
 import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
 from fakes import a_model
 
-from server.core.errors import ModelUnavailable, relayed
+from server.api.v2 import arrival
+from server.core.errors import BodyInvalid, ModelUnavailable, relayed
 from server.domain.inference import Step
 from server.domain.model import ModelError, ModelState
 
@@ -152,6 +155,46 @@ def test_no_more_bytes_arrive_than_may(site, client):
         chunks = (bytes(500) for _ in range(4))  # nobody says how many come
         refused(client.post("/v2/models/net/infer", content=chunks), 429, "too_many_requests")
     assert infer(client, {"inputs": [ROW]}).status_code == 200
+
+
+def in_members(body, size):
+    return b"".join(gzip.compress(body[at : at + size]) for at in range(0, len(body), size))
+
+
+def test_a_body_may_be_packed_in_one_member_or_in_several(client):
+    body = json.dumps({"inputs": [ROW]}).encode()
+    for packed in (
+        gzip.compress(body),
+        in_members(body, 10),
+        gzip.compress(b"") + gzip.compress(body) + gzip.compress(b""),
+    ):
+        answer = infer(client, packed, **{"Content-Encoding": "gzip"})
+        assert answer.json()["outputs"][0]["data"] == [3.0, -4.0], answer.text
+    assert infer(client, zlib.compress(body), **{"Content-Encoding": "deflate"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (in_members(b"x" * 30, 10)[:-5], "ends too early"),
+        (gzip.compress(b"{}") + b"rest", "cannot be unpacked"),
+        (gzip.compress(b"{}")[:5], "ends too early"),
+        (b"", "ends too early"),
+    ],
+)
+def test_what_cannot_be_unpacked_to_its_end_is_told(client, packed, said):
+    assert said in refused(infer(client, packed, **{"Content-Encoding": "gzip"}), 400, "body_invalid")
+
+
+def test_a_bomb_is_as_large_as_what_is_in_all_of_its_members(client):
+    for bomb in (gzip.compress(bytes(2049)), in_members(bytes(3000), 100)):
+        refused(infer(client, bomb, **{"Content-Encoding": "gzip"}), 413, "upload_too_large")
+
+
+def test_a_body_in_countless_members_is_refused():
+    unpacking = arrival.Unpacking(gzip.compress(b"") * 10_001, 16 + zlib.MAX_WBITS)
+    with pytest.raises(BodyInvalid, match="more than 10000 parts"):
+        unpacking.piece()
 
 
 def test_the_index_says_what_serves_and_why_not(site, client):
