@@ -188,9 +188,11 @@ def _refuse(made: dict[str, Any], status: int) -> None:
 
 
 def methods(request: Request) -> list[str]:
-    """The methods of the path that a request asks for, as far as it is in the document."""
-    template = getattr(request.scope.get("route"), "path", "")
-    return sorted(method.upper() for method in document(request.app)["paths"].get(template, {}))
+    """The methods of the path that a request asks for."""
+    route = request.scope.get("route")
+    documented = document(request.app)["paths"].get(getattr(route, "path", ""))
+    found = {method.upper() for method in documented or getattr(route, "methods", ())}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _template() -> str:

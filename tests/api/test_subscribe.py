@@ -1,4 +1,5 @@
 import json
+import re
 import socket
 import time
 
@@ -261,6 +262,15 @@ def test_a_client_that_does_not_read_is_told_what_it_lost_and_others_lose_nothin
     assert received.count(b"event: result") + lost["value"] == 400
 
 
+def test_head_of_a_subscription_says_what_would_come_and_ends(studio, client):
+    studio.begin(subscribers=1)
+    for _ in range(3):
+        head = eventually(lambda: (answer := client.head("/v1/streams/cam/subscribe")).is_success and answer)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"].startswith("text/event-stream")
+    assert client.head("/v1/streams/nobody/subscribe").status_code == 404
+
+
 def test_a_client_that_goes_away_from_a_quiet_stream_is_noticed(studio, client):
     with Listener(client, "/v1/streams/cam/subscribe"):
         studio.wait_for(1)
@@ -368,6 +378,10 @@ def test_a_message_that_is_too_large_closes_the_socket(studio):
         ("/v1/streams/nobody/ws", 404, "stream_not_found"),
         ("/v1/streams/cam/ws?types=resullt", 422, "fields_invalid"),
         ("/v1/streams/cam/ws?from=yesterday", 422, "fields_invalid"),
+        ("/v1/streams/cam/ws?foo=1", 422, "fields_invalid"),
+        ("/v1/ws?types=result", 422, "fields_invalid"),
+        ("/v1/wsx", 404, "not_found"),
+        ("/v1/jobs", 404, "not_found"),
     ],
 )
 def test_a_socket_that_cannot_be_had_is_refused_with_a_problem(studio, path, status, code):
@@ -376,6 +390,14 @@ def test_a_socket_that_cannot_be_had_is_refused_with_a_problem(studio, path, sta
     answer = refused.value.response
     problem = httpx.Response(answer.status_code, content=bytes(answer.body), headers=dict(answer.headers.raw_items()))
     assert_problem(problem, status, code)
+    assert problem.headers["x-request-id"]
+    counted = studio.site.client.get("/metrics").text
+    assert re.search(rf'seconds_count{{method="GET",route="[^"]+",status="{status}"}} 1.0', counted)
+
+
+def test_a_socket_has_the_id_that_its_client_gave_it(studio):
+    with connect(studio.url("/v1/ws"), additional_headers={"X-Request-ID": "mine-1"}) as socket:
+        assert socket.response.headers["X-Request-ID"] == "mine-1"
 
 
 def test_a_socket_that_does_not_read_is_told_what_it_lost(studio):
