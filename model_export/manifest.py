@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from model_export.errors import ManifestInvalid
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
+MOST_VERSION = 10**9
+VERSION_PATTERN = r"[1-9][0-9]{0,9}"
 FORMAT: Literal[1] = 1
 
 ModelName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
@@ -148,7 +150,7 @@ class Manifest(_Value):
 
     format: Literal[1] = FORMAT
     name: ModelName
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MOST_VERSION)
     task: Task
     kind: Literal["frame", "clip"] = "frame"
     window: int | None = Field(default=None, ge=2, le=1024, description="frames of a clip, where `kind` is `clip`")
@@ -252,7 +254,7 @@ class Manifest(_Value):
         return cls.from_json(text, where=str(path))
 
 
-_REFERENCE = re.compile(rf"^(?P<name>{NAME_PATTERN})(?:@(?P<version>[1-9][0-9]*))?$")
+_REFERENCE = re.compile(rf"(?P<name>{NAME_PATTERN})(?:@(?P<version>{VERSION_PATTERN}))?")
 
 
 def parse_reference(text: str) -> tuple[str, int | None]:
@@ -261,7 +263,7 @@ def parse_reference(text: str) -> tuple[str, int | None]:
     Raises:
         ManifestInvalid: it is neither.
     """
-    match = _REFERENCE.match(text)
+    match = _REFERENCE.fullmatch(text)
     if match is None:
         raise ManifestInvalid(
             f"{text!r} is not a model's name.", hint="Write NAME or NAME@VERSION, for example yolox-nano@1."

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from model_export.errors import ImportRefused
 from model_export.families import FAMILIES, FamilyName
-from model_export.manifest import NAME_PATTERN, Resize
+from model_export.manifest import MOST_VERSION, NAME_PATTERN, Resize
 from model_export.preprocessing import Channels, Colour, Layout
 
 _WXH = r"^\s*([1-9][0-9]{0,3})[xX×]([1-9][0-9]{0,3})\s*$"
@@ -145,7 +145,7 @@ _Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _Truth = Annotated[bool, BeforeValidator(_truth)]
 _Grey = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
 _Window = Annotated[int, Field(ge=2, le=1024), BeforeValidator(_whole)]
-_Version = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
+_Version = Annotated[int, Field(ge=1, le=MOST_VERSION), BeforeValidator(_whole)]
 _Labels = Annotated[tuple[_Label, ...], BeforeValidator(_labels), WithJsonSchema({"type": "string"})]
 
 

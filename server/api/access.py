@@ -11,9 +11,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from server.api.callers import check_caller
 from server.api.errors import problem_of
 from server.api.tickets import Tickets
-from server.core.errors import AccessError, CrossSite, KeyMissing, KeyWrong
+from server.core.access_errors import AccessError, KeyMissing, KeyWrong
 
 # Probes cannot carry a key everywhere. The documentation is the same for every server of a version and says nothing of
 # this one; a browser that opens it cannot send a header, and asks for the key on the page.
@@ -38,8 +39,7 @@ class Access:
     A `ticket` in the query is taken out of it in any case: no route, and no log, ever sees one.
 
     Args:
-        key: that callers must show; None: they need none, but a page of another site may not use the browser of
-            somebody who can reach the server.
+        key: that callers must show; None: they need none, but must be of this machine (`server.api.callers`).
         pause_s: how long a wrong key waits for its answer. It slows one who guesses; against many there is the length
             of the key.
     """
@@ -68,11 +68,10 @@ class Access:
         """Raises AccessError where the caller may not."""
         headers = Headers(scope=scope)
         reads = scope["type"] == "http" and scope["method"] in _READING
-        if self._key is None:
-            if not reads and headers.get("sec-fetch-site") == "cross-site":
-                raise CrossSite("A page of another site called this server.", hint="Set a key, and send it.")
-            return
         if is_open(scope["path"]):
+            return
+        if self._key is None:
+            check_caller(headers, reads=reads)
             return
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":

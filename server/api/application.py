@@ -6,13 +6,15 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from importlib import metadata, resources
 
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, HTTPException, Response, WebSocket
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from server.api import errors, openapi
 from server.api.access import Access
 from server.api.deps import Intake
+from server.api.errors import problem, problem_value
+from server.api.head import HeadAsGet
 from server.api.middleware import Edge
 from server.api.routes import events, health, imports, jobs, models, results, stream_views, streams, subscribe, tickets
 from server.api.tickets import Tickets
@@ -55,9 +57,25 @@ def build(intake: Intake, lifespan: Lifespan, *, key: str | None = None) -> Fast
     for routes in (*v1, repository, statistics, inference, health):
         app.include_router(routes.router)
     _document(app)
+    app.add_api_websocket_route("/{path:path}", _no_socket)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Access, key=key, tickets=app.state.tickets)
     app.add_middleware(Edge)
     return app
+
+
+async def _no_socket(socket: WebSocket) -> None:
+    await socket.send_denial_response(
+        problem(
+            problem_value(
+                404,
+                "not_found",
+                f"There is no WebSocket at {socket.url.path}.",
+                hint="There are /v1/ws and /v1/streams/{id}/ws.",
+            ),
+            path=socket.url.path,
+        )
+    )
 
 
 def _document(app: FastAPI) -> None:

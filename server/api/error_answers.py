@@ -21,6 +21,12 @@ _PROBLEMS = {
         "This server wants a key.",
         "Send `Authorization: Bearer KEY`.",
     ),
+    403: (
+        "Made by a page of another site, or by a name that is not this machine's.",
+        "cross_site",
+        "A page of another site (https://example.com) called this server, which asks for no key.",
+        "Set a key (VIDSERVE_ADMIN_KEY): who has it, or a ticket, may call from anywhere.",
+    ),
     404: (
         "There is none with this name.",
         "model_not_found",
@@ -93,6 +99,11 @@ _REFUSALS = {
         "The key is missing, wrong or no longer good.",
         "key_missing",
         "This server wants a key. Send `Authorization: Bearer KEY`.",
+    ),
+    403: (
+        "Made by a page of another site, or by a name that is not this machine's.",
+        "cross_site",
+        "A page of another site (https://example.com) called this server, which asks for no key. Set a key.",
     ),
     404: ("There is no such model or version.", "model_not_found", "There is no model 'yolo'."),
     408: ("The body did not arrive.", "request_timeout", "The request did not arrive within 60 s."),

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from model_export.errors import VidserveError
-from server.api.validation import field_problems
-from server.core.errors import FieldProblem, FieldsInvalid, RequestError
+from server.api.validation import fields_invalid
+from server.core.errors import FieldsInvalid
 from server.core.statuses import status_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,7 +41,9 @@ class Problem(BaseModel):
     code: str = Field(examples=["job_not_found"])
     detail: str = Field(examples=["There is no job '01JD3ZQ6T7'."])
     hint: str | None = Field(default=None, description="what to do", examples=["GET /v1/jobs lists those there are."])
-    errors: list[Invalid] | None = Field(default=None, description="the fields that are wrong, of `fields_invalid`")
+    errors: list[Invalid] | None = Field(
+        default=None, description="the fields that are wrong, of `fields_invalid`; the first 20"
+    )
 
 
 class Refused(BaseModel):
@@ -132,13 +134,10 @@ def install(app: FastAPI, methods: Callable[[Request], Sequence[str]]) -> None:
         )
 
 
-def _fields_invalid(request: Request, error: RequestValidationError) -> RequestError:
-    found: list[FieldProblem] = []
-    for one in error.errors():
-        # The first part says where the value stood (query, path, header); the name alone is what a user typed.
-        place = one["loc"][1:]
-        found.extend(field_problems([{**one, "loc": place}], _query_model(request)))
-    return FieldsInvalid(*found)
+def _fields_invalid(request: Request, error: RequestValidationError) -> FieldsInvalid:
+    # The first part says where the value stood (query, path, header); the name alone is what a user typed.
+    found = [{**one, "loc": one["loc"][1:]} for one in error.errors()]
+    return fields_invalid(found, _query_model(request))
 
 
 def _query_model(request: Request) -> type[BaseModel] | None:

@@ -12,7 +12,7 @@ from model_export.options import ImportOptions, name_of
 from server.api.arrival import arriving, check_file
 from server.api.deps import Intake
 from server.api.multipart import FORM, OVERHEAD, or_empty, read_form
-from server.api.validation import field_problems
+from server.api.validation import fields_invalid
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.storage.uploads import Upload
 
@@ -53,7 +53,7 @@ def _options(said: dict[str, str], file_name: str) -> ImportOptions | None:
         options = ImportOptions.model_validate(said)
         return options if options.name else ImportOptions.model_validate({**said, "name": name_of(file_name)})
     except ValidationError as error:
-        raise FieldsInvalid(*field_problems(error.errors(include_url=False), ImportOptions)) from error
+        raise fields_invalid(error.errors(include_url=False), ImportOptions) from error
 
 
 def _schema() -> dict[str, Any]:

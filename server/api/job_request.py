@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from server.api.arrival import arriving, check_file
 from server.api.deps import Intake
 from server.api.multipart import FORM, Form, content_length, or_empty, read_form
-from server.api.validation import field_problems, parse_body, parse_field
+from server.api.validation import fields_invalid, parse_body, parse_field
 from server.core.errors import FieldProblem, FieldsInvalid, UploadTooLarge
 from server.domain.analysis import Analysis, ModelReference
 from server.storage.uploads import Upload
@@ -96,7 +96,7 @@ def _analysis(form: Form) -> Analysis:
     try:
         return Analysis.model_validate({**analysis.model_dump(), "model": model})
     except ValidationError as error:
-        raise FieldsInvalid(*field_problems(error.errors(include_url=False), Analysis)) from error
+        raise fields_invalid(error.errors(include_url=False), Analysis) from error
 
 
 FORM_SCHEMA: dict[str, Any] = {

@@ -16,6 +16,7 @@ from server.api.errors import problem, problem_value
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 # What proxies log when nobody is left to answer.
 _CLIENT_GONE = 499
 
@@ -24,14 +25,15 @@ log = logging.getLogger(__name__)
 
 class Edge:
     """Gives a request its id (`X-Request-ID`, the client's own if it is sane), bound to all that is logged on the way;
-    counts its time in `vidserve_http_request_duration_seconds`; answers what no handler foresaw with a problem.
+    counts its time in `vidserve_http_request_duration_seconds`; answers what no handler foresaw with a problem. A
+    WebSocket is a request until it is open, and counts if it is refused.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         asked = Headers(scope=scope).get("x-request-id", "")
@@ -41,11 +43,18 @@ class Edge:
 
         async def answer(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in _BEGINNINGS:
+                status = message.get("status", status)
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
+            if message["type"] == "websocket.http.response.start":
+                _count(scope, message["status"], time.perf_counter() - begun)
 
+        if scope["type"] == "websocket":
+            with bound_contextvars(request_id=request_id):
+                await self._app(scope, receive, answer)
+            return
         with bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, answer)
@@ -74,7 +83,9 @@ def _unforeseen(request_id: str, path: str) -> ASGIApp:
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    # A WebSocket begins as a GET.
+    asked = scope.get("method", "GET")
+    method = asked if asked in _METHODS else "other"
     # The template and not the path, which anybody could make endlessly many of.
     route = getattr(scope.get("route"), "path", "unknown")
     scope["app"].state.runtime.metrics.http.labels(route, method, str(status)).observe(seconds)

@@ -92,7 +92,8 @@ curl 'http://localhost:8000/v1/jobs/ID/results?format=csv'
 ```
 
 Times are seconds of media time, or RFC 3339 in UTC. Boxes are `[x1, y1, x2, y2]` in pixels of the source frame.
-A server that is bound to more than loopback wants a key: `Authorization: Bearer KEY`.
+A server that is bound to more than loopback wants a key: `Authorization: Bearer KEY`. One without a key answers by
+names of its own machine alone, and not to pages of other sites.
 Everything that goes wrong is answered as `application/problem+json` with a stable `code` and a `hint` that says what
 to do. Send `X-Request-ID` to find a call in the server's log; each answer has one.
 """
@@ -155,12 +156,13 @@ def document(app: FastAPI) -> Mapping[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         if app.state.closed:
-            _close(made)
+            _name_keys(made)
+        _refuse(made, 401 if app.state.closed else 403)
         app.openapi_schema = made
     return app.openapi_schema
 
 
-def _close(made: dict[str, Any]) -> None:
+def _name_keys(made: dict[str, Any]) -> None:
     """Say which calls want the key, and which are content with a ticket."""
     made["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "The administrator's key."},
@@ -173,17 +175,24 @@ def _close(made: dict[str, Any]) -> None:
     }
     for path, calls in made["paths"].items():
         for method, call in calls.items():
-            if is_open(path):
-                continue
-            call["security"] = [{"key": []}, {"ticket": []}] if method == "get" else [{"key": []}]
-            errors = refusals if below_v2(path) else problems
-            call["responses"] |= {"401": errors(401)[401]}
+            if not is_open(path):
+                call["security"] = [{"key": []}, {"ticket": []}] if method == "get" else [{"key": []}]
+
+
+def _refuse(made: dict[str, Any], status: int) -> None:
+    """Say with which status those are refused who may not call."""
+    for path, calls in made["paths"].items():
+        errors = refusals if below_v2(path) else problems
+        for call in () if is_open(path) else calls.values():
+            call["responses"] |= {str(status): errors(status)[status]}
 
 
 def methods(request: Request) -> list[str]:
-    """The methods of the path that a request asks for, as far as it is in the document."""
-    template = getattr(request.scope.get("route"), "path", "")
-    return sorted(method.upper() for method in document(request.app)["paths"].get(template, {}))
+    """The methods of the path that a request asks for."""
+    route = request.scope.get("route")
+    documented = document(request.app)["paths"].get(getattr(route, "path", ""))
+    found = {method.upper() for method in documented or getattr(route, "methods", ())}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _template() -> str:

@@ -18,8 +18,8 @@ from model_export.errors import VidserveError
 from server.api.errors import problem_value_of
 from server.api.ports import Channel
 from server.api.subscribe_request import Said, filter_of
-from server.api.validation import field_problems
-from server.core.errors import FieldsInvalid, MessageInvalid
+from server.api.validation import fields_invalid
+from server.core.errors import MessageInvalid
 from server.events.position import parse
 
 MESSAGE_BYTES = 64 * 1024
@@ -100,7 +100,7 @@ def _parsed(text: str) -> Said:
             raise MessageInvalid(f"The message is not JSON: {found[0]['ctx']['error']}.", hint=_HINT) from error
         if not found[0]["loc"]:
             raise MessageInvalid("The message is not a JSON object.", hint=_HINT) from error
-        raise FieldsInvalid(*field_problems(found, Said), hint=_HINT) from error
+        raise fields_invalid(found, Said, hint=_HINT) from error
     if said.subscribe is None and said.unsubscribe is None:
         raise MessageInvalid("The message asks for nothing.", hint=_HINT)
     return said

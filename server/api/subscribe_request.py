@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import QueryParams
 
-from server.api.validation import unknown
+from server.api.validation import MOST_PROBLEMS, fields_invalid, unknown
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.events.filter import NAMES, Filter
 from server.events.position import PATTERN, Position, parse
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 _MOST = 1000
 _TYPES = f"only these, between commas: {', '.join(f'`{name}`' for name in NAMES)}; all if absent"
@@ -58,6 +61,26 @@ class FollowManyQuery(FollowQuery):
     jobs: Annotated[Names, Query(description="ids, between commas")] = []
 
 
+class NoQuery(BaseModel):
+    """Nothing: who follows says it in messages."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def parse_query(model: type[Asked], query: QueryParams) -> Asked:
+    """A WebSocket's query, whose mistakes no framework answers with a problem.
+
+    Raises:
+        FieldsInvalid: keys are unknown, or values are none.
+    """
+    several = {field.alias or name for name, field in model.model_fields.items() if field.annotation == list[str]}
+    said = {name: query.getlist(name) if name in several else query[name] for name in query}
+    try:
+        return model.model_validate(said)
+    except ValidationError as error:
+        raise fields_invalid(error.errors(include_url=False), model) from error
+
+
 class _Said(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -89,9 +112,10 @@ def filter_of(types: Sequence[str], labels: Sequence[str]) -> Filter:
     Raises:
         FieldsInvalid: there is no such type.
     """
-    problems = [FieldProblem("types", f"{name[:40]!r}: {unknown(name, NAMES)}") for name in types if name not in NAMES]
-    if problems:
-        raise FieldsInvalid(*problems)
+    wrong = [name for name in types if name not in NAMES]
+    if wrong:
+        described = [FieldProblem("types", f"{name[:40]!r}: {unknown(name, NAMES)}") for name in wrong[:MOST_PROBLEMS]]
+        raise FieldsInvalid(*described, more=len(wrong) - len(described))
     return Filter.of(types, labels)
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.core.errors import TicketExpired, TicketInvalid
+from server.core.access_errors import TicketExpired, TicketInvalid
 
 _SECRET_BYTES = 32
 _AGAIN = "POST /v1/tickets gives a new one."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,10 @@ from pydantic import BaseModel, ValidationError
 from server.core.errors import BodyInvalid, FieldProblem, FieldsInvalid
 
 Value = TypeVar("Value", bound=BaseModel)
+
+MOST_PROBLEMS = 20
+"""That are described. A body may have thousands, each of which would take time and a line of the answer."""
+_LETTERS = 200
 
 
 def parse_body(model: type[Value], body: bytes) -> Value:
@@ -28,7 +32,7 @@ def parse_body(model: type[Value], body: bytes) -> Value:
             raise BodyInvalid(
                 f"The body is not JSON: {first['ctx']['error']}.", hint="Send one JSON object."
             ) from error
-        raise FieldsInvalid(*field_problems(error.errors(include_url=False), model)) from error
+        raise fields_invalid(error.errors(include_url=False), model) from error
 
 
 def parse_field(model: type[Value], field: str, text: str) -> Value:
@@ -40,27 +44,31 @@ def parse_field(model: type[Value], field: str, text: str) -> Value:
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise FieldsInvalid(*field_problems(error.errors(include_url=False), model, under=(field,))) from error
+        raise fields_invalid(error.errors(include_url=False), model, under=(field,)) from error
 
 
-def field_problems(
-    errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None, *, under: tuple[str, ...] = ()
-) -> tuple[FieldProblem, ...]:
-    """Pydantic's findings by field; an unknown key brings the nearest known one."""
+def fields_invalid(
+    errors: Sequence[Mapping[str, Any]],
+    model: type[BaseModel] | None,
+    *,
+    under: tuple[str, ...] = (),
+    hint: str | None = None,
+) -> FieldsInvalid:
+    """Pydantic's findings by field, the first of them; an unknown key brings the nearest known one."""
     found = []
-    for error in errors:
+    for error in errors[:MOST_PROBLEMS]:
         place = error["loc"]
-        path = ".".join(str(part) for part in (*under, *place)) or "body"
+        path = ".".join(str(part) for part in (*under, *place))[:_LETTERS] or "body"
         if error["type"] == "extra_forbidden":
             known = _fields(model, place[:-1])
-            found.append(FieldProblem(path, unknown(str(place[-1]), known)))
+            found.append(FieldProblem(path, unknown(str(place[-1])[:_LETTERS], known)))
         elif error["type"] == "json_invalid":
             found.append(FieldProblem(path, f"it is not JSON: {error['ctx']['error']}."))
         elif error["type"] == "missing":
             found.append(FieldProblem(path, "it is missing."))
         else:
-            found.append(FieldProblem(path, f"{error['msg']}."))
-    return tuple(found)
+            found.append(FieldProblem(path, f"{error['msg'].removeprefix('Value error, ')}."))
+    return FieldsInvalid(*found, hint=hint, more=len(errors) - len(found))
 
 
 def unknown(name: str, known: Collection[str]) -> str:

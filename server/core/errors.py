@@ -19,12 +19,7 @@ VidserveError
 │   ├── TensorInvalid          a tensor that is not what its header says, or not what the model takes
 │   ├── RequestTimeout         a body that does not arrive
 │   └── SequenceInvalid        a sequence of frames that is not known, or cannot be
-├── AccessError                who calls may not
-│   ├── KeyMissing
-│   ├── KeyWrong
-│   ├── TicketExpired
-│   ├── TicketInvalid          altered, of an earlier run, or for something else
-│   └── CrossSite              a page of another site makes a browser call
+├── AccessError                who calls may not: `server.core.access_errors`
 ├── JobError
 │   ├── JobNotFound
 │   ├── KeyConflict            an Idempotency-Key that was used for something else
@@ -84,13 +79,17 @@ class FieldProblem:
 
 
 class FieldsInvalid(RequestError):
-    """Fields that are missing, unknown or out of range; `problems` names each."""
+    """Fields that are missing, unknown or out of range; `problems` names each.
+
+    Args:
+        more: how many there are besides.
+    """
 
     code = "fields_invalid"
 
-    def __init__(self, *problems: FieldProblem, hint: str | None = None) -> None:
+    def __init__(self, *problems: FieldProblem, hint: str | None = None, more: int = 0) -> None:
         message = " ".join(f"{problem.field}: {problem.message}" for problem in problems)
-        super().__init__(message, hint=hint)
+        super().__init__(f"{message} … and {more} more." if more else message, hint=hint)
         self.problems = problems
 
 
@@ -164,42 +163,6 @@ class AddressRefused(SourceNotAllowed):
     """An address that no camera may have; the settings say which may."""
 
     code = "address_refused"
-
-
-class AccessError(VidserveError):
-    """Who calls may not."""
-
-    code = "access_error"
-
-
-class KeyMissing(AccessError):
-    """The call wants a key and shows none."""
-
-    code = "key_missing"
-
-
-class KeyWrong(AccessError):
-    """The key is not this server's."""
-
-    code = "key_wrong"
-
-
-class TicketExpired(AccessError):
-    """The ticket was good until a while ago."""
-
-    code = "ticket_expired"
-
-
-class TicketInvalid(AccessError):
-    """The ticket was altered, is of an earlier run of the server, or for something else."""
-
-    code = "ticket_invalid"
-
-
-class CrossSite(AccessError):
-    """A page of another site makes a browser call a server that asks nobody for a key."""
-
-    code = "cross_site"
 
 
 class TensorInvalid(RequestError):

@@ -2,7 +2,7 @@
 
 Modules use `logging.getLogger(__name__)`; what uvicorn, warnings and other libraries say comes the same way. Every
 entry carries the process's name and what is bound with `bound(...)`: the request's and the job's id. Credentials in
-URLs never get through.
+URLs never get through, and neither do control characters: who chooses a path could forge entries with them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -23,12 +24,20 @@ if TYPE_CHECKING:
     from server.core.settings import LogSettings
 
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
+_NAME = re.compile(r"(?<![^\s?&#=,;'\"/:])(?P<name>[^\s?&#=,;'\"/:]+)=(?=[^\s&#,;'\"])")
+_VALUE = re.compile(r"(?:[^\s&#,;'\"]|[,;](?=[^\s&#]))+")
+# What cameras call their secrets in queries is theirs to choose; `keyframe`, `tokens`, `author` or `bypass` are none.
 _SECRET = re.compile(
-    r"(?P<name>(?<![a-z0-9])(?:access_token|api_?key|auth|key|pass|passwd|password|psw|pwd|secret|sig|signature|ticket|token"
-    r"|x-amz-[a-z-]+))=(?P<value>[^\s&#,;'\"]+)",
+    r"passw|passphrase|passcode|(?<!by)(?<!com)pass?[0-9_]*$|pwd|psw|pw[0-9_]*$|auth(?!or)|authoriz|(?<!mon)key(_?id|[0-9_]*)$"
+    r"|secret(?!s)|token(?!s)|ticket(?!s)|session(?!s)|sessid|jwt|cred|signature|sig$|^x-amz-",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+
+# Those of Unicode that break or turn lines too.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROL_IN_LINES = re.compile(r"(?![\n\t])" + _CONTROL.pattern)
+_LINES = ("exception", "stack")
 
 # What a LogRecord has by itself; the rest came with `extra=`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -96,8 +105,19 @@ def bound(**values: str) -> Iterator[None]:
 def redacted(text: str) -> str:
     """The text without user names and passwords in URLs, without tokens in queries and without Authorization values."""
     text = _USERINFO.sub(r"\g<scheme>***@", text)
-    text = _SECRET.sub(r"\g<name>=***", text)
-    return _BEARER.sub(r"\g<scheme> ***", text)
+    return _BEARER.sub(r"\g<scheme> ***", _without_values(text) if "=" in text else text)
+
+
+def _without_values(text: str) -> str:
+    """Mask values by their names, which queries may write in other ways (`user%70assword`)."""
+    parts: list[str] = []
+    at = 0
+    for found in _NAME.finditer(text):
+        if found.start() >= at and _SECRET.search(unquote(found["name"])):
+            value = _VALUE.match(text, found.end())
+            parts += text[at : found.end()], "***"
+            at = value.end() if value else found.end()
+    return "".join((*parts, text[at:]))
 
 
 def _enrich(process: str) -> list[structlog.typing.Processor]:
@@ -120,11 +140,12 @@ def _render(config: LogConfig) -> list[structlog.typing.Processor]:
         return [
             structlog.processors.format_exc_info,
             _redact,
+            _escape,
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     console = structlog.dev.ConsoleRenderer(colors=config.colour, pad_event_to=0, sort_keys=False)
-    return [structlog.processors.format_exc_info, _redact, console]
+    return [structlog.processors.format_exc_info, _redact, _escape, console]
 
 
 def _add_extra(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -147,6 +168,18 @@ def _redacted_value(value: Any) -> Any:
         return [_redacted_value(item) for item in value]
     # Errors and paths are printed by their text, in which a URL may be.
     return value if isinstance(value, int | float | bool | type(None)) else redacted(str(value))
+
+
+def _escape(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: _escaped(value, _CONTROL_IN_LINES if key in _LINES else _CONTROL) for key, value in event.items()}
+
+
+def _escaped(value: Any, control: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return control.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    if isinstance(value, dict):
+        return {key: _escaped(item, control) for key, item in value.items()}
+    return [_escaped(item, control) for item in value] if isinstance(value, list) else value
 
 
 def _one_line(

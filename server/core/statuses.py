@@ -43,6 +43,7 @@ STATUS: dict[str, int] = {
     "ticket_expired": 401,
     "ticket_invalid": 401,
     "cross_site": 403,
+    "host_refused": 403,
     "tensor_invalid": 400,
     "request_timeout": 408,
     "sequence_invalid": 400,

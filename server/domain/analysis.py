@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from model_export.manifest import NAME_PATTERN, Manifest
+from model_export.manifest import NAME_PATTERN, VERSION_PATTERN, Manifest
 
-ModelReference = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}(@[1-9][0-9]*)?$")]
+ModelReference = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN}(@{VERSION_PATTERN})?$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 GATE_MODEL = "moving-objects"

@@ -193,6 +193,79 @@ def test_a_server_without_a_key_lets_everybody_in_but_not_pages_of_other_sites(i
     assert call(door, "/v1/ws", kind="websocket", sec_fetch_site="cross-site").status == 403
 
 
+HERE = "127.0.0.1:8000"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:8000",
+        "http://127.0.0.1:8001",
+        "http://127.0.0.1",
+        "https://evil.example",
+        "null",
+        "",
+        "file://",
+    ],
+)
+def test_without_a_key_a_page_of_another_origin_opens_no_web_socket_and_changes_nothing(inside, tickets, origin):
+    door = Access(inside, key=None, tickets=tickets)
+    for how in ({"kind": "websocket"}, {"method": "POST"}, {"method": "DELETE"}, {"method": "OPTIONS"}):
+        answer = call(door, "/v1/ws", host=HERE, origin=origin, **how)
+        assert (answer.status, answer.code) == (403, "cross_site")
+    assert "VIDSERVE_ADMIN_KEY" in json.loads(answer.body)["hint"]
+    assert inside.scopes == []
+    assert call(door, "/v1/jobs", host=HERE, origin=origin).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "https://127.0.0.1:8000"])
+def test_without_a_key_the_servers_own_pages_and_programs_come_in(inside, tickets, origin):
+    door = Access(inside, key=None, tickets=tickets)
+    for headers in ({"host": HERE, "origin": origin}, {"host": HERE}, {}):
+        assert call(door, "/v1/jobs", method="POST", **headers).status == 200
+        assert call(door, "/v1/ws", kind="websocket", **headers).messages == [{"type": "websocket.accept"}]
+
+
+def test_with_a_key_it_does_not_matter_where_a_page_is_from_and_what_the_server_is_called(door):
+    headers = {"host": "cameras.example", "origin": "https://elsewhere.example", **bearer()}
+    assert call(door, "/v1/jobs", method="POST", **headers).status == 200
+    assert call(door, "/v1/ws", kind="websocket", **headers).messages == [{"type": "websocket.accept"}]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LocalHost:8000", "cams.localhost:8000", "127.0.0.1:8000", "127.8.8.8", "[::1]:8000", "[::1]", ""],
+)
+def test_without_a_key_a_server_answers_by_the_names_of_its_machine(inside, tickets, host):
+    door = Access(inside, key=None, tickets=tickets)
+    assert call(door, "/v1/jobs", host=host).status == 200
+    assert call(door, "/v1/ws", kind="websocket", host=host).messages == [{"type": "websocket.accept"}]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:8000",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "192.168.1.7",
+        "0.0.0.0:8000",
+        "[::1]x",
+        "a:b",
+    ],
+)
+def test_without_a_key_a_name_that_may_have_been_led_here_reads_nothing_but_what_is_open(inside, tickets, host):
+    door = Access(inside, key=None, tickets=tickets)
+    for how in ({}, {"method": "POST"}, {"kind": "websocket"}):
+        answer = call(door, "/v1/jobs", host=host, **how)
+        assert (answer.status, answer.code) == (403, "host_refused")
+    said = json.loads(answer.body)
+    assert host in said["detail"]
+    assert "VIDSERVE_ADMIN_KEY" in said["hint"]
+    assert inside.scopes == []
+    assert call(door, "/health/ready", host=host).status == 200
+
+
 def app_with_a_key(folder, key):
     return build(Intake(Uploads(folder), 1024, 1024), lambda _: None, key=key)
 
@@ -251,3 +324,5 @@ def test_the_document_of_a_server_that_wants_no_key_speaks_of_none(tmp_path):
     said = document(app_with_a_key(tmp_path, None))
     assert "securitySchemes" not in said["components"]
     assert "401" not in said["paths"]["/v1/jobs"]["post"]["responses"]
+    assert "403" in said["paths"]["/v1/jobs"]["get"]["responses"]
+    assert "403" not in said["paths"]["/health/live"]["get"]["responses"]

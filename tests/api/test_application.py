@@ -2,7 +2,7 @@ import logging
 import re
 
 import pytest
-from fakes import assert_problem
+from fakes import a_row, assert_problem
 from structlog.contextvars import get_contextvars
 
 from model_export.options import ImportOptions
@@ -10,7 +10,7 @@ from server.api.errors import Problem, Refused
 from server.api.openapi import IMPORT_EXAMPLE, JOB_EXAMPLE
 from server.core.errors import StorageFull
 from server.core.statuses import STATUS
-from server.domain.job import Job
+from server.domain.job import Job, JobState
 from server.domain.model_import import ModelImport
 
 
@@ -96,8 +96,8 @@ def test_a_path_or_method_that_is_not_there_is_a_problem(client):
         assert_problem(client.get(path), 404, "not_found")
     answer = client.delete("/v1/jobs")
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET, POST"
-    assert client.post("/docs").headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert client.post("/docs").headers["allow"] == "GET, HEAD"
 
 
 def test_the_documentation_page_needs_no_other_server(client):
@@ -202,3 +202,34 @@ def test_nothing_of_a_later_version_stands_in_the_document(document):
         "/health/ready",
         "/metrics",
     }
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs", "/v1/models/yolox-nano", "/health/live", "/docs", "/metrics", "/v2", "/v1/nothing"]
+)
+def test_head_is_answered_as_get_without_the_body(client, path):
+    full, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (full.status_code, b"")
+    assert head.headers["content-type"] == full.headers["content-type"]
+    assert head.headers["x-request-id"]
+    if path != "/metrics":  # which counts the call before
+        assert head.headers.get("content-length") == full.headers.get("content-length")
+
+
+def test_head_of_results_ends_with_the_headers(site, client):
+    job = site.runtime.jobs.add(*(a_row(frame) for frame in range(3)), state=JobState.DONE).id
+    head = client.head(f"/v1/jobs/{job}/results?format=csv")
+    assert (head.status_code, head.headers["content-type"].partition(";")[0]) == (200, "text/csv")
+    assert client.head("/v1/jobs/nobody/results").status_code == 404
+
+
+def test_head_changes_nothing(client):
+    answer = client.head("/v1/tickets")
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "POST", b"")
+
+
+def test_head_is_counted_as_what_it_is(site, client):
+    client.head("/v1/jobs")
+    assert 'vidserve_http_request_duration_seconds_count{method="HEAD",route="/v1/jobs",status="200"} 1.0' in (
+        client.get("/metrics").text
+    )

@@ -78,6 +78,8 @@ def test_an_event_is_found_by_its_id(events, client):
     [
         ("since=2026-01-02T16:00:00", "since"),
         ("until=yesterday", "until"),
+        ("since=0001-01-01T00:00:00%2B23:00", "since: in UTC it is not in the years 1 to 9999."),
+        ("until=9999-12-31T23:59:59-23:00", "until: in UTC"),
         ("type=track_startd", "type"),
         ("cursor=j1", "cursor"),
         ("limit=0", "limit"),

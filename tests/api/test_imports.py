@@ -128,7 +128,7 @@ def test_a_model_that_turns_out_too_large_is_refused_while_it_is_read(site, clie
 def test_a_model_that_says_it_is_too_large_is_refused_before_it_is_sent(site):
     with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(
-            b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 99999999999\r\n\r\n"
         )
         assert b" 413 " in connection.recv(4096)
@@ -138,7 +138,7 @@ def test_a_model_that_does_not_get_its_turn_is_refused_before_it_is_sent(site, c
     site.runtime.imports.full = True
     with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(
-            b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 1000000\r\n\r\n"
         )
         answer = connection.recv(4096)

@@ -193,7 +193,7 @@ def test_a_json_body_that_never_ends_is_refused(client):
 def test_a_file_that_says_it_is_too_large_is_refused_before_it_is_sent(site):
     with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 99999999999\r\n\r\n"
         )
         assert b" 413 " in connection.recv(4096)
@@ -203,7 +203,7 @@ def test_a_full_queue_refuses_a_video_before_it_is_sent(site):
     site.runtime.jobs.full = True
     with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 1000000\r\n\r\n"
         )
         answer = connection.recv(4096).lower()
@@ -245,7 +245,7 @@ def test_a_file_of_exactly_the_limit_is_taken(site, client):
 def test_an_upload_that_the_client_breaks_off_leaves_nothing(site):
     with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 2000000\r\n\r\n"
             b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(1_500_000)
         )
@@ -259,3 +259,12 @@ def eventually(what, seconds=10):
     while not what():
         assert time.monotonic() < until, "did not happen"
         time.sleep(0.01)
+
+
+def test_of_thousands_of_fields_that_are_wrong_twenty_are_named(client):
+    body = {"x" * 10_000: 1, **{str(number): 1 for number in range(5000)}}
+    answer = client.post("/v1/jobs", json=body)
+    problem = assert_problem(answer, 422, "fields_invalid")
+    assert len(problem["errors"]) == 20
+    assert problem["detail"].endswith(" … and 4982 more.")  # and `url` is missing
+    assert len(answer.content) < 6000

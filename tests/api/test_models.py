@@ -48,7 +48,7 @@ def test_models_are_loaded_and_unloaded_by_hand(site, client):
 
 
 def test_a_name_that_is_not_there_or_cannot_be_is_not_found(client):
-    for name in ("nobody", "Not%20A%20Name", "yolox-nano@0", "a@b@c"):
+    for name in ("nobody", "Not%20A%20Name", "yolox-nano@0", "a@b@c", f"yolox-nano@{'9' * 5000}", "yolox-nano@1%0A"):
         assert_problem(client.get(f"/v1/models/{name}"), 404, "model_not_found")
         assert_problem(client.post(f"/v1/models/{name}/predict", content=b"x", headers=JPEG), 404, "model_not_found")
 

@@ -1,4 +1,5 @@
 import json
+import re
 import socket
 import time
 
@@ -245,7 +246,7 @@ def test_a_client_that_does_not_read_is_told_what_it_lost_and_others_lose_nothin
     with socket.socket() as idle, Listener(client, "/v1/streams/cam/subscribe") as reader:
         idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         idle.connect(("127.0.0.1", studio.site.port))
-        idle.sendall(b"GET /v1/streams/cam/subscribe HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /v1/streams/cam/subscribe HTTP/1.1\r\nHost: localhost\r\n\r\n")
         studio.wait_for(2)
         read = []
         for frame in range(400):
@@ -259,6 +260,15 @@ def test_a_client_that_does_not_read_is_told_what_it_lost_and_others_lose_nothin
     lost = json.loads(received.partition(b"event: gap\ndata: ")[2].partition(b"\n")[0])
     assert (lost["reason"], lost["stream"]) == ("slow", "cam")
     assert received.count(b"event: result") + lost["value"] == 400
+
+
+def test_head_of_a_subscription_says_what_would_come_and_ends(studio, client):
+    studio.begin(subscribers=1)
+    for _ in range(3):
+        head = eventually(lambda: (answer := client.head("/v1/streams/cam/subscribe")).is_success and answer)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"].startswith("text/event-stream")
+    assert client.head("/v1/streams/nobody/subscribe").status_code == 404
 
 
 def test_a_client_that_goes_away_from_a_quiet_stream_is_noticed(studio, client):
@@ -335,6 +345,8 @@ def test_a_streams_own_socket_is_asked_in_its_address(studio):
         ({"subscribe": {"stream": ["cam"]}}, "fields_invalid", "`streams` is"),
         ({"subscrib": {}}, "fields_invalid", "`subscribe` is"),
         ({"subscribe": {"types": ["resullt"]}}, "fields_invalid", "`result` is"),
+        ({"subscribe": {"types": ["resullt"] * 1000}}, "fields_invalid", "… and 980 more."),
+        ({f"x{number}": 1 for number in range(5000)}, "fields_invalid", "… and 4980 more."),
         ({"subscribe": {"from": "yesterday"}}, "fields_invalid", "subscribe.from"),
         ({"subscribe": {"streams": ["x"] * 1001}}, "fields_invalid", "subscribe.streams"),
         ({"subscribe": {"streams": ["cam", "nobody"]}}, "stream_not_found", "nobody"),
@@ -366,6 +378,10 @@ def test_a_message_that_is_too_large_closes_the_socket(studio):
         ("/v1/streams/nobody/ws", 404, "stream_not_found"),
         ("/v1/streams/cam/ws?types=resullt", 422, "fields_invalid"),
         ("/v1/streams/cam/ws?from=yesterday", 422, "fields_invalid"),
+        ("/v1/streams/cam/ws?foo=1", 422, "fields_invalid"),
+        ("/v1/ws?types=result", 422, "fields_invalid"),
+        ("/v1/wsx", 404, "not_found"),
+        ("/v1/jobs", 404, "not_found"),
     ],
 )
 def test_a_socket_that_cannot_be_had_is_refused_with_a_problem(studio, path, status, code):
@@ -374,6 +390,14 @@ def test_a_socket_that_cannot_be_had_is_refused_with_a_problem(studio, path, sta
     answer = refused.value.response
     problem = httpx.Response(answer.status_code, content=bytes(answer.body), headers=dict(answer.headers.raw_items()))
     assert_problem(problem, status, code)
+    assert problem.headers["x-request-id"]
+    counted = studio.site.client.get("/metrics").text
+    assert re.search(rf'seconds_count{{method="GET",route="[^"]+",status="{status}"}} 1.0', counted)
+
+
+def test_a_socket_has_the_id_that_its_client_gave_it(studio):
+    with connect(studio.url("/v1/ws"), additional_headers={"X-Request-ID": "mine-1"}) as socket:
+        assert socket.response.headers["X-Request-ID"] == "mine-1"
 
 
 def test_a_socket_that_does_not_read_is_told_what_it_lost(studio):
@@ -387,3 +411,18 @@ def test_a_socket_that_does_not_read_is_told_what_it_lost(studio):
             said.append(json.loads(socket.recv(timeout=20)))
     (gap,) = [one["data"] for one in said if one["event"] == "gap"]
     assert gap["value"] == 600 - sum(one["event"] == "result" for one in said)
+
+
+def test_a_socket_that_does_not_read_the_answers_to_its_messages_is_told_how_many_had_to_go(studio):
+    studio.begin(queue_items=20)
+    with connect(studio.url("/v1/ws"), max_queue=1) as socket:
+        for _ in range(3000):
+            socket.send(json.dumps({"x" * 150 + str(number): 1 for number in range(20)}))
+        ask(socket, {"subscribe": {}})
+        said = [json.loads(socket.recv(timeout=20))]
+        while said[-1]["event"] != "subscribed":
+            said.append(json.loads(socket.recv(timeout=20)))
+    gaps = [one["data"] for one in said if one["event"] == "gap"]
+    assert {one["reason"] for one in gaps} == {"slow"}
+    # The first answer was taken by `ask`.
+    assert sum(one["value"] for one in gaps) + sum(one["event"] == "error" for one in said) == 2999

@@ -2,7 +2,7 @@ import pytest
 from fakes import assert_problem
 
 from server.api.tickets import Tickets
-from server.core.errors import TicketExpired, TicketInvalid
+from server.core.access_errors import TicketExpired, TicketInvalid
 
 
 class Clock:
@@ -74,6 +74,8 @@ def test_a_ticket_is_had_over_http(client):
     ("wish", "field"),
     [
         ({"path": "v1"}, "path"),
+        ({"path": "/v1/jobs?x=1"}, "path"),
+        ({"path": "/v1/jobs#x"}, "path"),
         ({"path": "/v1\n"}, "path"),
         ({"path": "/" + "a" * 600}, "path"),
         ({"seconds": 0}, "seconds"),

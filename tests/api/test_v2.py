@@ -1,12 +1,15 @@
+import gzip
 import json
 import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
 from fakes import a_model
 
-from server.core.errors import ModelUnavailable, relayed
+from server.api.v2 import arrival
+from server.core.errors import BodyInvalid, ModelUnavailable, relayed
 from server.domain.inference import Step
 from server.domain.model import ModelError, ModelState
 
@@ -86,6 +89,25 @@ def test_parameters_say_sequence_urgency_and_deadline(client, asked):
     assert (asked().step, asked().urgent) == (None, False)
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 20, "-1", "1e3", "²"])
+def test_a_length_that_is_none_is_told(client, length):
+    answer = infer(client, {"inputs": [ROW]}, **{HEADER: length.encode()})
+    assert len(refused(answer, 400, "body_invalid")) < 300
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 309, "9" * 1500, "-1", "1.5", "true"])
+@pytest.mark.parametrize("name", ["timeout", "priority"])
+def test_a_number_that_is_none_of_64_bits_is_told(client, name, number):
+    body = b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "parameters": {"%s": %s}}'
+    answer = infer(client, body % (name.encode(), number.encode()))
+    assert (answer.status_code, answer.json()["code"] in ("tensor_invalid", "body_invalid")) == (400, True)
+
+
+@pytest.mark.parametrize("version", ["0", "01", "x", "9" * 11, "9" * 32])
+def test_a_version_that_is_none_is_not_found(client, version):
+    refused(infer(client, {"inputs": [ROW]}, f"net/versions/{version}"), 404, "model_not_found")
+
+
 @pytest.mark.parametrize("path", ["net/versions/3", "net@3", "net@3/versions/3"])
 def test_a_version_is_named_in_the_path(site, client, path):
     assert infer(client, {"inputs": [ROW]}, path).status_code == 200
@@ -133,6 +155,46 @@ def test_no_more_bytes_arrive_than_may(site, client):
         chunks = (bytes(500) for _ in range(4))  # nobody says how many come
         refused(client.post("/v2/models/net/infer", content=chunks), 429, "too_many_requests")
     assert infer(client, {"inputs": [ROW]}).status_code == 200
+
+
+def in_members(body, size):
+    return b"".join(gzip.compress(body[at : at + size]) for at in range(0, len(body), size))
+
+
+def test_a_body_may_be_packed_in_one_member_or_in_several(client):
+    body = json.dumps({"inputs": [ROW]}).encode()
+    for packed in (
+        gzip.compress(body),
+        in_members(body, 10),
+        gzip.compress(b"") + gzip.compress(body) + gzip.compress(b""),
+    ):
+        answer = infer(client, packed, **{"Content-Encoding": "gzip"})
+        assert answer.json()["outputs"][0]["data"] == [3.0, -4.0], answer.text
+    assert infer(client, zlib.compress(body), **{"Content-Encoding": "deflate"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (in_members(b"x" * 30, 10)[:-5], "ends too early"),
+        (gzip.compress(b"{}") + b"rest", "cannot be unpacked"),
+        (gzip.compress(b"{}")[:5], "ends too early"),
+        (b"", "ends too early"),
+    ],
+)
+def test_what_cannot_be_unpacked_to_its_end_is_told(client, packed, said):
+    assert said in refused(infer(client, packed, **{"Content-Encoding": "gzip"}), 400, "body_invalid")
+
+
+def test_a_bomb_is_as_large_as_what_is_in_all_of_its_members(client):
+    for bomb in (gzip.compress(bytes(2049)), in_members(bytes(3000), 100)):
+        refused(infer(client, bomb, **{"Content-Encoding": "gzip"}), 413, "upload_too_large")
+
+
+def test_a_body_in_countless_members_is_refused():
+    unpacking = arrival.Unpacking(gzip.compress(b"") * 10_001, 16 + zlib.MAX_WBITS)
+    with pytest.raises(BodyInvalid, match="more than 10000 parts"):
+        unpacking.piece()
 
 
 def test_the_index_says_what_serves_and_why_not(site, client):

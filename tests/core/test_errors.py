@@ -1,3 +1,4 @@
+import importlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -52,3 +53,20 @@ def test_the_documented_status_of_a_code_is_its_status():
     # What routing and readiness say is no error of the tree.
     ours = set(said) - {"not_found", "method_not_allowed", "not_ready"}
     assert {code: said[code] for code in ours} == {code: STATUS.get(code) for code in ours}
+
+
+def errors_that_are_answered(kind: type[VidserveError] = VidserveError) -> set[str]:
+    """The codes of errors that stand for nothing narrower, as far as the API process raises them."""
+    narrower = [one for one in kind.__subclasses__() if one.__module__.startswith(("server.", "model_export."))]
+    if narrower:
+        return set().union(*map(errors_that_are_answered, narrower))
+    answers = kind.__module__.startswith(("server.core.errors", "server.core.access_errors", "server.runtime."))
+    return {kind.code} if answers else set()
+
+
+def test_every_code_of_the_api_is_documented():
+    importlib.import_module("server.app")
+    documented = "".join((ROOT / "docs" / name).read_text() for name in ("api.md", "v2.md"))
+    # With these a server does not come to answer.
+    unheard = {"database_newer", "data_folder_in_use", "process_down"}
+    assert {code for code in errors_that_are_answered() - unheard if f"`{code}`" not in documented} == set()

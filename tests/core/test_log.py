@@ -117,12 +117,56 @@ def test_credentials_are_written_nowhere(format: str) -> None:
         ("GET /x?a=1&token=abc&b=2", "GET /x?a=1&token=***&b=2"),
         ("?X-Amz-Signature=abc", "?X-Amz-Signature=***"),
         ("api_key=abc, monkey=3", "api_key=***, monkey=3"),
+        ("?user%70assword=abc&user%5Fpw=d", "?user%70assword=***&user%5Fpw=***"),
+        ("?auth%5Bpw%5D=a&url=rtsp://h/?token=b", "?auth%5Bpw%5D=***&url=rtsp://h/?token=***"),
+        ("?password=a,b;c&x=1", "?password=***&x=1"),
+        ("?token=&x=1", "?token=&x=1"),
         ("Authorization: Bearer abcdefgh.ijk", "Authorization: Bearer ***"),
         ("nothing to hide: a bearer came", "nothing to hide: a bearer came"),
     ],
 )
 def test_redacted(text: str, expected: str) -> None:
     assert redacted(text) == expected
+
+
+SECRETS = (
+    "pw=1&pas=1&pass=1&loginpas=1&userpass=1&pass2=1&passcode=1&pwd=1&userpwd=1&psw=1&authkey=1&authbasic=1&Authorization=1"
+    "&key=1&accesskey=1&secretkey=1&apiKey=1&key_1=1&AWSAccessKeyId=1&session=1&sessionid=1&PHPSESSID=1&jwt=1&sig=1&urlsig=1"
+    "&credentials=1&client_secret=1&access_token=1&X-Goog-Signature=1"
+)
+PLAIN = (
+    "channel=1&subtype=1&stream=1&resolution=1&fps=1&profile=1&codec=1&width=1&power=1&user=1&name=1&compass=1&bypass=1"
+    "&passes=1&keyframe=1&keywords=1&monkey=1&author=1&authors=1&signal=1&design=1&sessions=1&tokens=1"
+)
+
+
+def test_what_cameras_call_their_secrets_is_masked_and_the_rest_can_be_read() -> None:
+    assert redacted(f"http://cam/live?{SECRETS}") == f"http://cam/live?{SECRETS}".replace("=1", "=***")
+    assert redacted(f"http://cam/live?{PLAIN}") == f"http://cam/live?{PLAIN}"
+
+
+HOSTILE = "/v1/x\n2026-01-02T10:00:00Z [error] FORGED\r\x1b[31m\x9b\x85\u2028\u202e"
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_who_chooses_a_path_forges_no_entries(format: str) -> None:
+    written = Written(format=format)
+    logging.getLogger("x").info(
+        "the client went away: %s", HOSTILE, extra={"path": HOSTILE, "all": [{"path": HOSTILE}]}
+    )
+    assert len(written.text.splitlines()) == 1
+    assert written.text.rstrip("\n").isprintable()
+    assert "FORGED" in written.text
+
+
+def test_a_traceback_keeps_its_lines_and_nothing_else_that_moves_a_terminal() -> None:
+    written = Written()
+    try:
+        raise ValueError("no \x1b[31mcolour")
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    assert "Traceback" in written.text.splitlines()[1]
+    assert "\x1b" not in written.text
 
 
 def test_the_configuration_travels_to_children() -> None:

@@ -209,7 +209,9 @@ def test_what_is_not_there_cannot_be_removed(repository: Repository, root: Path)
         repository.remove("car", 5)
 
 
-@pytest.mark.parametrize("reference", ["../car", "car@0", "car@x", "", "Car", "car@1@2"])
+@pytest.mark.parametrize(
+    "reference", ["../car", "car@0", "car@x", "", "Car", "car@1@2", "car@1\n", "car@" + "9" * 5000]
+)
 def test_what_is_no_name_is_refused(repository: Repository, reference: str) -> None:
     with pytest.raises(ManifestInvalid, match="is not a model's name"):
         repository.resolve(reference)

@@ -6,10 +6,11 @@ import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from server.api.deps import EventsDep
 from server.api.error_answers import problems
+from server.api.moments import Moment
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
 from server.api.references import reference
 from server.domain.event import EventType
@@ -29,8 +30,8 @@ class EventsQuery(PageQuery):
     type: Annotated[EventType | None, Field(description="of this type")] = None
     label: Annotated[str | None, Field(description="with this label")] = None
     track_id: Annotated[int | None, Field(ge=0, le=2**53, description="of this track")] = None
-    since: Annotated[AwareDatetime | None, Field(description="at this time or later")] = None
-    until: Annotated[AwareDatetime | None, Field(description="before this time")] = None
+    since: Annotated[Moment | None, Field(description="at this time or later")] = None
+    until: Annotated[Moment | None, Field(description="before this time")] = None
 
 
 @router.get(

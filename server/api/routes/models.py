@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_export.manifest import NAME_PATTERN, parse_reference
+from model_export.manifest import MOST_VERSION, NAME_PATTERN, VERSION_PATTERN, parse_reference
 from server.api.deps import ModelsDep, Reference
 from server.api.error_answers import problems
 from server.api.job_request import read_body
@@ -46,7 +46,7 @@ _PICTURE: dict[str, Any] = {
 class ModelsQuery(PageQuery):
     """Which models."""
 
-    cursor: Annotated[str | None, Field(pattern=f"^{NAME_PATTERN}@[1-9][0-9]{{0,8}}$", description=CURSOR)] = None
+    cursor: Annotated[str | None, Field(pattern=f"^{NAME_PATTERN}@{VERSION_PATTERN}$", description=CURSOR)] = None
 
 
 class Default(BaseModel):
@@ -54,7 +54,7 @@ class Default(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = Field(ge=1, examples=[1])
+    version: int = Field(ge=1, le=MOST_VERSION, examples=[1])
 
 
 _DEFAULT: dict[str, Any] = {

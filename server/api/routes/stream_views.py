@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.deps import StreamId, ViewsDep
 from server.api.error_answers import problems
+from server.api.moments import Moment
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
 from server.runtime.streams.results import CURSOR_PATTERN
 
@@ -22,8 +23,8 @@ class ResultsQuery(PageQuery):
     """Which rows."""
 
     cursor: Annotated[str | None, Field(pattern=f"^{CURSOR_PATTERN}$", description=CURSOR)] = None
-    since: Annotated[AwareDatetime | None, Field(description="of frames captured at this time or later")] = None
-    until: Annotated[AwareDatetime | None, Field(description="of frames captured before this time")] = None
+    since: Annotated[Moment | None, Field(description="of frames captured at this time or later")] = None
+    until: Annotated[Moment | None, Field(description="of frames captured before this time")] = None
 
 
 class SnapshotQuery(BaseModel):

@@ -12,7 +12,7 @@ from server.api.error_answers import problems
 from server.api.errors import problem_of
 from server.api.event_stream import EventStream
 from server.api.socket_session import SocketSession
-from server.api.subscribe_request import FollowManyQuery, FollowQuery, filter_of, split
+from server.api.subscribe_request import FollowManyQuery, FollowQuery, NoQuery, parse_query, split
 from server.core.errors import FieldsInvalid
 from server.events.filter import Filter
 from server.events.item import CLOSED, GAP, Kind
@@ -128,16 +128,22 @@ async def follow_many(
 async def stream_socket(socket: WebSocket, stream_id: str, subscriptions: SubscriptionsDep) -> None:
     """A stream over a WebSocket: `types`, `labels` and `from` in the query. Messages are understood as at `/v1/ws`."""
     try:
-        filter, after = _asked(socket)
+        query = parse_query(FollowQuery, socket.query_params)
+        first = stream_id, query.filter(), parse(query.start, "from")
     except FieldsInvalid as error:
         await socket.send_denial_response(problem_of(error))
         return
-    await _serve(socket, subscriptions, first=(stream_id, filter, after))
+    await _serve(socket, subscriptions, first=first)
 
 
 @router.websocket("/ws")
 async def socket(socket: WebSocket, subscriptions: SubscriptionsDep) -> None:
     """Many streams and jobs over one WebSocket, by messages."""
+    try:
+        parse_query(NoQuery, socket.query_params)
+    except FieldsInvalid as error:
+        await socket.send_denial_response(problem_of(error))
+        return
     await _serve(socket, subscriptions)
 
 
@@ -160,9 +166,3 @@ async def _serve(
     await socket.accept()
     with socket.app.state.runtime.metrics.subscribers.labels("websocket").track_inprogress():
         await SocketSession(socket, channel).run()
-
-
-def _asked(socket: WebSocket) -> tuple[Filter, Position | None]:
-    query = socket.query_params
-    types, labels = split(query.getlist("types")), split(query.getlist("labels"))
-    return filter_of(types, labels), parse(query.get("from"), "from")

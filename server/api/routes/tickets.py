@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from server.api.deps import TicketsDep
 from server.api.error_answers import problems
@@ -30,11 +30,19 @@ class TicketRequest(BaseModel):
         Field(
             pattern=r"^/[!-~]*$",
             max_length=512,
-            description="the path that it opens, with all below it",
+            description="the path that it opens, with all below it; no query (`?`) and no fragment (`#`)",
+            json_schema_extra={"pattern": r"^/[!\"$->@-~]*$"},
             examples=["/v1/streams"],
         ),
     ] = "/v1"
     seconds: Annotated[int, Field(ge=1, le=3600, description="how long connections can be opened with it")] = 60
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        if "?" in path or "#" in path:
+            raise ValueError("a path is wanted, without `?` and `#`; a ticket opens it with every query")
+        return path
 
 
 _WISH: dict[str, Any] = {

@@ -13,6 +13,8 @@ from server.core.errors import BodyInvalid, ContentTypeUnsupported, RequestTimeo
 
 _ARRIVE_S = 60.0
 _UNPACK_BYTES = 8 * 1024 * 1024
+_FED_BYTES = 16 * 1024
+_MOST_MEMBERS = 10_000
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -55,21 +57,53 @@ async def _arrived(request: Request, arrival: Arrival, limit: int) -> bytes:
 
 
 async def _unpacked(packed: bytes, window: int, arrival: Arrival, limit: int) -> bytearray:
-    stream = zlib.decompressobj(window)
+    unpacking = Unpacking(packed, window)
     body = bytearray()
-    rest = packed
-    while not stream.eof:
-        try:
-            # Piece by piece: what claims to be small may be a bomb.
-            piece = await asyncio.to_thread(stream.decompress, rest, _UNPACK_BYTES)
-        except zlib.error as error:
-            raise BodyInvalid(f"The body cannot be unpacked: {error}.") from error
-        if not piece and not stream.unconsumed_tail and not stream.eof:
-            raise BodyInvalid("The packed body ends too early.", hint="Send it again; it was cut off on the way.")
+    # Piece by piece: what claims to be small may be a bomb.
+    while piece := await asyncio.to_thread(unpacking.piece):
         body += piece
-        rest = stream.unconsumed_tail
         _check(arrival, len(packed) + len(body), limit + len(packed))
     return body
+
+
+class Unpacking:
+    """What is packed, piece by piece. Of gzip several members may stand one after the other (RFC 1952)."""
+
+    def __init__(self, packed: bytes, window: int) -> None:
+        self._rest = memoryview(packed)
+        self._window = window
+        self._stream = zlib.decompressobj(window)
+        self._members = 1
+
+    def piece(self) -> bytearray:
+        """The next bytes, so many that there is room for; empty: that was all.
+
+        Raises:
+            BodyInvalid: it cannot be unpacked.
+        """
+        found = bytearray()
+        while len(found) < _UNPACK_BYTES and not (self._stream.eof and not self._next_member()):
+            # A little at a time, because what a stream does not take of it is copied.
+            given = self._rest[:_FED_BYTES]
+            try:
+                got = self._stream.decompress(given, _UNPACK_BYTES - len(found))
+            except zlib.error as error:
+                raise BodyInvalid(f"The body cannot be unpacked: {error}.") from error
+            left = len(self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail)
+            self._rest = self._rest[len(given) - left :]
+            if not got and not self._stream.eof and left == len(given):
+                raise BodyInvalid("The packed body ends too early.", hint="Send it again; it was cut off on the way.")
+            found += got
+        return found
+
+    def _next_member(self) -> bool:
+        if not self._rest or self._window == zlib.MAX_WBITS:
+            return False
+        self._members += 1
+        if self._members > _MOST_MEMBERS:
+            raise BodyInvalid(f"The body is packed in more than {_MOST_MEMBERS} parts.", hint="Pack it as a whole.")
+        self._stream = zlib.decompressobj(self._window)
+        return True
 
 
 def _check(arrival: Arrival, size: int, limit: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,7 +20,9 @@ HEADER = "Inference-Header-Content-Length"
 
 _JSON_BYTES = 16 * 1024 * 1024
 _MOST_TENSORS, _MOST_AXES, _MOST_LETTERS = 256, 16, 256
-_MOST_SEQUENCE = 2**64 - 1
+_MOST_SEQUENCE = _MOST_NUMBER = 2**64 - 1
+_LENGTH = re.compile(r"[0-9]{1,20}")
+_SHOWN = 100
 
 _Text = Annotated[str, msgspec.Meta(max_length=_MOST_LETTERS)]
 _Parameters = dict[str, Any]
@@ -88,9 +91,9 @@ def header_length(value: str | None, body: bytes | bytearray) -> int:
         BodyInvalid: the header lies.
         UploadTooLarge: it is more JSON than is read.
     """
-    length = len(body) if value is None else int(value) if value.isascii() and value.isdecimal() else -1
+    length = len(body) if value is None else int(value) if _LENGTH.fullmatch(value) else -1
     if not 0 <= length <= len(body):
-        raise BodyInvalid(f"{HEADER} is {value}, and the body has {len(body)} bytes.")
+        raise BodyInvalid(f"{HEADER} is {value and value[:_SHOWN]}, and the body has {len(body)} bytes.")
     if length > _JSON_BYTES:
         raise UploadTooLarge(
             f"{length} bytes are more JSON than the {_JSON_BYTES} that are read.", hint="Send tensors as binary data."
@@ -262,8 +265,10 @@ def _flag(parameters: _Parameters, name: str, *, default: bool = False) -> bool:
 
 def _number(parameters: _Parameters, name: str, *, default: int = 0) -> int:
     value = parameters.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or (name in parameters and value < 0):
-        raise TensorInvalid(f"The parameter {name} is a whole number, 0 or more.")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TensorInvalid(f"The parameter {name} is a whole number.")
+    if name in parameters and not 0 <= value <= _MOST_NUMBER:
+        raise TensorInvalid(f"The parameter {name} is 0 or more, and has 64 bits.")
     return value
 
 

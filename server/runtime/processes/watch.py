@@ -46,7 +46,7 @@ class WorkerWatch:
         """What its jobs and streams were at when it died; the next one finds an empty page."""
         words = self.last_words()
         if stack := stack_of(words):
-            _log.error("worker %d crashed. %s", self.worker, stack)
+            _log.error("worker %d crashed", self.worker, extra={"stack": stack})
         seen = self.page.seen(self.worker, thread_of(words))
         self.page.clear(self.worker)
         return [row._replace(overdue_s=self._overdue_s(row)) for row in seen]

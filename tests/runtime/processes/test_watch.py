@@ -86,11 +86,12 @@ def test_what_was_seen_last_is_seen_once(page):
     assert watch.last_seen() == []
 
 
-def test_what_a_worker_left_when_it_crashed_tells_whose_thread_it_was(page):
+def test_what_a_worker_left_when_it_crashed_tells_whose_thread_it_was(page, caplog):
     page.rows(0)[0].begin("job")
-    words = b"Fatal Python error: Segmentation fault\n\nCurrent thread 0x%x (most recent call first):" % get_ident()
+    words = b"Fatal Python error: Segmentation fault\n\nCurrent thread 0x%x (most recent call first):\n" % get_ident()
     watch = WorkerWatch(page, 0, call_s=10.0, source_s=20.0, memory_bytes=MUCH, last_words=lambda: words)
     assert [row.crashed for row in watch.last_seen()] == [True]
+    assert caplog.records[0].stack.startswith("Current thread")
     assert watch.last_seen() == []
 
 
