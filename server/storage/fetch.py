@@ -20,6 +20,7 @@ import httpx
 
 from server.core.addresses import LOOPBACK, PRIVATE, AddressPolicy
 from server.core.errors import FetchFailed, FetchTimeout, UrlRefused
+from server.core.web_urls import web_url
 from server.storage.uploads import Upload, Uploads, UploadWriter
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -28,7 +29,6 @@ _MAX_REDIRECTS = 5
 _CONNECT_S = 10.0
 _CHUNK = 1024 * 1024
 _REASON_CHARS = 200
-_HIGHEST_PORT = 65535
 _ALLOW = "Upload the file instead, or set `[jobs] allow_private_urls = true` if the address is meant."
 _NEVER = "Upload the file instead. No setting allows it: such addresses are services of a machine or its cloud."
 
@@ -220,21 +220,16 @@ def _name(url: str) -> str:
 
 def _parse(url: str) -> httpx.URL:
     try:
-        parsed = httpx.URL(url)
-        host, port = parsed.host, parsed.port
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise UrlRefused(
-            f"The URL cannot be read: {str(error).rstrip('.')}.", hint="Write http://HOST/PATH."
-        ) from error
+        parsed = web_url(url)
+    except ValueError as error:
+        raise UrlRefused(f"The URL cannot be read: {error}.", hint="Write http://HOST/PATH.") from error
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused(
             f"Only http and https URLs are fetched, not {parsed.scheme or 'one without a scheme'!r}.",
             hint="Write http://HOST/PATH, or upload the file.",
         )
-    if not host:
+    if not parsed.host:
         raise UrlRefused("The URL names no host.", hint="Write http://HOST/PATH.")
-    if port is not None and not 1 <= port <= _HIGHEST_PORT:
-        raise UrlRefused(f"There is no port {port}.", hint=f"Write one from 1 to {_HIGHEST_PORT}, or none.")
     return parsed
 
 

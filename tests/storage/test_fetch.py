@@ -152,9 +152,8 @@ def test_no_setting_allows_link_local_and_metadata_addresses(site, tmp_path, hos
 
 @pytest.mark.parametrize("port", [0, 65536, 99999])
 def test_a_port_that_there_is_not_is_refused_at_once_and_behind_a_redirect(site, tmp_path, port):
-    with pytest.raises(UrlRefused, match=f"no port {port}") as refused:
+    with pytest.raises(UrlRefused, match=f"no port {port}"):
         check_url(f"http://127.0.0.1:{port}/x", allow_private=True)
-    assert "65535" in refused.value.hint
     site.pages["/go"] = (302, {"Location": f"http://127.0.0.1:{port}/x"}, b"")
     with pytest.raises(UrlRefused, match=f"no port {port}"):
         get(f"http://127.0.0.1:{site.port}/go", tmp_path)
