@@ -148,8 +148,8 @@ async def set_default(request: Request, name: Reference, models: ModelsDep) -> M
     responses=problems(404, 409, 422, 503, s404=_NO_MODEL, s409="The settings of the server say which one does."),
 )
 async def set_server_default(name: Reference, models: ModelsDep) -> ModelStatus:
-    """The model of jobs that name none, from now on. It is verified and warm before it takes over. One that takes tensors
-    cannot be it (422 `task_not_for_video`).
+    """The model of jobs that name none, from now on. It is verified and warm before it takes over. One that takes
+    tensors cannot be it (422 `task_not_for_video`).
     """
     plain, version = parse_reference(name)
     if version is not None:
