@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from model_export.command_options import read, takes
+from model_export.entries import Entry
 from model_export.errors import ModelError, VidserveError
 from model_export.manifest import Manifest, parse_reference
 from model_export.options import ImportOptions, name_of, read_labels
-from model_export.repository import Entry, Repository
+from model_export.repository import Repository
 
 SHIPPED = Path(__file__).parent.parent / "server" / "models"
 

@@ -10,6 +10,8 @@
     │   ├── ModelNotFound        no such name or version in the repository
     │   ├── VariantUnknown       a bundle that has no such variant
     │   ├── ModelExists          that version is there already
+    │   ├── TaskDiffers          the name belongs to models of another task
+    │   ├── TaskNotForVideo      a model that takes tensors was to look at pictures
     │   └── ModelReadOnly        a model that ships with the server cannot be removed
     └── VideoError
         ├── VideoUnreadable      not one frame could be read
@@ -94,6 +96,18 @@ class ModelExists(ModelError):
     """The repository has that version of the model already."""
 
     code = "model_exists"
+
+
+class TaskDiffers(ModelError):
+    """The name belongs to models of another task."""
+
+    code = "task_differs"
+
+
+class TaskNotForVideo(ModelError):
+    """A model that takes tensors was asked to look at a picture or a video."""
+
+    code = "task_not_for_video"
 
 
 class ModelReadOnly(ModelError):

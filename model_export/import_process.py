@@ -169,8 +169,9 @@ def _as_field(text: str) -> str:
 
 def _failure(error: Exception) -> Report:
     if isinstance(error, VidserveError):
-        message, hint = _as_field(_STAGING.sub("the bundle", error.message)), error.hint and _as_field(error.hint)
-        return Report(failed=Failure(code=error.code, message=message[:1].upper() + message[1:], hint=hint))
+        message = _STAGING.sub(lambda found: "the bundle" if found.start() else "The bundle", error.message)
+        hint = error.hint and _as_field(error.hint)
+        return Report(failed=Failure(code=error.code, message=_as_field(message), hint=hint))
     if isinstance(error, MemoryError):
         return Report(failed=Failure(code="import_memory", message="It takes more memory than an import may."))
     if isinstance(error, OSError) and error.errno is not None:

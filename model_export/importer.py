@@ -48,6 +48,7 @@ def import_model(
         ImportRefused: it cannot be read, loaded, converted or understood, or its answers would change; says what
             differs and by how much.
         ManifestInvalid: `name` is no name for a model.
+        TaskDiffers: the name is another task's.
         ModelExists: that version is there already.
     """
     if family not in FAMILIES:
@@ -55,6 +56,7 @@ def import_model(
     parse_reference(name)
     if version is not None and repository.folder(name, version).exists():
         raise ModelExists(f"{name}@{version} is there already.", hint="Leave --version out, or remove that one first.")
+    repository.check_task(name, Task.TENSOR if family == "raw" else _family(family).task)
     if not file.is_file():
         raise ImportRefused(f"There is no file {file}.")
     wishes = wishes or Wishes()
@@ -77,8 +79,7 @@ def _converted(
     provenance: Provenance,
     say: Say,
 ) -> tuple[Manifest, dict[str, bytes | Path]]:
-    module = importlib.import_module(f"model_export.families.{family.replace('-', '_')}")
-    done = convert(file, cast(Family, module.FAMILY), wishes, say, labels)
+    done = convert(file, _family(family), wishes, say, labels)
     reading = done.reading
     manifest = Manifest(
         name=name,
@@ -100,6 +101,10 @@ def _converted(
         provenance=provenance,
     )
     return manifest, {MODEL: done.model, GOLDEN: golden.encode(*done.samples)}
+
+
+def _family(name: str) -> Family:
+    return cast(Family, importlib.import_module(f"model_export.families.{name.replace('-', '_')}").FAMILY)
 
 
 def _suppression(due: Suppression | None, iou: float | None) -> Suppression | None:

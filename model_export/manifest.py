@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from model_export.errors import ManifestInvalid
+from model_export.errors import ManifestInvalid, TaskNotForVideo
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 MOST_VERSION = 10**9
@@ -252,6 +252,19 @@ class Manifest(_Value):
         except OSError as error:
             raise ManifestInvalid(f"{path} cannot be read: {error.strerror}.") from error
         return cls.from_json(text, where=str(path))
+
+
+def check_for_video(manifest: Manifest) -> None:
+    """See that a model can look at pictures and videos.
+
+    Raises:
+        TaskNotForVideo: it takes tensors.
+    """
+    if manifest.task is Task.TENSOR:
+        raise TaskNotForVideo(
+            f"{manifest.id} has task tensor: it takes tensors, not video.",
+            hint="Import it with a family, so that the server knows what its outputs mean.",
+        )
 
 
 _REFERENCE = re.compile(rf"(?P<name>{NAME_PATTERN})(?:@(?P<version>{VERSION_PATTERN}))?")

@@ -8,41 +8,21 @@ reason and never served.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from model_export.bundle import HIDDEN, Bundle, settle
 from model_export.defaults import Defaults
-from model_export.errors import BundleInvalid, ModelError, ModelExists, ModelNotFound, ModelReadOnly
-from model_export.manifest import NAME_PATTERN, parse_reference
+from model_export.entries import Entry, is_name, look, name_folders, of_one_task, version_folders
+from model_export.errors import BundleInvalid, ModelExists, ModelNotFound, ModelReadOnly, TaskDiffers
+from model_export.manifest import Task, check_for_video, parse_reference
 
 _STALE_S = 24 * 3600.0
 _TRIES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One version of one model.
-
-    Attributes:
-        bundle: None where it cannot be served; `problem` says why, in a sentence.
-        shipped: it came with the server and is read-only.
-        serves: it is the version that the bare name stands for.
-    """
-
-    name: str
-    version: int
-    folder: Path
-    bundle: Bundle | None
-    problem: str
-    shipped: bool
-    serves: bool = False
 
 
 class Repository:
@@ -60,7 +40,10 @@ class Repository:
     def names(self) -> tuple[str, ...]:
         """Of every model, broken ones included, sorted."""
         found = {
-            folder.name for root in self._roots() for folder in _folders(root) if any(True for _ in _versions(folder))
+            folder.name
+            for root in self._roots()
+            for folder in name_folders(root)
+            if any(True for _ in version_folders(folder))
         }
         return tuple(sorted(found))
 
@@ -132,7 +115,7 @@ class Repository:
         """The name of the model that `default` stands for, or None."""
         name = Defaults.read(self.root).model
         if name is None and self.shipped is not None:
-            name = next((one for one in sorted(f.name for f in _folders(self.shipped)) if self.versions(one)), None)
+            name = next((one for one in sorted(f.name for f in name_folders(self.shipped)) if self.versions(one)), None)
         if name is None:
             served = [one for one in self.names() if self.versions(one)]
             name = served[0] if len(served) == 1 else None
@@ -153,10 +136,24 @@ class Repository:
 
         Raises:
             ModelNotFound, BundleInvalid, ManifestInvalid: it is not there, or broken.
+            TaskNotForVideo: it takes tensors.
         """
         if name is not None:
-            self.resolve(name)
+            check_for_video(self.resolve(name).manifest)
         Defaults.read(self.root).with_model(name).save(self.root)
+
+    def check_task(self, name: str, task: Task) -> None:
+        """See that a model of this task may become a version of the name: all of one name are of one task.
+
+        Raises:
+            TaskDiffers: the name is another task's.
+        """
+        there = next((entry.bundle.manifest for entry in self._entries(name) if entry.bundle), None)
+        if there is not None and there.task is not task:
+            raise TaskDiffers(
+                f"{there.id} is of task {there.task}, so a model of task {task} cannot be a version of {name}.",
+                hint="Give it another name.",
+            )
 
     def next_version(self, name: str) -> int:
         """One more than the highest there is, broken ones and the shipped ones included."""
@@ -180,9 +177,11 @@ class Repository:
 
         Raises:
             BundleInvalid: it is not whole.
+            TaskDiffers: its name is another task's.
             ModelExists: that version is there already.
         """
         bundle.verify()
+        self.check_task(bundle.manifest.name, bundle.manifest.task)
         target = self.folder(bundle.manifest.name, bundle.manifest.version)
         target.parent.mkdir(parents=True, exist_ok=True)
         if os.stat(bundle.folder).st_dev == os.stat(target.parent).st_dev:
@@ -205,8 +204,10 @@ class Repository:
 
         Raises:
             BundleInvalid: it is not whole.
+            TaskDiffers: its name is another task's.
             ModelExists: its version is there, and is another one.
         """
+        self.check_task(bundle.manifest.name, bundle.manifest.task)
         for _ in range(_TRIES):
             name, version = bundle.manifest.name, bundle.manifest.version
             there = next((entry for entry in self._entries(name) if entry.version == version), None)
@@ -241,7 +242,7 @@ class Repository:
             grave = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.root))
             entry.folder.rename(grave / "bundle")
             shutil.rmtree(grave, ignore_errors=True)
-        if not any(_versions(self.root / name)):
+        if not any(version_folders(self.root / name)):
             shutil.rmtree(self.root / name, ignore_errors=True)
         left = {entry.version for entry in self._entries(name)}
         defaults = Defaults.read(self.root)
@@ -258,12 +259,16 @@ class Repository:
         return (self.root,) if self.shipped is None else (self.root, self.shipped)
 
     def _entries(self, name: str) -> tuple[Entry, ...]:
-        found: dict[int, Entry] = {}
-        if not _is_name(name):
+        if not is_name(name):
             return ()
-        for root in self._roots():
-            for version, folder in _versions(root / name):
-                found.setdefault(version, _look(name, version, folder, shipped=root == self.shipped))
+        looked = [
+            look(name, version, folder, shipped=root == self.shipped)
+            for root in self._roots()
+            for version, folder in version_folders(root / name)
+        ]
+        found: dict[int, Entry] = {}
+        for entry in of_one_task(looked):
+            found.setdefault(entry.version, entry)
         return tuple(found[version] for version in sorted(found))
 
     def _known(self) -> str:
@@ -279,33 +284,3 @@ class Repository:
                 continue  # its owner was quicker
             if stale and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _look(name: str, version: int, folder: Path, *, shipped: bool) -> Entry:
-    problem, bundle = "", None
-    try:
-        bundle = Bundle.open(folder)
-        if (bundle.manifest.name, bundle.manifest.version) != (name, version):
-            problem = f"Its manifest says {bundle.manifest.id}, its folder {name}@{version}."
-            bundle = None
-    except ModelError as error:
-        problem = error.message
-    return Entry(name, version, folder, bundle, problem, shipped)
-
-
-def _is_name(text: str) -> bool:
-    return re.fullmatch(NAME_PATTERN, text) is not None
-
-
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and _is_name(path.name))
-
-
-def _versions(folder: Path) -> Iterator[tuple[int, Path]]:
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if path.name.isdecimal() and path.name[0] != "0" and path.is_dir():
-            yield int(path.name), path

@@ -76,9 +76,11 @@ def export(
     Raises:
         ExportRefused: it cannot be exported, does not answer as its task must, or its graph answers otherwise; says
             where and by how much. Nothing is written.
+        TaskDiffers: the name is another task's.
         ModelExists: that version is there already.
     """
     check_samples(samples, draft)
+    repository.check_task(draft.name, draft.task)
     if version is not None and repository.folder(draft.name, version).exists():
         raise ModelExists(f"{draft.name}@{version} is there already.", hint="Take another version, or none.")
     net = _standard(module, draft)

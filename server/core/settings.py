@@ -129,7 +129,9 @@ class JobsSettings(_Section):
         default=1000, ge=1, le=1_000_000, description="jobs that may wait for their turn; one more is refused with 429"
     )
     allow_private_urls: bool = Field(
-        default=False, description="whether a job's URL may lead to loopback, link-local or private addresses"
+        default=False,
+        description="whether a job's URL may lead to this machine and to private addresses; to link-local addresses "
+        "and those of a cloud's metadata it never may",
     )
     fetch_timeout_s: float = Field(
         default=3600.0, gt=0, le=86400, description="how long fetching a job's URL may take, in seconds"

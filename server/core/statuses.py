@@ -91,6 +91,7 @@ STATUS: dict[str, int] = {
     "state_refused": 422,
     "golden_mismatch": 422,
     "model_exists": 409,
+    "task_differs": 409,
     "model_read_only": 409,
     "session_failed": 422,
     "provider_unavailable": 503,

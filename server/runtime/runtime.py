@@ -299,6 +299,7 @@ class Runtime:
         self._spawn(self._watch_storage(media))
         self._stack.callback(self._cancel_tasks)
         self._stack.callback(self.bus.stop)
+        await self.models.tell_broken()
         self.models.watch()
         await self.jobs.restart()
         await self.imports.restart()

@@ -1,4 +1,5 @@
-"""A job's video from a URL: http(s) only, and never from an address inside the network unless the settings allow it.
+"""A job's video from a URL: http(s) only, and never from an address inside the network unless the settings allow it;
+from link-local ones and those of a cloud's metadata not even then.
 
 A name is resolved once, every address it has is checked, and the connection goes to a checked address by number, so
 that a name that changes its answer between check and use gains nothing. Redirects are followed here, one by one, with
@@ -8,17 +9,18 @@ the same checks. Proxies of the environment are not used: the proxy would resolv
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from urllib.parse import unquote
 
 import httpx
 
-from server.core.addresses import refusal
+from server.core.addresses import LOOPBACK, PRIVATE, AddressPolicy
 from server.core.errors import FetchFailed, FetchTimeout, UrlRefused
+from server.core.web_urls import web_url
 from server.storage.uploads import Upload, Uploads, UploadWriter
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -26,7 +28,9 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 _MAX_REDIRECTS = 5
 _CONNECT_S = 10.0
 _CHUNK = 1024 * 1024
+_REASON_CHARS = 200
 _ALLOW = "Upload the file instead, or set `[jobs] allow_private_urls = true` if the address is meant."
+_NEVER = "Upload the file instead. No setting allows it: such addresses are services of a machine or its cloud."
 
 
 def shown(url: str) -> str:
@@ -39,19 +43,12 @@ def check_url(url: str, *, allow_private: bool) -> None:
     """Refuse at once what needs no name resolution to be refused.
 
     Raises:
-        UrlRefused: not http(s), no host, or a host that is itself a private address.
+        UrlRefused: not http(s), no host, no port that there is, or a host that is itself an address that may not be.
     """
-    parsed = _parse(url)
-    if allow_private:
-        return
-    if parsed.host.rstrip(".") == "localhost" or parsed.host.rstrip(".").endswith(".localhost"):
-        raise _private(parsed.host, "loopback")
-    try:
-        reason = refusal(parsed.host)
-    except ValueError:
-        return
-    if reason is not None:
-        raise _private(parsed.host, reason)
+    host = _parse(url).host
+    name = host.rstrip(".")
+    with contextlib.suppress(ValueError):  # any other name is resolved first
+        _check_address(host, "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else host, allow_private)
 
 
 async def system_resolve(host: str, port: int) -> list[str]:
@@ -80,7 +77,7 @@ async def fetch(
         uploads: where it goes.
         limit: bytes it may have at most.
         timeout_s: for everything, from name resolution to the last byte.
-        allow_private: whether addresses inside the network may be fetched from.
+        allow_private: whether addresses inside the network, and of this machine, may be fetched from.
         resolve: host and port → addresses.
 
     Raises:
@@ -114,7 +111,7 @@ async def _fetch(url: str, uploads: Uploads, *, limit: int, allow_private: bool,
     raise FetchFailed(f"{shown(url)} was reached over more than {_MAX_REDIRECTS} redirects.", hint=None)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _answer(
     client: httpx.AsyncClient, url: httpx.URL, allow_private: bool, resolve: Resolve
 ) -> AsyncIterator[httpx.Response]:
@@ -136,13 +133,16 @@ async def _answer(
         except httpx.HTTPError as error:
             failure = error
             break
+        except UnicodeError as error:
+            raise _leads_nowhere(str(url)) from error
         try:
             yield response
         finally:
             await response.aclose()
         return
     raise FetchFailed(
-        f"{shown(str(url))} cannot be reached: {str(failure).rstrip('.') or type(failure).__name__}.",
+        # What a library says of an answer may hold all of it.
+        f"{shown(str(url))} cannot be reached: {str(failure)[:_REASON_CHARS].rstrip('.') or type(failure).__name__}.",
         hint="Check that this server can reach the address.",
     ) from failure
 
@@ -155,21 +155,20 @@ async def _addresses(url: httpx.URL, allow_private: bool, resolve: Resolve) -> l
         raise FetchFailed(f"The host {url.host!r} is not known.", hint="Check the spelling of the URL.") from error
     if not addresses:
         raise FetchFailed(f"The host {url.host!r} has no address.", hint="Check the spelling of the URL.")
-    if not allow_private:
-        for address in addresses:
-            reason = refusal(address)
-            if reason is not None:
-                raise _private(url.host, reason)
+    for address in addresses:
+        _check_address(url.host, address, allow_private)
     return addresses
 
 
 async def _save(response: httpx.Response, url: str, uploads: Uploads, limit: int) -> Upload:
     if response.status_code != 200:
+        # Not the phrase that was sent: that can be anything, of any length.
+        phrase = httpx.codes.get_reason_phrase(response.status_code)
         raise FetchFailed(
-            f"{shown(url)} answered {response.status_code} {response.reason_phrase}.".replace(" .", "."),
+            f"{shown(url)} answered {f'{response.status_code} {phrase}'.rstrip()}.",
             hint="Open the URL elsewhere and check that it gives the video itself.",
         )
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise FetchFailed(f"{shown(url)} answers with compressed content only.", hint="Upload the file instead.")
     length = response.headers.get("content-length", "")
     writer = await asyncio.to_thread(uploads.open, limit=limit, expected=int(length) if length.isdecimal() else None)
@@ -207,8 +206,12 @@ def _follow(url: str, target: str) -> str:
     try:
         joined = httpx.URL(url).join(target)
     except httpx.InvalidURL as error:
-        raise FetchFailed(f"{shown(url)} redirects to something that is no URL.") from error
+        raise _leads_nowhere(url) from error
     return str(joined)
+
+
+def _leads_nowhere(url: str) -> FetchFailed:
+    return FetchFailed(f"{shown(url)} redirects to something that is no URL.")
 
 
 def _name(url: str) -> str:
@@ -217,8 +220,8 @@ def _name(url: str) -> str:
 
 def _parse(url: str) -> httpx.URL:
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parsed = web_url(url)
+    except ValueError as error:
         raise UrlRefused(f"The URL cannot be read: {error}.", hint="Write http://HOST/PATH.") from error
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused(
@@ -230,9 +233,18 @@ def _parse(url: str) -> httpx.URL:
     return parsed
 
 
-def _private(host: str, reason: str) -> UrlRefused:
+def _check_address(host: str, address: str, allow_private: bool) -> None:
+    """See that an address of a host may be fetched from.
+
+    Raises:
+        UrlRefused: it may not.
+        ValueError: it is no address.
+    """
+    reason = AddressPolicy(private=allow_private, loopback=allow_private).refusal(address)
+    if reason is None:
+        return
     try:
         what = f"The address {ip_address(host)} is {reason}"
     except ValueError:
         what = f"The host {host!r} has an address that is {reason}"
-    return UrlRefused(f"{what}, and is not fetched from.", hint=_ALLOW)
+    raise UrlRefused(f"{what}, and is not fetched from.", hint=_ALLOW if reason in (LOOPBACK, PRIVATE) else _NEVER)

@@ -216,6 +216,7 @@ RAW = {"family": "raw", "name": "stranger"}
         (lambda s, t: elsewhere(t, "../../import.json"), RAW, "import_refused"),
         (lambda s, t: saved(yolox_like(), t), {**YOLOX, "labels": "car"}, "import_refused"),
         (lambda s, t: saved(doubling(), t), YOLOX, "import_refused"),
+        (lambda s, t: saved(doubling(), t), {"family": "raw", "name": "moving-objects"}, "task_differs"),
         pytest.param(
             lambda s, t: saved(crashing(), t),
             RAW,
@@ -225,7 +226,7 @@ RAW = {"family": "raw", "name": "stranger"}
     ],
     ids=[
         *("outside", "absolute", "link", "hash", "other-graph", "no-manifest", "bomb", "no-zip", "truncated"),
-        *("weights-absolute", "weights-outside", "labels", "other-family", "crash"),
+        *("weights-absolute", "weights-outside", "labels", "other-family", "other-task", "crash"),
     ],
 )
 def test_what_is_no_model_is_failed_with_a_reason_and_leaves_nothing(server, good, tmp_path, make, fields, code):

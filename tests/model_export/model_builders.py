@@ -187,8 +187,12 @@ def detect_manifest(*, name: str = "tiny", version: int = 1, suppression: Suppre
     )
 
 
-def written(root: Path, *, name: str = "tiny", version: int = 1, content: bytes = b"graph") -> Bundle:
+def written(
+    root: Path, *, name: str = "tiny", version: int = 1, content: bytes = b"graph", task: Task = Task.DETECT
+) -> Bundle:
     """A bundle in a repository's folder, with a file that is no model but has its name."""
+    manifest = detect_manifest(name=name, version=version)
+    said = {"task": task, "input": None if task is Task.TENSOR else manifest.input}
     sample = golden.encode({"frames": np.zeros((1, 8, 8, 3), np.uint8)}, {"scores": np.zeros((1, 3), np.float32)})
     files: dict[str, bytes | Path] = {"model.onnx": content, "golden.npz": sample}
-    return Bundle.write(root / name / str(version), detect_manifest(name=name, version=version), files)
+    return Bundle.write(root / name / str(version), manifest.model_copy(update=said), files)

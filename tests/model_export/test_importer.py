@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from model_export import golden
 from model_export.bundle import sha256_of
 from model_export.check import check_bundle
-from model_export.errors import BundleInvalid, GoldenMismatch, ImportRefused, ManifestInvalid, ModelExists
+from model_export.errors import BundleInvalid, GoldenMismatch, ImportRefused, ManifestInvalid, ModelExists, TaskDiffers
 from model_export.families import FAMILIES, FamilyName
 from model_export.importer import import_model
 from model_export.manifest import Batch, Precision, Task, TensorSpec
@@ -118,6 +118,16 @@ def test_a_raw_graph_is_copied_byte_for_byte_and_described(tmp_path: Path, repos
     assert [spec.name for spec in manifest.outputs] == ["y", "z"]
     assert manifest.batch == Batch(fixed=None, invariant=True)
     assert check_bundle(bundle)[-1] == "golden samples agree"
+
+
+def test_a_name_that_is_another_tasks_is_refused_before_any_work(tmp_path: Path, repository: Repository) -> None:
+    import_model(saved(doubling(), tmp_path, "d.onnx"), family="raw", name="d", repository=repository)
+    lines: list[str] = []
+
+    with pytest.raises(TaskDiffers, match="d@1 is of task tensor, so a model of task detect"):
+        import_model(saved(yolox_like(), tmp_path), family="yolox", name="d", repository=repository, say=lines.append)
+    assert lines == []
+    assert repository.next_version("d") == 2
 
 
 def test_a_raw_graph_for_one_size_of_batch_keeps_it(tmp_path: Path, repository: Repository) -> None:

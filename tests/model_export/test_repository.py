@@ -8,7 +8,16 @@ import pytest
 from model_builders import written
 
 from model_export.bundle import Bundle
-from model_export.errors import BundleInvalid, ManifestInvalid, ModelExists, ModelNotFound, ModelReadOnly
+from model_export.errors import (
+    BundleInvalid,
+    ManifestInvalid,
+    ModelExists,
+    ModelNotFound,
+    ModelReadOnly,
+    TaskDiffers,
+    TaskNotForVideo,
+)
+from model_export.manifest import Task
 from model_export.repository import Repository
 
 
@@ -158,6 +167,56 @@ def test_a_version_is_not_overwritten(repository: Repository, root: Path, tmp_pa
     with pytest.raises(ModelExists):
         repository.add(written(tmp_path / "x", name="car", content=b"other"))
     assert repository.resolve("car").model.read_bytes() == b"graph"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_model_of_another_task_does_not_become_a_version_of_a_name(root: Path, tmp_path: Path, version: int) -> None:
+    repository = Repository(root, shipped=tmp_path / "shipped")
+    written(tmp_path / "shipped", name="moving", task=Task.MOTION)
+    stranger = written(tmp_path / "x", name="moving", version=version, task=Task.TENSOR)
+
+    for add in (repository.add, lambda one: repository.take(one, renumber=True)):
+        with pytest.raises(TaskDiffers, match="moving@1 is of task motion, so a model of task tensor") as refused:
+            add(stranger)
+        assert refused.value.hint == "Give it another name."
+    assert not (root / "moving").exists()
+
+    assert repository.add(written(tmp_path / "y", name="moving", version=2, task=Task.MOTION)).manifest.version == 2
+
+
+def test_a_version_of_another_task_that_lies_there_is_listed_with_the_reason_and_never_serves(
+    root: Path, tmp_path: Path
+) -> None:
+    repository = Repository(root, shipped=tmp_path / "shipped")
+    written(tmp_path / "shipped", name="moving", version=2, task=Task.MOTION)
+    for version in (1, 2, 3):
+        written(root, name="moving", version=version, task=Task.TENSOR)
+        written(root, name="net", version=version, task=Task.TENSOR if version == 3 else Task.DETECT)
+
+    assert repository.resolve("moving").folder == tmp_path / "shipped" / "moving" / "2"
+    assert [(entry.version, entry.serves, entry.shipped) for entry in repository.entries("moving")] == [
+        (1, False, False),
+        (2, True, True),
+        (3, False, False),
+    ]
+    assert (repository.resolve("net").manifest.id, repository.versions("net")) == ("net@2", (1, 2))
+    assert "of task tensor, and net@1 of task detect" in repository.entries("net")[2].problem
+    with pytest.raises(BundleInvalid, match="needs a name of its own"):
+        repository.resolve("net@3")
+    with pytest.raises(BundleInvalid, match="needs a name of its own"):
+        repository.set_default("moving", 3)
+    assert repository.next_version("net") == 4
+    assert repository.remove("net", 3) == (3,)
+
+
+def test_a_model_that_takes_tensors_does_not_serve_where_none_is_named(repository: Repository, root: Path) -> None:
+    written(root, name="car")
+    written(root, name="rok", task=Task.TENSOR)
+    repository.set_default_model("car")
+
+    with pytest.raises(TaskNotForVideo, match="rok@1 has task tensor"):
+        repository.set_default_model("rok")
+    assert repository.default_model() == "car"
 
 
 def test_a_changed_bundle_is_not_added(repository: Repository, root: Path, tmp_path: Path) -> None:

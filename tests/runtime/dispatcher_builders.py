@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+from model_export.manifest import Task
 from server.core.calls import Call, Seen
 from server.core.metrics import Metrics
 from server.core.metrics_page import Page
@@ -78,11 +79,12 @@ class FakeModels:
         self.loaded.set()
         self.users = 0
         self.settings: str | None = "cpu, 1 thread"
+        self.task = Task.MOTION
 
     async def acquire(self, reference: str):
         await self.loaded.wait()
         self.users += 1
-        return SimpleNamespace(folder=Path("bundle"), manifest=SimpleNamespace(id=reference))
+        return SimpleNamespace(folder=Path("bundle"), manifest=SimpleNamespace(id=reference, task=self.task))
 
     def computing(self, model: str) -> str | None:
         return self.settings

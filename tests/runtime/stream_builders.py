@@ -53,6 +53,7 @@ class FakeModels:
     def __init__(self) -> None:
         self.serving = {"net": 1, "moving-objects": 1, "tensors": 1}
         self.away: set[str] = set()
+        self.takes_tensors = {"tensors"}
         self.users: dict[str, int] = {}
         self.made_for: dict[str, float] = {}
         self.loading = SimpleNamespace(models={})
@@ -62,7 +63,7 @@ class FakeModels:
         if name not in self.serving:
             raise ModelNotFound(f"There is no model {name!r}.")
         id = f"{name}@{version or self.serving[name]}"
-        task = Task.TENSOR if name == "tensors" else Task.MOTION if name == "moving-objects" else Task.DETECT
+        task = Task.TENSOR if name in self.takes_tensors else Task.MOTION if name == "moving-objects" else Task.DETECT
         manifest = SimpleNamespace(id=id, name=name, task=task, labels=("car",), state=(), window=None)
         manifest.fps = self.made_for.get(name)
         return SimpleNamespace(folder=Path("bundles") / id, manifest=manifest)

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,8 +123,7 @@ def test_a_user_and_a_password_in_the_url_are_sent_and_never_shown(site, tmp_pat
     [
         "http://127.0.0.1/a",
         "http://[::1]/a",
-        "http://[::ffff:169.254.169.254]/a",
-        "http://169.254.169.254/latest/meta-data",
+        "http://[::ffff:10.0.0.1]/a",
         "http://localhost/a",
         "http://LOCALHOST./a",
         "http://a.localhost/a",
@@ -135,6 +135,38 @@ def test_a_private_address_is_refused_at_once_and_the_setting_is_named(url):
         check_url(url, allow_private=False)
     assert "[jobs] allow_private_urls" in refused.value.hint
     check_url(url, allow_private=True)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "100.100.100.200"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_no_setting_allows_link_local_and_metadata_addresses(site, tmp_path, host, allowed):
+    with pytest.raises(UrlRefused) as refused:
+        check_url(f"http://{host}/latest/meta-data", allow_private=allowed)
+    assert "No setting allows it" in refused.value.hint
+    with pytest.raises(UrlRefused, match="video"):
+        get("http://video.test/a", tmp_path, Names(video_test=[host.strip("[]")]), allow_private=allowed)
+    site.pages["/go"] = (302, {"Location": f"http://{host}/latest/meta-data"}, b"")
+    with pytest.raises(UrlRefused):
+        get(f"http://127.0.0.1:{site.port}/go", tmp_path)
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_there_is_not_is_refused_at_once_and_behind_a_redirect(site, tmp_path, port):
+    with pytest.raises(UrlRefused, match=f"no port {port}"):
+        check_url(f"http://127.0.0.1:{port}/x", allow_private=True)
+    site.pages["/go"] = (302, {"Location": f"http://127.0.0.1:{port}/x"}, b"")
+    with pytest.raises(UrlRefused, match=f"no port {port}"):
+        get(f"http://127.0.0.1:{site.port}/go", tmp_path)
+
+
+@pytest.mark.parametrize("host", ["①②⑦.0.0.1", "xn--0", "xn--a"])
+def test_a_host_that_cannot_be_a_name_is_refused_at_once_and_behind_a_redirect(site, tmp_path, host):
+    with pytest.raises(UrlRefused, match="cannot be read"):
+        check_url(f"http://{host}/x", allow_private=True)
+    # As a header has it: in bytes.
+    site.pages["/go"] = (302, {"Location": f"http://{host.encode().decode('latin-1')}/x"}, b"")
+    with pytest.raises(FetchFailed):
+        get(f"http://127.0.0.1:{site.port}/go", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +242,48 @@ def test_an_answer_that_is_not_the_file_is_an_error_that_says_so(site, tmp_path,
     site.pages["/a.mp4"] = (status, {}, b"")
     with pytest.raises(FetchFailed, match=f"answered {status}"):
         get(f"http://127.0.0.1:{site.port}/a.mp4?token=secret", tmp_path)
+
+
+def test_an_error_says_what_a_status_means_and_not_what_another_server_says_of_it(tmp_path):
+    phrase = b"\x1b[2J" + b"x" * 4000
+    for head, said in ((b"404 " + phrase, "answered 404 Not Found."), (b"599 " + phrase, "answered 599.")):
+        with saying(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n") as port:
+            with pytest.raises(FetchFailed) as failed:
+                get(f"http://127.0.0.1:{port}/a.mp4", tmp_path)
+            assert failed.value.message.endswith(said)
+    with saying(b"HTTP/1.1 200 OK\r\n" + phrase + b"\r\n\r\n") as port:
+        with pytest.raises(FetchFailed, match="cannot be reached") as failed:
+            get(f"http://127.0.0.1:{port}/a.mp4", tmp_path)
+        assert failed.value.message.isprintable()
+        assert len(failed.value.message) < 300
+
+
+@contextlib.contextmanager
+def saying(answer):
+    """A server that says this to whoever asks."""
+
+    def body():
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=body)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("said", ["identity", "Identity", " IDENTITY "])
+def test_content_that_is_said_not_to_be_compressed_arrives(site, tmp_path, said):
+    site.pages["/a.mp4"] = (200, {"Content-Encoding": said}, VIDEO)
+    assert get(f"http://127.0.0.1:{site.port}/a.mp4", tmp_path).size == len(VIDEO)
 
 
 def test_compressed_content_is_refused(site, tmp_path):

@@ -148,7 +148,9 @@ async def set_default(request: Request, name: Reference, models: ModelsDep) -> M
     responses=problems(404, 409, 422, 503, s404=_NO_MODEL, s409="The settings of the server say which one does."),
 )
 async def set_server_default(name: Reference, models: ModelsDep) -> ModelStatus:
-    """The model of jobs that name none, from now on. It is verified and warm before it takes over."""
+    """The model of jobs that name none, from now on. It is verified and warm before it takes over. One that takes
+    tensors cannot be it (422 `task_not_for_video`).
+    """
     plain, version = parse_reference(name)
     if version is not None:
         raise FieldsInvalid(
@@ -213,7 +215,8 @@ async def predict(
         curl -F file=@street.jpg …/v1/models/yolox-nano/predict
         curl -H 'Content-Type: image/jpeg' --data-binary @street.jpg '…/predict?labels=car&labels=person'
 
-    It passes the same batcher as the frames of videos.
+    It passes the same batcher as the frames of videos. Models that take tensors are asked over `/v2` (422
+    `task_not_for_video`).
     """
     image = await _read_picture(request)
     row = await models.predict(name, image, confidence=query.confidence, labels=query.labels)

@@ -11,6 +11,7 @@ from typing import Any
 
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
+from model_export.manifest import check_for_video
 from server.core.calls import Seen
 from server.core.errors import relayed
 from server.domain.analysis import GATE_MODEL
@@ -177,6 +178,7 @@ class Dispatcher:
                     return
                 bundles.append(bundle)
                 held.append(bundle.manifest.id)
+                check_for_video(bundle.manifest)
             computing = [self._models.computing(model) for model in held]
             attempt = case.attempt = self._attempt(case, worker, tuple(filter(None, computing)))
             if None in computing:

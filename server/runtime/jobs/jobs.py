@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 _CANCEL_S = 5.0
 _FETCH_AGAIN_S = 30.0
+_FETCHES = 8
+"""So many videos are fetched at a time: each takes descriptors, a place on the disk, and a part of the same line."""
 
 Fetch = Callable[[str], Awaitable[Upload]]
 
@@ -58,6 +60,8 @@ class Jobs:
         self._fetch_url = fetch
         self._allow_private_urls = allow_private_urls
         self._fetches: dict[str, asyncio.Task[None]] = {}
+        """Under way or waiting for their turn."""
+        self._turns = asyncio.Semaphore(_FETCHES)
         self._closed = False
 
     async def restart(self) -> None:
@@ -237,7 +241,7 @@ class Jobs:
             if url is None:
                 raise VidserveError("The video of this job is gone.", hint="Send it again.")
             # What does not fit is fetched anew each time, at the cost of the server that has it: seldom, then.
-            upload = await when_there_is_space(lambda: self._fetch_url(url), job=job_id, longest_s=_FETCH_AGAIN_S)
+            upload = await when_there_is_space(lambda: self._in_turn(url), job=job_id, longest_s=_FETCH_AGAIN_S)
             await asyncio.to_thread(self._media.adopt, job_id, upload)
         except VidserveError as error:
             await self._fail(job_id, error.code, str(error))
@@ -248,6 +252,10 @@ class Jobs:
             self._dispatcher.put(job_id)
         finally:
             self._fetches.pop(job_id, None)
+
+    async def _in_turn(self, url: str) -> Upload:
+        async with self._turns:
+            return await self._fetch_url(url)
 
     async def _fail(self, job_id: str, code: str, message: str) -> None:
         error = JobError(code=code, message=message)

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from model_export.bundle import Bundle
-from model_export.errors import VidserveError
-from model_export.manifest import Manifest, Task
+from model_export.manifest import Manifest, Task, check_for_video
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.domain.analysis import GATE_MODEL, Analysis
 from server.runtime.models.models import Models, check_labels
-
-
-class TaskNotForVideo(VidserveError):
-    """A model that takes tensors was asked to look at a video."""
-
-    code = "task_not_for_video"
 
 
 async def check_analysis(models: Models, analysis: Analysis) -> Bundle:
@@ -25,24 +18,22 @@ async def check_analysis(models: Models, analysis: Analysis) -> Bundle:
         FieldsInvalid: it has not these labels, or may not be spared frames.
     """
     bundle = await models.resolve(analysis.model)
-    if bundle.manifest.task is Task.TENSOR:
-        raise TaskNotForVideo(
-            f"{bundle.manifest.id} has task tensor: it takes tensors, not video.",
-            hint="Import it with a family, so that the server knows what its outputs mean.",
-        )
+    check_for_video(bundle.manifest)
     check_labels(bundle.manifest, analysis.labels)
     if analysis.gate is not None:
-        await models.resolve(GATE_MODEL)
-        _check_gate(bundle.manifest)
+        _check_gate((await models.resolve(GATE_MODEL)).manifest, bundle.manifest)
     return bundle
 
 
-def _check_gate(manifest: Manifest) -> None:
-    """See that a model may be spared frames.
+def _check_gate(gate: Manifest, manifest: Manifest) -> None:
+    """See that a model may be spared frames, and the gate's look for motion.
 
     Raises:
-        FieldsInvalid: it looks for motion itself, or remembers what it saw.
+        FieldsInvalid: it looks for motion itself, or remembers what it saw; or the gate's does something else.
     """
+    if gate.task is not Task.MOTION:
+        problem = FieldProblem("gate", f"{gate.id} is of task {gate.task}, and a gate needs one of task motion.")
+        raise FieldsInvalid(problem, hint=f"Leave gate out, or remove {gate.id}.")
     if manifest.task is Task.MOTION:
         why = f"{manifest.id} looks for motion itself."
     elif manifest.state or manifest.window is not None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
 
 from model_export.bundle import Bundle
 from model_export.errors import ModelNotFound, VidserveError
-from model_export.manifest import Manifest, parse_reference
+from model_export.manifest import Manifest, check_for_video, parse_reference
 from model_export.repository import Repository
 from server.core.errors import FieldProblem, FieldsInvalid
 from server.domain.model import ModelStatus
@@ -18,6 +19,8 @@ from server.runtime.models.loading import Loaded, Loading
 from server.runtime.models.pictures import Pictures
 from server.runtime.models.status import status_of
 from server.runtime.models.succession import Succession
+
+_log = logging.getLogger(__name__)
 
 _LET_GO_S = 1.0
 _AT_HAND_S = 1.0
@@ -127,6 +130,7 @@ class Models:
         Raises:
             DefaultConfigured: the settings say which one does.
             ModelNotFound: there is none.
+            TaskNotForVideo: it takes tensors.
             ModelUnavailable: it does not load; what served before goes on.
         """
         if self._default_model is not None:
@@ -134,7 +138,9 @@ class Models:
                 f"The settings say that {self._default_model} serves where no model is named.",
                 hint="Change or remove `[engine] default_model` there, and start the server again.",
             )
-        await self._ensure(await self.resolve(name), by_hand=True)
+        bundle = await self.resolve(name)
+        check_for_video(bundle.manifest)
+        await self._ensure(bundle, by_hand=True)
         await asyncio.to_thread(self.repository.set_default_model, name)
 
     async def remove(self, reference: str) -> None:
@@ -247,16 +253,18 @@ class Models:
 
         Raises:
             ModelNotFound, ModelUnavailable: as `load`.
+            TaskNotForVideo: it takes tensors.
             VidserveError: `picture_unreadable`, `predict_failed`.
         """
         bundle = await self.resolve(reference)
+        check_for_video(bundle.manifest)
         check_labels(bundle.manifest, labels)
         model = await self._ensure(bundle)
         model.by_version |= "@" in (reference or "")
         with model.looking():
             return await self._pictures.predict(str(bundle.folder), image, confidence=confidence, labels=labels)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def serving(self, reference: str) -> AsyncIterator[Loaded]:
         """The model that serves for a reference, loaded and warm; it does not go meanwhile.
 
@@ -270,6 +278,13 @@ class Models:
             self._at_hand[reference] = time.monotonic() + _AT_HAND_S, model.id
         with model.looking():
             yield model
+
+    async def tell_broken(self) -> None:
+        """Log what lies in the repository and cannot be served."""
+        with contextlib.suppress(VidserveError):  # who asks for a model is told
+            for entry in await asyncio.to_thread(self.repository.entries):
+                if entry.bundle is None:
+                    _log.warning("%s@%s cannot be served: %s", entry.name, entry.version, entry.problem)
 
     def watch(self) -> None:
         """From now on notice what others change in the repository."""

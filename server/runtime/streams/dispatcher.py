@@ -14,6 +14,7 @@ from typing import Any
 
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
+from model_export.manifest import check_for_video
 from server.core.calls import Seen
 from server.core.errors import ModelUnavailable
 from server.domain.stream import StreamState
@@ -255,6 +256,7 @@ class StreamDispatcher:
         try:
             for reference in references(case):
                 bundles.append(await self._models.acquire(reference))
+                check_for_video(bundles[-1].manifest)
         except BaseException:
             self._release([bundle.manifest.id for bundle in bundles])
             raise

@@ -33,9 +33,11 @@ from server.core.errors import (
 from server.core.log import redacted
 from server.core.loopback import is_loopback
 from server.core.settings import Settings
+from server.core.web_urls import web_url
 from server.domain.stream import KeptStream, StreamSource, Transport
 
-NETWORK = ("rtsp", "rtsps", "http", "https")
+WEB = ("http", "https")
+NETWORK = ("rtsp", "rtsps", *WEB)
 _DEVICE = re.compile(r"/dev/(video[0-9]{1,3}|v4l/by-(id|path)/[\w:.+-]+)")
 _IPV4 = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 _SOURCES = "Use rtsp://, http://, https://, file:///… or a device such as /dev/video0."
@@ -192,6 +194,8 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         if parts.port == 0:
             raise ValueError("Port 0 is none")
+        if parts.scheme in WEB:
+            web_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
     except ValueError as error:
         raise SourceUrlInvalid(f"The URL cannot be read: {str(error).rstrip('.')}.", hint=_SOURCES) from None
     return parts

@@ -7,8 +7,7 @@ here, and nothing but http(s) is ever followed.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 from urllib.parse import SplitResult
 
 import av
@@ -19,9 +18,11 @@ from model_export.container import video_stream
 from model_export.errors import VideoUnreadable, VidserveError
 from server.core.addresses import refusal
 from server.core.calls import Call, CallRow
+from server.core.web_urls import web_url
 from server.domain.stream import StreamSource
 from server.worker.live.connection import Connection, Decoded, Patience
 from server.worker.live.errors import (
+    SourceInvalid,
     SourceLost,
     SourceNotFound,
     SourceNotVideo,
@@ -31,6 +32,7 @@ from server.worker.live.errors import (
     SourceUnreachable,
 )
 from server.worker.live.hosts import PORTS, resolved
+from server.worker.live.login import Login
 
 _MOST_REDIRECTS = 5
 _FORMATS = {
@@ -49,6 +51,7 @@ _OPTIONS = {
     "http_persistent": "0",
     "fpsprobesize": "0",
 }
+_NO_URL = "It leads to something that is no URL."
 _BULK = frozenset({"hls", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 
 
@@ -59,11 +62,15 @@ def open_web(source: StreamSource, url: SplitResult, row: CallRow, max_pixels: i
         SourceError: it cannot be opened.
         AddressRefused: it, or where it leads to, is where no camera may be.
     """
+    try:
+        own = web_url(source.url)
+    except ValueError as error:
+        raise SourceInvalid(f"The URL cannot be read: {error}.") from None
     # Beforehand: a name server that is slow must not look like a decoder that hangs.
     first = resolved(source, url.hostname or "", url.port or PORTS[url.scheme])
     patience = Patience()
     patience.begin(source.open_s)
-    site = _Site(source, patience)
+    site = _Site(source, own, patience)
     site.known[url.hostname or "", url.port or PORTS[url.scheme]] = first
     try:
         with row.inside(Call.CONNECT):
@@ -156,17 +163,20 @@ class _Answer:
 class _Site:
     """Answers from wherever a source leads to.
 
+    Args:
+        own: the source's URL; its credentials are for that host alone.
+
     Attributes:
         known: addresses by host and port, checked.
         failure: what went wrong last; FFmpeg passes it on as something else.
     """
 
-    def __init__(self, source: StreamSource, patience: Patience) -> None:
+    def __init__(self, source: StreamSource, own: httpx.URL, patience: Patience) -> None:
         self.known: dict[tuple[str, int], list[str]] = {}
         self.failure: VidserveError | None = None
         self._source = source
         self._patience = patience
-        self._own = httpx.URL(source.url)
+        self._own = own
         self._clients: dict[bool, httpx.Client] = {}
 
     def get(self, url: str, options: dict[str, str] | None = None) -> _Answer:
@@ -175,26 +185,24 @@ class _Site:
             SourceError, AddressRefused
         """
         try:
-            return self._get(httpx.URL(url), options or {})
-        except httpx.InvalidURL:
-            self.failure = SourceNotVideo("It leads to something that is no URL.")
+            return self._get(_followed(url), options or {})
         except VidserveError as error:
             self.failure = error
-        raise self.failure
+            raise
 
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
 
     def _get(self, url: httpx.URL, options: dict[str, str]) -> _Answer:
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(_MOST_REDIRECTS + 1):
             if url.scheme not in ("http", "https") or not url.host:
                 raise SourceNotVideo(f"It leads to {url.scheme or 'something'}:, which is not followed.")
             response = self._ask(url, options)
             if not response.is_redirect:
                 return self._checked(url, response)
             response.close()
-            url = url.join(response.headers.get("location", ""))
+            url = _followed(response.headers.get("location", ""), url)
         raise SourceRefused(f"It leads on and on, more than {_MOST_REDIRECTS} times.")
 
     def _ask(self, url: httpx.URL, options: dict[str, str]) -> httpx.Response:
@@ -212,7 +220,9 @@ class _Site:
                 refused |= _caused_by(error, ConnectionRefusedError)
             except httpx.TimeoutException:
                 raise SourceSilent("It is connected, and does not answer.") from None
-            except httpx.RemoteProtocolError:
+            except (httpx.RemoteProtocolError, UnicodeError) as error:
+                if _caused_by(error, (httpx.InvalidURL, UnicodeError)):  # httpx has looked where it leads
+                    raise SourceNotVideo(_NO_URL) from None
                 raise SourceNotVideo("What answers does not speak HTTP.", hint="Check the port.") from None
             except (httpx.HTTPError, OSError):
                 raise SourceLost("The connection broke off.") from None
@@ -238,7 +248,7 @@ class _Site:
         )
         mine = (url.scheme, url.host, url.port) == (self._own.scheme, self._own.host, self._own.port)
         secret = mine and bool(self._source.username or self._source.password)
-        auth = _Login(self._source.username, self._source.password) if secret else None
+        auth = Login(self._source.username, self._source.password) if secret else None
         return client.send(request, stream=True, auth=auth)
 
     def _client(self, *, verify: bool) -> httpx.Client:
@@ -262,19 +272,15 @@ class _Site:
         raise SourceRefused(f"It answers {status}.")
 
 
-class _Login(httpx.Auth):
-    """Digest or Basic, as the camera asks."""
-
-    def __init__(self, username: str, password: str) -> None:
-        self._username, self._password = username, password
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        response = yield request
-        if response.status_code != 401:
-            return
-        asked = response.headers.get("www-authenticate", "").lower()
-        kind: Any = httpx.DigestAuth if asked.startswith("digest") or ", digest" in asked else httpx.BasicAuth
-        yield from kind(self._username, self._password).auth_flow(request)
+def _followed(target: str, base: httpx.URL | None = None) -> httpx.URL:
+    """
+    Raises:
+        SourceNotVideo: it is no URL.
+    """
+    try:
+        return web_url(target if base is None else str(base.join(target)))
+    except (httpx.InvalidURL, ValueError):
+        raise SourceNotVideo(_NO_URL) from None
 
 
 def _trust() -> ssl.SSLContext:
@@ -288,7 +294,7 @@ def _complain_of_certificate(error: BaseException) -> None:
         raise SourceRefused("Its certificate cannot be trusted, or it does not speak TLS.") from None
 
 
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+def _caused_by(error: BaseException | None, kind: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
     while error is not None:
         if isinstance(error, kind):
             return True

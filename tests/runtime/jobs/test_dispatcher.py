@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from dispatcher_builders import CRASHED, KILLED, inside, play
 
+from model_export.manifest import Task
 from server.core.calls import Call
 from server.core.errors import StorageError, StorageFull
 from server.domain.job import JobState
@@ -31,6 +32,18 @@ def test_no_more_run_than_may_run_in_all(tmp_path):
         assert sorted(job for _, job in stage.started()[:2]) == ["a", "b"]
 
     play(tmp_path, body, in_all=2)
+
+
+def test_a_job_whose_model_takes_tensors_by_now_fails_with_the_reason(tmp_path):
+    async def body(stage):
+        stage.models.task = Task.TENSOR
+        await stage.put("a")
+        failed = await stage.ended("a")
+        assert (failed.state, failed.error.code) == (JobState.FAILED, "task_not_for_video")
+        await stage.until(lambda: stage.models.users == 0)
+        assert stage.started() == []
+
+    play(tmp_path, body)
 
 
 def test_without_a_worker_jobs_wait_for_one(tmp_path):

@@ -288,7 +288,19 @@ async def test_a_new_version_takes_over_without_a_request(counter, folder):
     await counter.site.models.load("net")
     await counter.bring_in(raw(folder))
     await counter.site.ready("net@2")
-    assert await counter.site.predict() == "net@2"
+    assert (await counter.site.models.resolve("net")).manifest.id == "net@2"
+
+
+@at_the_counter
+async def test_a_model_of_another_task_does_not_take_over_a_name(counter, folder):
+    counter.site.bundle(1)
+    assert await counter.site.predict() == "net@1"
+    failed = await counter.bring_in(raw(folder))
+    assert (failed.state, failed.error.code) == (ImportState.FAILED, "task_differs")
+    assert failed.error.hint == "Give it another name."
+    assert counter.models() == ["net@1"]
+    assert await counter.site.predict() == "net@1"
+    assert left(folder) == []
 
 
 @at_the_counter

@@ -1,10 +1,13 @@
 import asyncio
 import functools
+import logging
 
 import pytest
 from fake_engine import Site, a_bundle, a_bundle_with_variant, a_while, until
+from model_builders import written
 
-from model_export.errors import ModelNotFound, ModelReadOnly
+from model_export.errors import ModelNotFound, ModelReadOnly, TaskNotForVideo
+from model_export.manifest import Task
 from server.core.errors import ModelUnavailable
 from server.runtime.models.models import DefaultConfigured, ModelInUse
 from server.runtime.processes.death import STOPPED
@@ -230,6 +233,36 @@ async def test_what_others_bring_in_is_noticed_without_a_request(site):
 
 
 @in_loop
+async def test_a_version_of_another_task_that_appears_beside_the_server_changes_nothing(site):
+    site.bundle(1)
+    assert await site.predict() == "net@1"
+    written(site.root, name="net", version=2, task=Task.TENSOR)
+    site.models.watch()
+    await asyncio.sleep(2.5)
+    assert await site.predict() == "net@1"
+    assert site.engine.told == ["load net@1"]
+    assert [status.id for status in await site.models.list()] == ["net@1"]
+    await site.models.close()
+
+
+@in_loop
+async def test_what_cannot_be_served_is_in_the_log(site):
+    site.bundle(1)
+    written(site.root, name="net", version=2, task=Task.TENSOR)
+    records = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.getMessage())
+    log = logging.getLogger("server.runtime.models.models")
+    log.addHandler(handler)
+    try:
+        await site.models.tell_broken()
+    finally:
+        log.removeHandler(handler)
+    (said,) = records
+    assert said.startswith("net@2 cannot be served: It is of task tensor, and net@1 of task detect")
+
+
+@in_loop
 async def test_nothing_is_loaded_because_somebody_asks_which_version_serves(site):
     site.bundle(1)
     await site.models.resolve("net")
@@ -365,6 +398,17 @@ async def test_one_version_of_one_model_serves_where_none_is_named(site):
     assert await server_default() == ["net@1"]
     await site.models.remove("net")
     assert await server_default() == ["shipped@1"]
+
+
+@in_loop
+async def test_a_model_that_takes_tensors_is_shown_no_picture_and_does_not_become_the_servers(site):
+    a_bundle(site.repository.shipped, "shipped")
+    written(site.root, name="rok", task=Task.TENSOR)
+    for asking in (site.predict("rok"), site.predict("rok@1"), site.models.set_server_default("rok")):
+        with pytest.raises(TaskNotForVideo, match="rok@1 has task tensor"):
+            await asking
+    assert (site.engine.told, site.pictures.seen) == ([], [])
+    assert (await site.models.resolve(None)).manifest.id == "shipped@1"
 
 
 @in_loop

@@ -214,6 +214,26 @@ def test_a_model_that_does_not_load_is_tried_again(tmp_path):
     play(tmp_path, body)
 
 
+def test_a_stream_whose_model_takes_tensors_by_now_goes_on_as_it_was_or_says_why_not(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        stage.says(made.id)
+        stage.models.takes_tensors.add("net")
+        stage.models.serving["net"] = 2
+        stage.dispatcher.watch()
+        await stage.until(lambda: stage.streams._cases[made.id].problem)
+        seen = await stage.streams.get(made.id)
+        assert (seen.state, seen.model, seen.error.code) == ("running", "net@1", "task_not_for_video")
+
+        stage.ends(made.id, "source_lost", "The connection broke.")
+        case = stage.streams._cases[made.id]
+        for code in ("source_lost", "task_not_for_video"):  # it is begun anew, and refused
+            await stage.until(lambda code=code: case.problem.code == code)
+        assert stage.models.users["net@2"] == 0
+
+    play(tmp_path, body)
+
+
 def test_a_stream_says_how_often_its_model_is_asked(tmp_path):
     async def body(stage):
         stage.models.made_for["made-for-8"] = 8.0

@@ -50,6 +50,8 @@ def test_cameras_of_every_kind_are_opened_as_they_are_named(url):
         ("rtsp://camera:99999/a", "source_url_invalid"),
         ("rtsp://camera:port/a", "source_url_invalid"),
         ("rtsp://[::1/a", "source_url_invalid"),
+        ("http://①②⑦.0.0.1/a", "source_url_invalid"),
+        ("https://xn--0/a", "source_url_invalid"),
         ("rtsp://169.254.169.254/latest", "address_refused"),
         ("http://[fe80::1]/a", "address_refused"),
         ("http://168.63.129.16/", "address_refused"),

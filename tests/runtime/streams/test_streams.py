@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from stream_builders import a_stream, play
 
-from model_export.errors import ModelNotFound
+from model_export.errors import ModelNotFound, TaskNotForVideo
 from server.core.errors import (
     CapacityExceeded,
     FieldsInvalid,
@@ -19,7 +19,6 @@ from server.core.errors import (
 )
 from server.domain.stream import NewStream, ProbeSource, StreamChange
 from server.events.states import rfc3339
-from server.runtime.models.analyses import TaskNotForVideo
 from server.runtime.streams.sources import SourcePolicy
 from server.wire.messages import ChangeStream, Probe, Probed, RowsTaken, StartStream, StopStream
 

@@ -131,6 +131,24 @@ def test_credentials_are_given_as_the_camera_asks_for_them(opened, served, asks)
     assert len(shots(opened(site.url("cam"), username="viewer", password=SECRET), 2)) == 2
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        'realm="cam", nonce="abc", algorithm=FOO',
+        'realm="cam", nonce="abc", algorithm=SHA-512-256',
+        'realm="cam", nonce="abc", qop="auth-int"',
+        'realm="cam", nonce="abc", qop="x"',
+        'realm="cam"',
+        "realm=,,,,",
+        "cam",
+    ],
+)
+def test_a_login_of_a_kind_that_is_not_known_is_said(opened, served, asks):
+    site = served(Site(cam=page(b"", status=401, WWW_Authenticate=f"Digest {asks}")))
+    with pytest.raises(SourceUnauthorized, match="of a kind that is not known"):
+        opened(site.url("cam"), username="viewer", password=SECRET)
+
+
 def test_wrong_credentials_are_told_from_none(opened, served):
     site = served(Site(cam=basic))
     with pytest.raises(SourceUnauthorized, match="does not accept"):
@@ -164,6 +182,30 @@ def test_what_is_no_camera_says_why(opened, served, answer, error):
     site = served(Site(cam=answer))
     with pytest.raises(error):
         opened(site.url("cam"))
+
+
+def test_a_camera_is_followed_five_times_and_no_more(opened, served):
+    led = {str(n): page(b"", status=302, Location=f"/{n + 1}") for n in range(6)}
+    site = served(Site(**led | {"6": mjpeg()}))
+    assert shots(opened(site.url("1")), 1)
+    site.asked.clear()
+    with pytest.raises(SourceRefused, match="more than 5 times"):
+        opened(site.url("0"))
+    assert [path for path, _ in site.asked] == [f"/{n}" for n in range(6)]
+
+
+NO_URLS = ["http://①②⑦.0.0.1/x", "http://xn--0/x", "http://127.0.0.1:99999/x", "http://127.0.0.1:0/x", "http://[::1/x"]
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_a_camera_that_leads_to_what_is_no_url_says_so(opened, served, url):
+    sent = url.encode().decode("latin-1")  # as a header has it: in bytes
+    playlist = page(PLAYLIST % url.encode(), "application/x-mpegurl")
+    site = served(Site(cam=page(b"", status=302, Location=sent), live=playlist))
+    with pytest.raises(SourceNotVideo, match="no URL"):
+        opened(site.url("cam"))
+    with pytest.raises(SourceNotVideo):
+        opened(site.url("live"))
 
 
 def test_a_playlist_of_a_segment_is_a_camera(opened, served, tmp_path):
@@ -283,9 +325,7 @@ def test_a_redirect_is_checked_as_the_url_was(opened, served):
         opened(site.url("cam"))
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://host/x", "rtsp://", "rtsp://host:0/x", "http://host:99999/x", "rtsp://[::1", "x"]
-)
+@pytest.mark.parametrize("url", ["ftp://host/x", "rtsp://", "rtsp://host:0/x", "rtsp://[::1", "x", *NO_URLS])
 def test_a_url_of_no_source_is_an_error_that_does_not_mend(opened, url):
     with pytest.raises(SourceInvalid) as invalid:
         opened(url)

@@ -1,0 +1,23 @@
+"""URLs of the web that something can be asked from. httpx reads some that it stumbles over when it asks."""
+
+from __future__ import annotations
+
+import httpx
+
+HIGHEST_PORT = 65535
+
+
+def web_url(text: str) -> httpx.URL:
+    """Read a URL.
+
+    Raises:
+        ValueError: it cannot be read, its host cannot be a name, or there is no such port; the text has no full stop.
+    """
+    try:
+        url = httpx.URL(text)
+        port = url.port if url.host else None  # a host of other letters is decoded here
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ValueError(str(error).rstrip(".")) from error
+    if port is not None and not 1 <= port <= HIGHEST_PORT:
+        raise ValueError(f"There is no port {port}, but 1 to {HIGHEST_PORT}")
+    return url
