@@ -9,7 +9,7 @@ from typing import Any
 
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
-from server.runtime.models.loading import Loading
+from server.runtime.models.loading import Loaded, Loading
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +67,7 @@ class Succession:
         """Let the versions go that served under the name before the present one, and that nobody needs."""
         for model in self._loading.of(name):
             if model.id in self._superseded and not model.needed and model.unloaded is None:
-                _log.info("%s goes, %s has taken over", model.id, self._serves.get(name))
-                self._spawn(self._loading.unload([model]))
+                self._spawn(self._let_go(model))
 
     def watch(self, look: Callable[[str], Awaitable[Any]]) -> None:
         """From now on notice what others change in the repository.
@@ -83,6 +82,11 @@ class Succession:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _let_go(self, model: Loaded) -> None:
+        if not model.needed:  # somebody may have taken it since
+            _log.info("%s goes, %s has taken over", model.id, self._serves.get(model.bundle.manifest.name))
+            await self._loading.unload([model])
 
     async def _watch(self, look: Callable[[str], Awaitable[Any]]) -> None:
         while True:

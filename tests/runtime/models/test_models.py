@@ -80,6 +80,23 @@ async def test_the_old_version_stays_until_its_last_job_is_over(site):
 
 
 @in_loop
+async def test_the_old_version_stays_where_a_job_takes_it_as_it_is_about_to_go(site):
+    site.bundle(1)
+    await site.models.acquire("net@1")
+    await site.models.resolve("net")
+    site.bundle(2)
+    await site.predict()
+    await site.ready("net@2")
+    await site.predict()
+    site.models.release("net@1")
+    site.models.loading.models["net@1"].users += 1  # as `acquire` does, in a task whose turn comes before
+    await a_while()
+    assert (await site.states())["net@1"] == "ready"
+    site.models.release("net@1")
+    await site.told("unload net@1")
+
+
+@in_loop
 async def test_the_old_version_stays_until_its_last_picture_is_answered(site):
     site.bundle(1)
     await site.predict()
