@@ -38,7 +38,7 @@ class StreamStore:
         with self._database.write() as session:
             row = session.scalar(select(StreamRow).where(StreamRow.id == stream.id))
             if row is None:
-                raise StreamNotFound(f"There is no stream {stream.id!r}.")
+                raise StreamNotFound.of(stream.id)
             for name, value in _columns(stream).items():
                 setattr(row, name, value)
 

@@ -16,7 +16,7 @@ from server.api.pages import CURSOR, Page, PageQuery
 from server.api.references import reference
 from server.api.validation import parse_body
 from server.core.errors import ContentTypeUnsupported
-from server.domain.stream import NewStream, ProbeResult, ProbeSource, Stream, StreamChange, StreamState
+from server.domain.stream import Name, NewStream, ProbeResult, ProbeSource, Stream, StreamChange, StreamState
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
@@ -32,6 +32,9 @@ class StreamsQuery(PageQuery):
 
     cursor: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{1,2048}$", description=CURSOR)] = None
     state: Annotated[StreamState | None, Field(description="only streams in this state")] = None
+    name: Annotated[Name | None, Field(description="only the stream of exactly this name", examples=["front door"])] = (
+        None
+    )
 
 
 class ForceQuery(BaseModel):
@@ -90,8 +93,8 @@ async def create(
 
 @router.get("", response_model_exclude_none=True, summary="List streams", responses=problems(422))
 async def page(query: Annotated[StreamsQuery, Query()], streams: StreamsDep) -> Page[Stream]:
-    """By name."""
-    items, cursor = await streams.list(state=query.state, limit=query.limit, cursor=query.cursor)
+    """In the order of their names. `?name=` finds one by its name, and with it the `id` that all other calls want."""
+    items, cursor = await streams.list(state=query.state, name=query.name, limit=query.limit, cursor=query.cursor)
     return Page(items=list(items), next_cursor=cursor)
 
 

@@ -104,10 +104,7 @@ class Subscriptions:
         """
         for stream in streams:
             if not self._bus.knows(stream, OwnerKind.STREAM):
-                raise StreamNotFound(
-                    f"There is no stream {stream[:100]!r}.",
-                    hint="It may have been deleted; GET /v1/streams lists those there are.",
-                )
+                raise StreamNotFound.of(stream)
         return [await self._ledger.get(job) for job in jobs]
 
     async def _ended(self, job: Job, replay: JobReplay, after: Position | None) -> EndedJobFeed | None:
