@@ -8,7 +8,7 @@ from importlib import metadata, resources
 
 from fastapi import FastAPI, HTTPException, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from server.api import errors, openapi
 from server.api.access import Access
@@ -20,10 +20,12 @@ from server.api.v2 import inference, repository, statistics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
+_READING = ["GET", "HEAD"]
+_ICON = "favicon-32x32.png"
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
+    _ICON: "image/png",
 }
 
 
@@ -61,22 +63,31 @@ def build(intake: Intake, lifespan: Lifespan, *, key: str | None = None) -> Fast
 
 
 def _document(app: FastAPI) -> None:
-    @app.get("/openapi.json", include_in_schema=False)
+    # Relative, as all links of the page: a proxy may have put the server below a path of its own.
+    @app.api_route("/", methods=_READING, include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("docs")
+
+    @app.api_route("/favicon.ico", methods=_READING, include_in_schema=False)
+    async def icon() -> Response:
+        return RedirectResponse(f"docs/{_ICON}")
+
+    @app.api_route("/openapi.json", methods=_READING, include_in_schema=False)
     async def document() -> JSONResponse:
         return JSONResponse(openapi.document(app))
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=_READING, include_in_schema=False)
     async def page() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url="openapi.json",
             title="vidserve",
             swagger_js_url="docs/swagger-ui-bundle.js",
             swagger_css_url="docs/swagger-ui.css",
-            swagger_favicon_url="docs/favicon-32x32.png",
+            swagger_favicon_url=f"docs/{_ICON}",
         )
 
     # From the installed package and not from somebody's server: the page works where there is no internet.
-    @app.get("/docs/{name}", include_in_schema=False)
+    @app.api_route("/docs/{name}", methods=_READING, include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in _ASSETS:
             raise HTTPException(404)

@@ -97,7 +97,17 @@ def test_a_path_or_method_that_is_not_there_is_a_problem(client):
     answer = client.delete("/v1/jobs")
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, POST"
-    assert client.post("/docs").headers["allow"] == "GET"
+    assert set(client.post("/docs").headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_who_opens_the_server_in_a_browser_comes_to_the_documentation(client, document):
+    for path, place in (("/", "docs"), ("/favicon.ico", "docs/favicon-32x32.png")):
+        for ask in (client.get, client.head):
+            answer = ask(path, follow_redirects=False)
+            assert (answer.status_code, answer.headers["location"]) == (307, place)
+            assert ask(path, follow_redirects=True).status_code == 200
+        assert path not in document["paths"]
+    assert client.post("/").status_code == 405
 
 
 def test_the_documentation_page_needs_no_other_server(client):
