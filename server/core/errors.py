@@ -59,7 +59,6 @@ VidserveError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from model_export.errors import VidserveError
 
@@ -255,16 +254,6 @@ class StreamNotFound(StreamError):
     """No stream has this id."""
 
     code = "stream_not_found"
-
-    @classmethod
-    def of(cls, stream_id: str) -> StreamNotFound:
-        """With what may be meant: people know names, and ids are wanted."""
-        name = stream_id[:100]
-        return cls(
-            f"There is no stream with the id {name!r}.",
-            hint="It may have been deleted. If this is its name, GET "
-            f"/v1/streams?name={quote(name, safe='', errors='replace')} finds its id; GET /v1/streams lists all.",
-        )
 
 
 class StreamExists(StreamError):

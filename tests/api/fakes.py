@@ -20,8 +20,8 @@ from server.core.errors import (
     ModelUnavailable,
     QueueFull,
     StreamDeclared,
-    StreamNotFound,
 )
+from server.core.missing import no_stream
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
 from server.domain.inference import Inference, Inferred, Tensor, TensorModel
@@ -189,7 +189,7 @@ class FakeStreams:
 
     async def get(self, stream_id: str) -> Stream:
         if stream_id not in self.streams:
-            raise StreamNotFound.of(stream_id)
+            raise no_stream(stream_id)
         return self.streams[stream_id]
 
     async def list(

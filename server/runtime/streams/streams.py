@@ -11,10 +11,10 @@ from server.core.errors import (
     Stopping,
     StreamDeclared,
     StreamExists,
-    StreamNotFound,
     StreamsFull,
 )
 from server.core.metrics import StreamRow
+from server.core.missing import no_stream
 from server.domain.stream import (
     DECLARED_PREFIX,
     KeptStream,
@@ -201,7 +201,7 @@ class Streams:
         """
         case = self._cases.get(stream_id)
         if case is None:
-            raise StreamNotFound.of(stream_id)
+            raise no_stream(stream_id)
         return case
 
     def present(self, streams: Collection[str]) -> Sequence[bytes]:
