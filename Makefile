@@ -1,4 +1,5 @@
 # make demo      set up, start the server, analyse the sample video   (ONCE=1: end by itself, GPU=1: with CUDA)
+# make install   set up alone: vidserve into .venv, without what tests and training need   (GPU=1: with CUDA)
 # make test      set up, then linters, types, import contracts and all tests   (PROCESSES=1: one after another)
 # make test-deps Debian packages that some tests need (as root)
 # make bench     the figures of the README (DATA=../shared/data, or VIDEO=… MODEL=… LABELS=…; ARGS="--only cpu --runs 3")
@@ -17,10 +18,13 @@ EXTRAS := $(if $(GPU),[gpu])
 # Each of a thousand processes would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint suite alone test-deps bench clean check-python
+.PHONY: demo install test lint suite alone test-deps bench clean check-python
 
 demo: $(VENV)/.server$(if $(GPU),-gpu)
 	@$(BIN)/vidserve demo $(if $(ONCE),--once)
+
+install: $(VENV)/.server$(if $(GPU),-gpu)
+	@echo "vidserve is in $(VENV).   . $(BIN)/activate   makes it a command of this shell."
 
 test: alone
 

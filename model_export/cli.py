@@ -17,6 +17,7 @@ from model_export.entries import Entry
 from model_export.errors import ModelError, VidserveError
 from model_export.manifest import Manifest, parse_reference
 from model_export.options import ImportOptions, name_of, read_labels
+from model_export.printing import report_console
 from model_export.repository import Repository
 
 SHIPPED = Path(__file__).parent.parent / "server" / "models"
@@ -44,7 +45,9 @@ def list_models(data: DataFolder = _DATA) -> None:
         repository = _repository(data)
         entries, default = repository.entries(), repository.default_model()
     if not entries:
-        Console().print(f"No models in {repository.root}. Bring one in: vidserve models import --help", markup=False)
+        report_console().print(
+            f"No models in {repository.root}. Bring one in: vidserve models import --help", markup=False
+        )
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("model", no_wrap=True, overflow="ignore")
@@ -53,7 +56,7 @@ def list_models(data: DataFolder = _DATA) -> None:
     for entry in entries:
         serves = "" if not entry.serves else "default" if entry.name == default else "yes"
         table.add_row(f"{entry.name}@{entry.version}", serves, *_facts(entry))
-    Console().print(table)
+    report_console().print(table)
 
 
 @app.command("import")
@@ -71,7 +74,7 @@ def import_file(
 
     vidserve models import yolox_nano.onnx --family yolox --labels coco.names
     """
-    console = Console()
+    console = report_console()
     with _errors_told():
         options = read(ImportOptions, {**said, "labels": read_labels(labels) if labels else ()})
         with console.status("Reading the model …") as status:
@@ -94,7 +97,7 @@ def import_file(
         there = "" if data == Path(_DATA) else f" --data {data}"
         for what, command in (
             ("Try it", f"vidserve analyze VIDEO --model {bundle.manifest.name}{there}"),
-            ("Make it the default", f"vidserve models default {bundle.manifest.name}{there}"),
+            ("Let it serve where no model is named", f"vidserve models default {bundle.manifest.name}{there}"),
         ):
             console.print(f"{what}: {command}", markup=False, highlight=False, soft_wrap=True)
 
@@ -115,7 +118,7 @@ def check(
             raise ModelError("There are no models to check.", hint="Bring one in: vidserve models import --help.")
     from model_export.check import check_bundle
 
-    console, failed = Console(), 0
+    console, failed = report_console(), 0
     for reference in references:
         try:
             bundle = repository.resolve(reference)
@@ -142,7 +145,7 @@ def default(
     NAME makes this the model for requests that name none. NAME@VERSION makes this the version that NAME stands for;
     setting an older one is the way back from a bad one.
     """
-    console = Console()
+    console = report_console()
     with _errors_told():
         repository = _repository(data)
         if model is None:
@@ -174,7 +177,9 @@ def remove(
         if not yes and not typer.confirm(f"Remove {model} from {repository.root}?"):
             raise typer.Exit(1)
         gone = repository.remove(name, version)
-    Console().print(f"Removed {', '.join(f'{name}@{number}' for number in gone)}.", markup=False, highlight=False)
+    report_console().print(
+        f"Removed {', '.join(f'{name}@{number}' for number in gone)}.", markup=False, highlight=False
+    )
 
 
 def _repository(data: Path) -> Repository:

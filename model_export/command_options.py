@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 Value = TypeVar("Value", bound=BaseModel)
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -47,11 +48,21 @@ def read(model: type[Value], said: Mapping[str, Any]) -> Value:
         return model.model_validate({name: value for name, value in said.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise typer.BadParameter(f"{first['msg']}.", param_hint=f"'{_flag(str(first['loc'][0]))}'") from error
+        raise typer.BadParameter(f"{_why(first)}.", param_hint=f"'{_flag(str(first['loc'][0]))}'") from error
+
+
+def _why(error: ErrorDetails) -> str:
+    if error["type"] == "enum":
+        return f"{error['input']!r} is not one of {error['ctx']['expected']}; --help says what each is for"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    option = typer.Option(_flag(field.alias or name), metavar=field.title, help=_sentence(field.description or ""))
+    option = typer.Option(
+        _flag(field.alias or name),
+        metavar=field.title or _choices(field.annotation),
+        help=_sentence(field.description or ""),
+    )
     required = field.is_required()
     kind = _kind(field.annotation)
     return inspect.Parameter(
@@ -67,11 +78,16 @@ def _flag(name: str) -> str:
 
 
 def _kind(annotation: Any) -> Any:
-    """What Typer reads: numbers, switches and choices as such, everything else as text."""
+    """What Typer reads: numbers and switches as such, everything else as text, whose errors are ours to word."""
+    return next((one for one in (annotation, *get_args(annotation)) if one in _PLAIN), str)
+
+
+def _choices(annotation: Any) -> str | None:
+    """How the help shows an option that is one of a few words."""
     for one in (annotation, *get_args(annotation)):
-        if isinstance(one, type) and (one in _PLAIN or issubclass(one, Enum)):
-            return one
-    return str
+        if isinstance(one, type) and issubclass(one, Enum):
+            return f"<{'|'.join(member.value for member in one)}>"
+    return None
 
 
 def _sentence(text: str) -> str:

@@ -18,7 +18,9 @@ from server.core.access_errors import AccessError, KeyMissing, KeyWrong
 
 # Probes cannot carry a key everywhere. The documentation is the same for every server of a version and says nothing of
 # this one; a browser that opens it cannot send a header, and asks for the key on the page.
-_OPEN = re.compile(r"/livez|/readyz|/health/(live|ready)|/v2/health/(live|ready)|/docs(/[^/]+)?|/openapi\.json")
+_OPEN = re.compile(
+    r"/livez|/readyz|/health/(live|ready)|/v2/health/(live|ready)|/|/favicon\.ico|/docs(/[^/]+)?|/openapi\.json"
+)
 _READING = frozenset({"GET", "HEAD"})
 _CHALLENGE = 'Bearer realm="vidserve"'
 _PAUSE_S = 0.3

@@ -8,7 +8,7 @@ from importlib import metadata, resources
 
 from fastapi import FastAPI, HTTPException, Response, WebSocket
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from server.api import errors, openapi
 from server.api.access import Access
@@ -22,10 +22,11 @@ from server.api.v2 import inference, repository, statistics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
+_ICON = "favicon-32x32.png"
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
+    _ICON: "image/png",
 }
 
 
@@ -79,6 +80,15 @@ async def _no_socket(socket: WebSocket) -> None:
 
 
 def _document(app: FastAPI) -> None:
+    # Relative, as all links of the page: a proxy may have put the server below a path of its own.
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("docs")
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return RedirectResponse(f"docs/{_ICON}")
+
     @app.get("/openapi.json", include_in_schema=False)
     async def document() -> JSONResponse:
         return JSONResponse(openapi.document(app))
@@ -90,7 +100,7 @@ def _document(app: FastAPI) -> None:
             title="vidserve",
             swagger_js_url="docs/swagger-ui-bundle.js",
             swagger_css_url="docs/swagger-ui.css",
-            swagger_favicon_url="docs/favicon-32x32.png",
+            swagger_favicon_url=f"docs/{_ICON}",
         )
 
     # From the installed package and not from somebody's server: the page works where there is no internet.

@@ -2,92 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from server.api.errors import MEDIA_TYPE, problem_value
+from server.api.errors import MEDIA_TYPE, Invalid, problem_value
 from server.api.references import reference
 
-# When a problem of each status is answered, and the code, the detail and the hint of an example.
-_PROBLEMS = {
-    400: (
-        "The body is not what its content type says.",
-        "body_invalid",
-        "The form ends before its last boundary.",
-        "Send it again; it was cut off on the way.",
-    ),
-    401: (
-        "The key or the ticket is missing, wrong or no longer good.",
-        "key_missing",
-        "This server wants a key.",
-        "Send `Authorization: Bearer KEY`.",
-    ),
-    403: (
-        "Made by a page of another site, or by a name that is not this machine's.",
-        "cross_site",
-        "A page of another site (https://example.com) called this server, which asks for no key.",
-        "Set a key (VIDSERVE_ADMIN_KEY): who has it, or a ticket, may call from anywhere.",
-    ),
-    404: (
-        "There is none with this name.",
-        "model_not_found",
-        "There is no model 'yolo'.",
-        "GET /v1/models lists those there are.",
-    ),
-    406: (
-        "Not to be had in this format.",
-        "format_not_possible",
-        "Job 5f0e did not track, and mot is about tracks.",
-        "Ask for ?format=ndjson.",
-    ),
-    409: (
-        "Its present state does not allow that.",
-        "model_in_use",
-        "Jobs or streams need yolox-nano@1.",
-        "Cancel them, or wait for their end.",
-    ),
-    413: (
-        "More bytes than this server takes.",
-        "upload_too_large",
-        "The file is larger than 4294967296 bytes.",
-        "Send a shorter or smaller video.",
-    ),
-    415: (
-        "A content type that this call does not read.",
-        "content_type_unsupported",
-        "A job is a form or JSON, not video/mp4.",
-        "curl -F file=@video.mp4 sends a form.",
-    ),
-    422: (
-        "A field is missing, unknown or out of range; `errors` names each.",
-        "fields_invalid",
-        "analysis.lables: it is not known; `labels` is.",
-        None,
-    ),
-    429: (
-        "As many wait as may; `Retry-After` says when to try again.",
-        "queue_full",
-        "As many as may wait already do.",
-        "Send it again later, as `Retry-After` says.",
-    ),
-    500: (
-        "The server's own fault; its log says more.",
-        "internal_error",
-        "The server failed in a way that nobody foresaw.",
-        "The log of the server says more.",
-    ),
-    503: (
-        "Not now; the same call may succeed later.",
-        "model_unavailable",
-        "The worker is starting.",
-        "Try again in a second.",
-    ),
-    507: (
-        "The server's disk is full.",
-        "storage_full",
-        "No space is left for the upload.",
-        "Delete jobs that are no longer needed.",
-    ),
+
+class Said(NamedTuple):
+    """A problem that a call answers with: when, and the code, the detail and the hint of an example."""
+
+    status: int
+    when: str
+    code: str
+    detail: str
+    hint: str | None = None
+
+
+# Where a call says nothing else: what every one may answer.
+_USUAL = {
+    one.status: one
+    for one in (
+        Said(
+            400,
+            "The body is not JSON.",
+            "body_invalid",
+            "The body is not JSON: EOF while parsing an object at line 1 column 1.",
+            "Send one JSON object.",
+        ),
+        Said(
+            401,
+            "The key or the ticket is missing, wrong or no longer good.",
+            "key_missing",
+            "This server wants a key.",
+            "Send `Authorization: Bearer KEY`.",
+        ),
+        Said(
+            403,
+            "Made by a page of another site, or by a name that is not this machine's.",
+            "cross_site",
+            "A page of another site (https://example.com) called this server, which asks for no key.",
+            "Set a key (VIDSERVE_ADMIN_KEY): who has it, or a ticket, may call from anywhere.",
+        ),
+        Said(
+            413,
+            "More bytes than this call takes.",
+            "upload_too_large",
+            "The body is larger than 65536 bytes, the most that this call takes.",
+        ),
+        Said(
+            422,
+            "A field is missing, unknown or out of range; `errors` names each.",
+            "fields_invalid",
+            "limit: Input should be less than or equal to 200.",
+        ),
+        Said(
+            500,
+            "The server's own fault; its log says more.",
+            "internal_error",
+            "The server failed in a way that nobody foresaw.",
+            "The log of the server says more.",
+        ),
+        Said(
+            503,
+            "Not now; the same call may succeed later.",
+            "stopping",
+            "The server is stopping.",
+            "Ask again when it is back.",
+        ),
+        Said(
+            507,
+            "The server's disk is full.",
+            "storage_full",
+            "No space is left for vidserve-data/vidserve.db.",
+            "Delete jobs that are no longer needed, or free space on the disk.",
+        ),
+    )
 }
+
 # The same of the protocol's form: when, and the code and text of an example.
 _REFUSALS = {
     400: (
@@ -134,16 +125,20 @@ _REFUSALS = {
 }
 
 
-def problems(*statuses: int, **texts: str) -> dict[int | str, dict[str, Any]]:
-    """The problems that a call answers with, for `responses`; `s404="…"` says when in other words."""
-    said = {int(key.removeprefix("s")): text for key, text in texts.items()}
+def problems(*which: int | Said) -> dict[int | str, dict[str, Any]]:
+    """The problems that a call answers with, for `responses`: a status alone where the usual example fits the call."""
     found: dict[int | str, dict[str, Any]] = {}
-    for status in (*statuses, 500):
-        when, code, detail, hint = _PROBLEMS[status]
-        example = problem_value(status, code, detail, hint=hint).model_dump(exclude_none=True)
-        content = {"schema": reference("Problem"), "example": example}
-        found[status] = {"description": said.get(status, when), "content": {MEDIA_TYPE: content}}
+    for one in (*which, 500):
+        said = _USUAL[one] if isinstance(one, int) else one
+        example = problem_value(said.status, said.code, said.detail, hint=said.hint, errors=_fields(said))
+        content = {"schema": reference("Problem"), "example": example.model_dump(exclude_none=True)}
+        found[said.status] = {"description": said.when, "content": {MEDIA_TYPE: content}}
     return found
+
+
+def invalid(detail: str, hint: str | None = None) -> Said:
+    """What is wrong with a field of this call, `field: what`."""
+    return _USUAL[422]._replace(detail=detail, hint=hint)
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -154,3 +149,9 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         content = {"schema": reference("Refused"), "example": {"error": error, "code": code}}
         found[status] = {"description": when, "content": {"application/json": content}}
     return found
+
+
+def _fields(said: Said) -> list[Invalid]:
+    """As `fields_invalid` names them beside its detail."""
+    field, _, message = said.detail.partition(": ")
+    return [Invalid(field=field, message=message)] if said.code == "fields_invalid" else []

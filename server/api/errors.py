@@ -39,7 +39,7 @@ class Problem(BaseModel):
     title: str = Field(examples=["Job not found"])
     status: int = Field(examples=[404])
     code: str = Field(examples=["job_not_found"])
-    detail: str = Field(examples=["There is no job '01JD3ZQ6T7'."])
+    detail: str = Field(examples=["There is no job '5f0e'."])
     hint: str | None = Field(default=None, description="what to do", examples=["GET /v1/jobs lists those there are."])
     errors: list[Invalid] | None = Field(
         default=None, description="the fields that are wrong, of `fields_invalid`; the first 20"

@@ -14,65 +14,10 @@ from server.api.access import is_open
 from server.api.error_answers import problems, refusals
 from server.api.errors import Problem, Refused, below_v2
 from server.api.job_request import JobByUrl
-from server.api.references import REFERENCE
+from server.api.references import REFERENCE, reference
 from server.domain.event import Event
 from server.domain.result import Row
 from server.domain.stream import NewStream, ProbeSource, StreamChange
-
-JOB_EXAMPLE = {
-    "id": "8c1d5e0f2a7b4c69",
-    "state": "done",
-    "created_at": "2026-01-02T10:00:00Z",
-    "started_at": "2026-01-02T10:00:00.020000Z",
-    "ended_at": "2026-01-02T10:00:04.310000Z",
-    "source": "street.mp4",
-    "analysis": {"model": "yolox-nano", "labels": ["car"]},
-    "model": "yolox-nano@1",
-    "width": 768,
-    "height": 432,
-    "duration_s": 30.16,
-    "progress": 1.0,
-    "fps": 87.9,
-    "frames": {"analysed": 377},
-    "summary": {"car": {"frames": 153, "most_at_once": 2, "tracks": 4, "first_s": 2.4, "last_s": 27.92}},
-    "warnings": [],
-}
-
-STREAM_EXAMPLE = {
-    "id": "8c1d5e0f2a7b4c69",
-    "name": "front door",
-    "managed_by": "api",
-    "url": "rtsp://192.168.1.20/stream1",
-    "username": "viewer",
-    "transport": "tcp",
-    "loop": False,
-    "state": "running",
-    "paused": False,
-    "created_at": "2026-01-02T10:00:00Z",
-    "analysis": {"model": "yolox-nano", "labels": ["person"], "sample_fps": 5.0},
-    "model": "yolox-nano@1",
-    "asked_fps": 5.0,
-    "codec": "h264",
-    "width": 640,
-    "height": 360,
-    "fps": 9.97,
-    "last_frame_at": "2026-01-02T10:20:00.310000Z",
-    "last_result_at": "2026-01-02T10:20:00.290000Z",
-    "reconnects": 0,
-    "frames": {"analysed": 6000, "sampled_out": 6000},
-}
-
-IMPORT_EXAMPLE = {
-    "id": "5b1c77d0a94e2f63",
-    "state": "done",
-    "created_at": "2026-01-02T10:00:00Z",
-    "started_at": "2026-01-02T10:00:00.010000Z",
-    "ended_at": "2026-01-02T10:00:04.310000Z",
-    "source": "yolox_nano.onnx",
-    "family": "yolox",
-    "model": "yolox-nano@1",
-    "lines": ["The batch is free; rows are bit-identical in batches of 1, 2, 4, 8.", "Parity shown on 4 pictures."],
-}
 
 REPLAYED = {
     "Idempotent-Replayed": {
@@ -83,12 +28,17 @@ REPLAYED = {
 """A header of answers to calls that take an Idempotency-Key."""
 
 DESCRIPTION = """
-POST a video and get every object in every frame.
+POST a video, or point the server at a camera, and get every object in every frame. `…` is this server's address, as
+`http://127.0.0.1:8000`.
 
 ```
-curl -F file=@street.mp4 -F model=moving-objects http://localhost:8000/v1/jobs
-curl 'http://localhost:8000/v1/jobs/ID?wait=60'
-curl 'http://localhost:8000/v1/jobs/ID/results?format=csv'
+curl -F file=@street.mp4 …/v1/jobs                          # a video: the answer has its ID
+curl '…/v1/jobs/ID?wait=60'                                 # progress, then a summary
+curl '…/v1/jobs/ID/results?format=csv'                      # what is where in every frame
+
+curl -H 'Content-Type: application/json' -d '{"name": "yard", "url": "rtsp://192.168.1.20/stream1"}' …/v1/streams
+curl '…/v1/streams?name=yard'                               # a camera: how it is, and its ID
+curl -N …/v1/streams/ID/subscribe                           # its rows and events, as they are made
 ```
 
 Times are seconds of media time, or RFC 3339 in UTC. Boxes are `[x1, y1, x2, y2]` in pixels of the source frame.
@@ -98,10 +48,23 @@ Everything that goes wrong is answered as `application/problem+json` with a stab
 to do. Send `X-Request-ID` to find a call in the server's log; each answer has one.
 """
 
+# OpenAPI has no words for WebSockets.
+_SUBSCRIPTIONS = """News as they come: as Server-Sent Events by the calls below, or over a WebSocket.
+
+`/v1/streams/{id}/ws` follows a stream, with `types`, `labels` and `from` in its address. At `/v1/ws` you say what you
+want, in messages of one JSON object each:
+
+`{"subscribe": {"streams": ["ID"], "jobs": ["ID"], "types": ["result"], "labels": ["car"], "from": "start"}}`, of which
+all may be left out (without names all streams are meant), and `{"unsubscribe": {"streams": ["ID"]}}`.
+
+The server answers `{"event": "subscribed", "data": …}`, or `{"event": "error", "data": {"code": …, "detail": …}}` where
+that cannot be, and sends `{"id": …, "event": "result", "data": {…}}` with the events and data of the calls below.
+"""
+
 TAGS = [
     {"name": "jobs", "description": "Videos analysed from their first frame to their last."},
     {"name": "streams", "description": "Cameras and other sources that never end."},
-    {"name": "subscriptions", "description": "News as they come. WebSockets, too: `/v1/ws`, `/v1/streams/{id}/ws`."},
+    {"name": "subscriptions", "description": _SUBSCRIPTIONS},
     {"name": "events", "description": "What happened."},
     {"name": "models", "description": "What the server can see with, and pictures one by one."},
     {"name": "access", "description": "Tickets for callers that cannot send a header."},
@@ -155,11 +118,22 @@ def document(app: FastAPI) -> Mapping[str, Any]:
         schemas["Event"]["description"] = "Something that happened. What does not apply is left out."
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        _forget_the_usual_422(made)
         if app.state.closed:
             _name_keys(made)
         _refuse(made, 401 if app.state.closed else 403)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _forget_the_usual_422(made: dict[str, Any]) -> None:
+    """FastAPI says it of every call with a parameter, also where any text will do; the routes say where none does."""
+    for calls in made["paths"].values():
+        for call in calls.values():
+            if "application/json" in call["responses"].get("422", {}).get("content", {}):
+                schema = call["responses"]["422"]["content"]["application/json"]["schema"]
+                if schema == reference("HTTPValidationError"):
+                    del call["responses"]["422"]
 
 
 def _name_keys(made: dict[str, Any]) -> None:
@@ -193,7 +167,3 @@ def methods(request: Request) -> list[str]:
     documented = document(request.app)["paths"].get(getattr(route, "path", ""))
     found = {method.upper() for method in documented or getattr(route, "methods", ())}
     return sorted(found | {"HEAD"} if "GET" in found else found)
-
-
-def _template() -> str:
-    return REFERENCE.replace("{name}", "{model}")

@@ -43,8 +43,8 @@ def encoded_page(items: Sequence[bytes], cursor: str | None) -> Response:
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
-def encoded_page_of(name: str) -> dict[str, Any]:
-    """The same in the OpenAPI document, by the name of the items' schema."""
+def encoded_page_of(name: str, example: dict[str, Any]) -> dict[str, Any]:
+    """The same in the OpenAPI document, by the name of the items' schema and one of them."""
     schema = {
         "type": "object",
         "required": ["items"],
@@ -53,4 +53,5 @@ def encoded_page_of(name: str) -> dict[str, Any]:
             "next_cursor": {"type": "string", "description": "of the next page; absent on the last"},
         },
     }
-    return {"description": "A page.", "content": {"application/json": {"schema": schema}}}
+    shown = {"schema": schema, "example": {"items": [example]}}
+    return {"description": "A page.", "content": {"application/json": shown}}

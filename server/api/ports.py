@@ -63,7 +63,7 @@ class Streams(Protocol):
     async def get(self, stream_id: str) -> Stream: ...
 
     async def list(
-        self, *, state: StreamState | None, limit: int, cursor: str | None
+        self, *, state: StreamState | None, name: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Stream], str | None]:
         """A page, by name, and the next page's cursor."""
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from model_export.errors import VidserveError
+from model_export.printing import report_console
 from server.api.conversion import Format, convert
 from server.commands.complaint import complain
 from server.commands.found import found_table
@@ -260,7 +261,7 @@ class _Run:
     def _tell(self) -> int:
         ended = [(video.name, self._ended[video.name]) for video in self._videos]
         jobs = [(name, one) for name, one in ended if isinstance(one, Job)]
-        table = Console(stderr=self._wish.output == _STDOUT, highlight=False)
+        table = report_console(stderr=self._wish.output == _STDOUT)
         if jobs:
             table.print(found_table(jobs))
         failed = False

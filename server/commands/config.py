@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from model_export.printing import report_console
 from server.core.configuration import FILE_NAME, Configuration
 from server.core.settings import Settings
 
@@ -17,6 +17,6 @@ def show(configuration: Configuration[Settings]) -> None:
         # What somebody chose stands out from what nobody did.
         style = "dim" if origin == "default" else ""
         table.add_row(*(Text(text, style=style, overflow="fold") for text in (key, value, origin)))
-    console = Console(highlight=False)
+    console = report_console()
     console.print(table)
     console.print(f"\nThe settings are good. File: {configuration.file or f'none (no {FILE_NAME} here)'}", markup=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from model_export.printing import report_console
 from server.commands.checks import CHECKS, Finding, Verdict
 from server.core.settings import Settings
 
@@ -15,7 +15,7 @@ _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"
 def run(settings: Settings) -> int:
     """Look at everything and print what was found; the exit status is 1 if the server cannot run."""
     findings = [check(settings) for check in CHECKS]
-    console = Console(highlight=False)
+    console = report_console()
     console.print(_table(findings))
     failed = [finding.name for finding in findings if finding.verdict is Verdict.FAIL]
     warned = [finding.name for finding in findings if finding.verdict is Verdict.WARN]

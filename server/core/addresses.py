@@ -21,6 +21,15 @@ _PRIVATE = (
 # Answered inside the machines of clouds: Azure's public by its number, Alibaba's and Amazon's private by theirs.
 _METADATA = frozenset({IPv4Address("168.63.129.16"), IPv4Address("100.100.100.200"), IPv6Address("fd00:ec2::254")})
 
+_LINK_LOCAL = "link-local"
+# What a camera without DHCP gives itself, and where clouds keep the secrets of their machines.
+_NEVER = {
+    _LINK_LOCAL: "No setting allows it, since clouds keep services at such addresses. A camera that is wired to this "
+    "machine without DHCP has one too: give it and this machine's port fixed addresses, such as 192.168.50.20 and "
+    "192.168.50.1."
+}
+_NOWHERE = "No setting allows it: such addresses are services of a machine or its cloud, not cameras."
+
 LOOPBACK = "loopback"
 PRIVATE = "private"
 
@@ -50,7 +59,7 @@ def refusal(address: str) -> str | None:
     if ip.is_loopback:
         return LOOPBACK
     if ip.is_link_local:
-        return "link-local"
+        return _LINK_LOCAL
     if ip.is_multicast:
         return "multicast"
     if any(ip in network for network in _PRIVATE):
@@ -96,9 +105,7 @@ class AddressPolicy:
         what = f"The address {address} is {reason}" if host == address else f"{host!r} is {address}, which is {reason}"
         raise AddressRefused(
             f"{what}, and is not connected to.",
-            hint=f"Set `[sources] {setting} = true` if it is meant."
-            if setting
-            else "No setting allows it: such addresses are services of a machine or its cloud, not cameras.",
+            hint=f"Set `[sources] {setting} = true` if it is meant." if setting else _NEVER.get(reason, _NOWHERE),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import delete, select
 
-from server.core.errors import StreamNotFound
+from server.core.missing import no_stream
 from server.domain.stream import KeptStream
 from server.storage.database import Database
 from server.storage.tables import StreamRow
@@ -38,7 +38,7 @@ class StreamStore:
         with self._database.write() as session:
             row = session.scalar(select(StreamRow).where(StreamRow.id == stream.id))
             if row is None:
-                raise StreamNotFound(f"There is no stream {stream.id!r}.")
+                raise no_stream(stream.id)
             for name, value in _columns(stream).items():
                 setattr(row, name, value)
 

@@ -20,8 +20,8 @@ from server.core.errors import (
     ModelUnavailable,
     QueueFull,
     StreamDeclared,
-    StreamNotFound,
 )
+from server.core.missing import no_stream
 from server.domain.analysis import Analysis
 from server.domain.health import Health, Part
 from server.domain.inference import Inference, Inferred, Tensor, TensorModel
@@ -189,13 +189,14 @@ class FakeStreams:
 
     async def get(self, stream_id: str) -> Stream:
         if stream_id not in self.streams:
-            raise StreamNotFound(f"There is no stream {stream_id!r}.", hint="GET /v1/streams lists them.")
+            raise no_stream(stream_id)
         return self.streams[stream_id]
 
     async def list(
-        self, *, state: StreamState | None, limit: int, cursor: str | None
+        self, *, state: StreamState | None, name: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Stream], str | None]:
-        found = sorted((one for one in self.streams.values() if state in (None, one.state)), key=lambda one: one.name)
+        wanted = (one for one in self.streams.values() if state in (None, one.state) and name in (None, one.name))
+        found = sorted(wanted, key=lambda one: one.name)
         rest = [one for one in found if cursor is None or one.name > cursor]
         return rest[:limit], rest[limit - 1].name if len(rest) > limit else None
 

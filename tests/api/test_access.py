@@ -20,6 +20,8 @@ OPEN = {
     "/health/ready",
     "/v2/health/live",
     "/v2/health/ready",
+    "/",
+    "/favicon.ico",
     "/docs",
     "/docs/{name}",
     "/openapi.json",

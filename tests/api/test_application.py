@@ -1,17 +1,23 @@
 import logging
 import re
 
+import msgspec
 import pytest
 from fakes import a_row, assert_problem
 from structlog.contextvars import get_contextvars
 
 from model_export.options import ImportOptions
+from server.api import examples
 from server.api.errors import Problem, Refused
-from server.api.openapi import IMPORT_EXAMPLE, JOB_EXAMPLE
 from server.core.errors import StorageFull
 from server.core.statuses import STATUS
+from server.domain.event import Event
+from server.domain.health import Health
 from server.domain.job import Job, JobState
+from server.domain.model import ModelStatus
 from server.domain.model_import import ModelImport
+from server.domain.result import Row
+from server.domain.stream import NewStream, ProbeResult, ProbeSource, Stream, StreamChange
 
 
 def test_live_answers_whatever_the_server_lacks(site, client):
@@ -100,6 +106,16 @@ def test_a_path_or_method_that_is_not_there_is_a_problem(client):
     assert client.post("/docs").headers["allow"] == "GET, HEAD"
 
 
+def test_who_opens_the_server_in_a_browser_comes_to_the_documentation(client, document):
+    for path, place in (("/", "docs"), ("/favicon.ico", "docs/favicon-32x32.png")):
+        for ask in (client.get, client.head):
+            answer = ask(path, follow_redirects=False)
+            assert (answer.status_code, answer.headers["location"]) == (307, place)
+            assert ask(path, follow_redirects=True).status_code == 200
+        assert path not in document["paths"]
+    assert client.post("/").status_code == 405
+
+
 def test_the_documentation_page_needs_no_other_server(client):
     page = client.get("/docs").text
     assert re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -132,8 +148,31 @@ def test_every_call_is_explained_and_its_problems_are_problems(document):
 
 
 def test_the_examples_are_what_they_are_examples_of(document):
-    Job.model_validate(JOB_EXAMPLE)
-    ModelImport.model_validate(IMPORT_EXAMPLE)
+    for model, shown in (
+        (Job, (examples.JOB, examples.NEW_JOB)),
+        (Stream, (examples.STREAM, examples.NEW_STREAM)),
+        (ProbeResult, (examples.PROBE, examples.FAILED_PROBE)),
+        (ModelStatus, (examples.MODEL, examples.UNLOADED_MODEL)),
+        (ModelImport, (examples.IMPORT, examples.NEW_IMPORT)),
+        (Health, (examples.READY,)),
+    ):
+        for one in shown:
+            model.model_validate(one)
+    for kind, one in (
+        (Row, examples.ROW),
+        (Row, examples.STREAM_ROW),
+        (Row, examples.PICTURE_ROW),
+        (Event, examples.EVENT),
+    ):
+        msgspec.convert(one, kind, strict=False)
+    for path, method, model in (
+        ("/v1/streams", "post", NewStream),
+        ("/v1/streams/probe", "post", ProbeSource),
+        ("/v1/streams/{stream_id}", "patch", StreamChange),
+    ):
+        for body in document["paths"][path][method]["requestBody"]["content"].values():
+            for one in body["examples"].values():
+                model.model_validate(one["value"])
     for path, calls in document["paths"].items():
         for call in calls.values():
             for status, answer in call["responses"].items():
@@ -142,7 +181,48 @@ def test_the_examples_are_what_they_are_examples_of(document):
                     assert STATUS[refused.code] == int(status)
                 elif int(status) >= 400:
                     example = Problem.model_validate(answer["content"]["application/problem+json"]["example"])
-                    assert (example.status, STATUS[example.code]) == (int(status), int(status))
+                    assert example.status == int(status)
+                    assert {**STATUS, "not_ready": 503}[example.code] == int(status)
+
+
+@pytest.mark.parametrize(
+    ("call", "codes"),
+    [
+        ("POST /v1/jobs", {404: "model_not_found", 409: "idempotency_key_conflict", 429: "queue_full"}),
+        ("GET /v1/jobs/{job_id}/results", {404: "job_not_found", 406: "format_not_possible"}),
+        ("POST /v1/streams", {404: "model_not_found", 409: "stream_exists", 503: "capacity_exceeded"}),
+        ("PATCH /v1/streams/{stream_id}", {404: "stream_not_found", 409: "stream_declared"}),
+        ("GET /v1/streams/{stream_id}/snapshot.jpg", {404: "stream_not_found", 503: "snapshot_unavailable"}),
+        ("GET /v1/streams/{stream_id}/subscribe", {404: "stream_not_found", 503: "subscribers_full"}),
+        ("GET /v1/events/{event_id}", {404: "event_not_found"}),
+        ("POST /v1/models", {409: "model_exists", 429: "queue_full"}),
+        ("PUT /v1/models/{name}/server-default", {409: "default_configured"}),
+        ("GET /v1/imports/{import_id}", {404: "import_not_found"}),
+        ("GET /health/ready", {503: "not_ready"}),
+    ],
+)
+def test_the_example_of_a_problem_is_one_that_this_call_gives(document, call, codes):
+    method, path = call.split()
+    answers = document["paths"][path][method.lower()]["responses"]
+    shown = {
+        int(status): answer["content"]["application/problem+json"]["example"]
+        for status, answer in answers.items()
+        if int(status) >= 400
+    }
+    assert {status: shown[status]["code"] for status in codes} == codes
+    texts = [text for one in shown.values() for text in (one["detail"], one.get("hint", ""))]
+    if path.startswith("/v1/streams"):
+        assert not [text for text in texts if "A job" in text or "smaller video" in text]
+
+
+def test_every_good_answer_shows_what_it_looks_like(document):
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            for status, answer in call["responses"].items():
+                if path.startswith("/v1") and int(status) < 300:
+                    assert answer["description"] != "Successful Response", (method, path)
+                    for kind, content in answer.get("content", {}).items():
+                        assert kind != "application/json" or {"example", "examples"} & set(content), (method, path)
 
 
 def test_the_form_of_a_job_is_documented(document):

@@ -78,6 +78,22 @@ def test_a_body_that_is_no_json_is_refused(client):
     assert_problem(client.post("/v1/streams", json={"url": "a" * 70_000}), 413, "upload_too_large")
 
 
+def test_a_stream_is_found_by_its_exact_name(site, client):
+    for name in ("yard", "yard 2", "Höfe & Co."):
+        site.runtime.streams.add(name)
+    for name in ("yard", "Höfe & Co."):
+        assert [one["name"] for one in client.get("/v1/streams", params={"name": name}).json()["items"]] == [name]
+    assert client.get("/v1/streams?name=yar").json() == {"items": []}
+    assert client.get("/v1/streams?name=yard&state=paused").json() == {"items": []}
+    assert_problem(client.get("/v1/streams?name="), 422, "fields_invalid")
+
+
+def test_a_name_in_the_place_of_an_id_is_answered_with_how_to_find_the_id(site, client):
+    site.runtime.streams.add("yard")
+    problem = assert_problem(client.get("/v1/streams/yard"), 404, "stream_not_found")
+    assert "GET /v1/streams?name=yard finds its id" in problem["hint"]
+
+
 def test_streams_come_in_pages_and_by_state(site, client):
     for name in "abc":
         site.runtime.streams.add(name)

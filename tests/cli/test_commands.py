@@ -72,6 +72,15 @@ def test_config_check_shows_every_setting_with_its_origin(tmp_path: Path) -> Non
     assert any(row[0] == "workers.shm_mb" and row[-1] == "default" for row in rows if row)
 
 
+@pytest.mark.parametrize("command", [["config", "check"], ["doctor", "--port", "0"]])
+def test_what_goes_to_a_pipe_has_whole_lines_however_narrow_the_terminal_is(tmp_path: Path, command: list[str]) -> None:
+    data = (
+        tmp_path / ("a folder with a name that is much longer than any line of a terminal has characters " * 2).strip()
+    )
+    done = vidserve(*command, "--data", str(data), cwd=tmp_path, env={"COLUMNS": "40"})
+    assert any(str(data) in line for line in done.stdout.splitlines())
+
+
 def test_wrong_settings_end_every_command_with_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "vidserve.toml").write_text("[engine]\nmax_bach = 2\n")
     for words in (["serve"], ["config", "check"], ["doctor"], ["analyze", "x.mp4"]):

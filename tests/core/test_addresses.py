@@ -87,6 +87,12 @@ def test_no_setting_allows_link_local_metadata_or_reserved_addresses(address):
     assert "No setting allows it" in refused.value.hint
 
 
+def test_a_camera_that_is_wired_to_this_machine_is_told_to_take_a_fixed_address():
+    with pytest.raises(AddressRefused) as refused:
+        AddressPolicy().check("169.254.17.4", "169.254.17.4")
+    assert "fixed addresses, such as 192.168.50.20" in refused.value.hint
+
+
 def test_every_address_of_a_name_is_checked():
     assert set(checked_addresses("localhost", 80, AddressPolicy(loopback=True))) <= {"127.0.0.1", "::1"}
     with pytest.raises(AddressRefused, match="'localhost' is"):

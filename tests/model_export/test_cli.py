@@ -45,6 +45,7 @@ def test_a_model_is_brought_in_listed_checked_made_the_default_and_removed(
     assert imported.exit_code == 0, imported.output
     assert "Parity shown on 4 pictures" in imported.output
     assert "my-net@1 is in" in imported.output
+    assert "Let it serve where no model is named: vidserve models default my-net" in imported.output
     assert repository.resolve("my-net").manifest.labels == ("car", "bus", "person")
 
     listed = models("list").output
@@ -140,7 +141,7 @@ def test_removing_asks_first(repository: Repository) -> None:
     ("arguments", "code", "message"),
     [
         (["import", "absent.onnx", "--family", "raw"], 1, "There is no file absent.onnx."),
-        (["import", "absent.onnx", "--family", "yolo"], 2, "'yolo' is not one of"),
+        (["import", "absent.onnx", "--family", "yolo"], 2, "'--family': 'yolo' is not one of 'yolox', 'ultralytics'"),
         (["import", "absent.onnx"], 2, "--family"),
         (["import", "x.onnx", "--family", "yolox", "--input", "640"], 2, "'640' is not WxH, for example 640x384."),
         (["import", "x.onnx", "--family", "yolox", "--mean", "1,2"], 2, "'1,2' is not one number or three"),

@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
+from server.api import examples
+from server.api import known_problems as known
 from server.api.deps import EventsDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.moments import Moment
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
 from server.api.references import reference
@@ -18,7 +20,8 @@ from server.storage.events import CURSOR_PATTERN, Wanted
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
-_EVENT = {"schema": reference("Event")}
+_EVENT = {"schema": reference("Event"), "example": examples.EVENT}
+_WRONG_TYPE = invalid("type: Input should be 'track_started', 'track_ended', 'stream_state', 'job_state' or 'gap'.")
 
 
 class EventsQuery(PageQuery):
@@ -38,7 +41,7 @@ class EventsQuery(PageQuery):
     "",
     response_class=Response,
     summary="List events",
-    responses={200: encoded_page_of("Event"), **problems(422)},
+    responses={200: encoded_page_of("Event", examples.EVENT), **problems(_WRONG_TYPE)},
 )
 async def page(query: Annotated[EventsQuery, Query()], events: EventsDep) -> Response:
     """Newest first. `at` is when it happened; of a video, when the server learned of it. Events come here within a
@@ -63,11 +66,11 @@ async def page(query: Annotated[EventsQuery, Query()], events: EventsDep) -> Res
     summary="Look at an event",
     responses={
         200: {"description": "The event.", "content": {"application/json": _EVENT}},
-        **problems(404, 422, s404="There is no event with this id."),
+        **problems(known.NO_EVENT),
     },
 )
 async def get(
-    event_id: Annotated[str, Path(description="the event's `id`", examples=["8c1d5e0f2a7b4c69-12"])], events: EventsDep
+    event_id: Annotated[str, Path(description="the event's `id`", examples=["9905153c5e080afd-12"])], events: EventsDep
 ) -> Response:
     """As it was told to subscribers, and with `at`."""
     return Response(await asyncio.to_thread(events.get, event_id), media_type="application/json")

@@ -7,9 +7,12 @@ import asyncio
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from server.api import examples
+from server.api import known_problems as known
 from server.api.deps import RuntimeDep
 from server.api.error_answers import problems
 from server.api.errors import RETRY, Problem, problem, problem_value
+from server.api.openapi import answered
 from server.domain.health import Health
 
 router = APIRouter(tags=["health"])
@@ -27,7 +30,7 @@ class NotReady(Health, Problem):
     """A problem, with the health that it is about."""
 
 
-@router.get("/health/live", summary="Is the process alive?")
+@router.get("/health/live", summary="Is the process alive?", response_description="It is.")
 @router.get("/livez", include_in_schema=False)
 async def live() -> Live:
     """Answers as long as the server answers at all. Restart it when this fails, not when it is not ready."""
@@ -38,7 +41,10 @@ async def live() -> Live:
     "/health/ready",
     response_model=Health,
     summary="Can it do its work?",
-    responses=problems(503, s503="Something is in the way; `problems` and `parts` say what."),
+    responses={
+        200: answered("It can.", examples.READY),
+        **problems(known.NOT_READY),
+    },
 )
 @router.get("/readyz", include_in_schema=False)
 async def ready(runtime: RuntimeDep) -> Response:

@@ -7,18 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.api import examples
+from server.api import known_problems as known
 from server.api.deps import ImportsDep, IntakeDep, KeyDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.import_request import BODY, read_model
 from server.api.multipart import FORM, media_type
-from server.api.openapi import IMPORT_EXAMPLE, REPLAYED, answered, key_parameter, location
+from server.api.openapi import REPLAYED, answered, key_parameter, location
 from server.api.pages import CURSOR, Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.model_import import ModelImport
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
-_NO_IMPORT = "There is no import with this id."
 ImportId = Annotated[str, Path(description="the import's `id`", examples=["5b1c77d0a94e2f63"])]
 
 
@@ -45,11 +46,20 @@ class ImportQuery(BaseModel):
     summary="Bring a model in",
     responses={
         202: answered(
-            "The import, waiting for its turn.", IMPORT_EXAMPLE, headers={**location("the import's path"), **REPLAYED}
+            "The import, waiting for its turn.",
+            examples.NEW_IMPORT,
+            headers={**location("the import's path"), **REPLAYED},
         ),
         **problems(
-            *(400, 409, 413, 415, 422, 429, 503, 507),
-            s409="That version is there already, or the Idempotency-Key was used for another file or other options.",
+            known.FORM_CUT_OFF,
+            known.VERSION_TAKEN,
+            known.MODEL_TOO_LARGE,
+            known.NO_FORM,
+            invalid(
+                "family: Input should be 'yolox', 'ultralytics', 'ssd-face', 'classifier', 'video-classifier' or 'raw'."
+            ),
+            known.IMPORTS_FULL,
+            *(503, 507),
         ),
     },
     openapi_extra={
@@ -95,7 +105,12 @@ async def submit(
     return made
 
 
-@router.get("/imports", response_model_exclude_none=True, summary="List imports", responses=problems(422))
+@router.get(
+    "/imports",
+    response_model_exclude_none=True,
+    summary="List imports",
+    responses={200: answered("A page.", examples.page(examples.IMPORT)), **problems(422)},
+)
 async def page(query: Annotated[ImportsQuery, Query()], imports: ImportsDep) -> Page[ModelImport]:
     """Newest first: those that have not ended, and the last hundred that have."""
     before = None if query.cursor is None else int(query.cursor[1:])
@@ -107,7 +122,10 @@ async def page(query: Annotated[ImportsQuery, Query()], imports: ImportsDep) -> 
     "/imports/{import_id}",
     response_model_exclude_none=True,
     summary="Look at an import, or wait for it",
-    responses={200: answered("The import.", IMPORT_EXAMPLE), **problems(404, 422, s404=_NO_IMPORT)},
+    responses={
+        200: answered("The import.", examples.IMPORT),
+        **problems(known.NO_IMPORT, invalid("wait: Input should be less than or equal to 60.")),
+    },
 )
 async def get(import_id: ImportId, query: Annotated[ImportQuery, Query()], imports: ImportsDep) -> ModelImport:
     """`importing`, `done` (then `model` names it) or `failed` (then `error` says why), and what was proved, in `lines`.
@@ -120,7 +138,8 @@ async def get(import_id: ImportId, query: Annotated[ImportQuery, Query()], impor
     "/imports/{import_id}",
     status_code=204,
     summary="Delete an import",
-    responses=problems(404, 422, s404=_NO_IMPORT),
+    response_description="It is gone.",
+    responses=problems(known.NO_IMPORT),
 )
 async def delete(import_id: ImportId, imports: ImportsDep) -> None:
     """Ends it if need be, then forgets it. A model that it has brought in stays."""

@@ -7,11 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.api import examples
+from server.api import known_problems as known
 from server.api.deps import IntakeDep, JobId, JobsDep, KeyDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.job_request import BODY, read_json, read_upload
 from server.api.multipart import FORM, media_type
-from server.api.openapi import JOB_EXAMPLE, REPLAYED, answered, key_parameter, location
+from server.api.openapi import REPLAYED, answered, key_parameter, location
 from server.api.pages import CURSOR, Page, PageQuery
 from server.core.errors import ContentTypeUnsupported
 from server.domain.job import Job, JobState
@@ -19,7 +21,7 @@ from server.storage.jobs import CURSOR_PATTERN
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-_NO_JOB = "There is no job with this id."
+_WAIT_TOO_LONG = invalid("wait: Input should be less than or equal to 60.")
 _KEY_PARAMETER = key_parameter(
     "Any text of yours, say a UUID. A second call with the same key, video and analysis gives the first one's job, for "
     "as long as that is kept; with another video or analysis it is refused (409)."
@@ -50,12 +52,17 @@ class JobQuery(BaseModel):
     summary="Analyse a video",
     responses={
         202: answered(
-            "The job, waiting for its turn.", JOB_EXAMPLE, headers={**location("the job's path"), **REPLAYED}
+            "The job, waiting for its turn.", examples.NEW_JOB, headers={**location("the job's path"), **REPLAYED}
         ),
         **problems(
-            *(400, 404, 409, 413, 415, 422, 429, 503, 507),
-            s404="There is no model with this name.",
-            s409="The Idempotency-Key was used for another video or analysis.",
+            known.FORM_CUT_OFF,
+            known.NO_MODEL,
+            known.KEY_USED,
+            known.VIDEO_TOO_LARGE,
+            known.NO_VIDEO,
+            known.BAD_ANALYSIS,
+            known.JOBS_FULL,
+            *(503, 507),
         ),
     },
     openapi_extra={"requestBody": BODY, "parameters": [_KEY_PARAMETER]},
@@ -94,7 +101,12 @@ async def submit(request: Request, response: Response, jobs: JobsDep, intake: In
     return job
 
 
-@router.get("", response_model_exclude_none=True, summary="List jobs", responses=problems(422))
+@router.get(
+    "",
+    response_model_exclude_none=True,
+    summary="List jobs",
+    responses={200: answered("A page.", examples.page(examples.JOB)), **problems(422)},
+)
 async def page(query: Annotated[JobsQuery, Query()], jobs: JobsDep) -> Page[Job]:
     """Newest first."""
     items, cursor = await jobs.list(state=query.state, limit=query.limit, cursor=query.cursor)
@@ -105,7 +117,7 @@ async def page(query: Annotated[JobsQuery, Query()], jobs: JobsDep) -> Page[Job]
     "/{job_id}",
     response_model_exclude_none=True,
     summary="Look at a job, or wait for it",
-    responses={200: answered("The job.", JOB_EXAMPLE), **problems(404, 422, s404=_NO_JOB)},
+    responses={200: answered("The job.", examples.JOB), **problems(known.NO_JOB, _WAIT_TOO_LONG)},
 )
 async def get(job_id: JobId, query: Annotated[JobQuery, Query()], jobs: JobsDep) -> Job:
     """State, progress, frames by outcome, and once it is done a summary by label. With `wait` the answer comes when
@@ -118,7 +130,7 @@ async def get(job_id: JobId, query: Annotated[JobQuery, Query()], jobs: JobsDep)
     "/{job_id}/cancel",
     response_model_exclude_none=True,
     summary="Cancel a job",
-    responses={200: answered("The job.", JOB_EXAMPLE), **problems(404, 422, s404=_NO_JOB)},
+    responses={200: answered("The job.", {**examples.JOB, "state": "cancelled"}), **problems(known.NO_JOB)},
 )
 async def cancel(job_id: JobId, jobs: JobsDep) -> Job:
     """What is done stays and can be read. A job that has ended stays as it is."""
@@ -129,7 +141,8 @@ async def cancel(job_id: JobId, jobs: JobsDep) -> Job:
     "/{job_id}",
     status_code=204,
     summary="Delete a job",
-    responses=problems(404, 422, s404=_NO_JOB),
+    response_description="It is gone.",
+    responses=problems(known.NO_JOB),
 )
 async def delete(job_id: JobId, jobs: JobsDep) -> None:
     """Cancels it if need be, then removes it, its video and its results."""

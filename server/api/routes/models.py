@@ -8,10 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_export.manifest import MOST_VERSION, NAME_PATTERN, VERSION_PATTERN, parse_reference
+from server.api import examples
+from server.api import known_problems as known
 from server.api.deps import ModelsDep, Reference
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.job_request import read_body
 from server.api.multipart import FORM, OVERHEAD, content_length, media_type, read_form
+from server.api.openapi import answered
 from server.api.pages import CURSOR, Page, PageQuery
 from server.api.references import reference
 from server.api.validation import parse_body
@@ -23,7 +26,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 _PICTURE_BYTES = 32 * 1024 * 1024
 _JSON_BYTES = 1024
-_NO_MODEL = "There is no such model or version."
+_MODEL = answered("The model.", examples.MODEL)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE: dict[str, Any] = {
     "required": True,
@@ -89,7 +92,12 @@ class _Memory:
         self.data += data
 
 
-@router.get("", response_model_exclude_none=True, summary="List models", responses=problems(422))
+@router.get(
+    "",
+    response_model_exclude_none=True,
+    summary="List models",
+    responses={200: answered("A page.", examples.page(examples.MODEL)), **problems(422)},
+)
 async def page(query: Annotated[ModelsQuery, Query()], models: ModelsDep) -> Page[ModelStatus]:
     """Every version of every model in the repository, by name and version. `default` marks what serves under a bare
     name, `server_default` what serves where no model is named.
@@ -107,7 +115,7 @@ async def page(query: Annotated[ModelsQuery, Query()], models: ModelsDep) -> Pag
     "/{name}",
     response_model_exclude_none=True,
     summary="Look at a model",
-    responses=problems(404, 422, s404=_NO_MODEL),
+    responses={200: _MODEL, **problems(known.NO_MODEL, known.BAD_BUNDLE)},
 )
 async def get(name: Reference, models: ModelsDep) -> ModelStatus:
     """What it is, whether it serves, on which provider, and if that is not the one asked for, why."""
@@ -118,7 +126,16 @@ async def get(name: Reference, models: ModelsDep) -> ModelStatus:
     "/{name}/default",
     response_model_exclude_none=True,
     summary="Choose the version that serves",
-    responses=problems(400, 404, 413, 422, 503, s404=_NO_MODEL),
+    responses={
+        200: _MODEL,
+        **problems(
+            400,
+            known.NO_MODEL,
+            413,
+            invalid("version: it is missing.", 'Send {"version": 1}, or PUT /v1/models/yolox-nano@1/default.'),
+            known.MODEL_NOT_UP,
+        ),
+    },
     openapi_extra={"requestBody": _DEFAULT},
 )
 async def set_default(request: Request, name: Reference, models: ModelsDep) -> ModelStatus:
@@ -145,7 +162,18 @@ async def set_default(request: Request, name: Reference, models: ModelsDep) -> M
     "/{name}/server-default",
     response_model_exclude_none=True,
     summary="Choose the model that serves where none is named",
-    responses=problems(404, 409, 422, 503, s404=_NO_MODEL, s409="The settings of the server say which one does."),
+    responses={
+        200: answered("The model.", {**examples.MODEL, "server_default": True}),
+        **problems(
+            known.NO_MODEL,
+            known.DEFAULT_IN_SETTINGS,
+            invalid(
+                "name: a name without a version is wanted.",
+                "PUT /v1/models/yolox-nano@1/default says which version the name stands for.",
+            ),
+            known.MODEL_NOT_UP,
+        ),
+    },
 )
 async def set_server_default(name: Reference, models: ModelsDep) -> ModelStatus:
     """The model of jobs that name none, from now on. It is verified and warm before it takes over. One that takes
@@ -165,8 +193,10 @@ async def set_server_default(name: Reference, models: ModelsDep) -> ModelStatus:
     "/{name}",
     status_code=204,
     summary="Remove a model",
+    response_description="It is gone.",
     responses=problems(
-        404, 409, 422, s404=_NO_MODEL, s409="Jobs that have not ended need it, or it came with the server."
+        known.NO_MODEL,
+        known.MODEL_IN_USE._replace(when="Jobs that have not ended, or streams, need it, or it came with the server."),
     ),
 )
 async def remove(name: Reference, models: ModelsDep) -> None:
@@ -178,7 +208,7 @@ async def remove(name: Reference, models: ModelsDep) -> None:
     "/{name}/load",
     response_model_exclude_none=True,
     summary="Load a model",
-    responses=problems(404, 422, 503, s404=_NO_MODEL),
+    responses={200: _MODEL, **problems(known.NO_MODEL, known.BAD_BUNDLE, known.MODEL_NOT_UP)},
 )
 async def load(name: Reference, models: ModelsDep) -> ModelStatus:
     """Answers when it is verified and warm. One that is loaded stays as it is."""
@@ -190,7 +220,10 @@ async def load(name: Reference, models: ModelsDep) -> ModelStatus:
     "/{name}/unload",
     response_model_exclude_none=True,
     summary="Unload a model",
-    responses=problems(404, 409, 422, s404=_NO_MODEL),
+    responses={
+        200: answered("The model.", examples.UNLOADED_MODEL),
+        **problems(known.NO_MODEL, known.MODEL_IN_USE, known.BAD_BUNDLE),
+    },
 )
 async def unload(name: Reference, models: ModelsDep) -> ModelStatus:
     """Gives its memory back; it stays in the repository. One that is not loaded stays as it is."""
@@ -202,8 +235,19 @@ async def unload(name: Reference, models: ModelsDep) -> ModelStatus:
     "/{name}/predict",
     summary="What one picture shows",
     responses={
-        200: {"description": "A result row.", "content": {"application/json": {"schema": reference("Row")}}},
-        **problems(400, 404, 413, 415, 422, 429, 503, s404=_NO_MODEL),
+        200: {
+            "description": "A result row.",
+            "content": {"application/json": {"schema": reference("Row"), "example": examples.PICTURE_ROW}},
+        },
+        **problems(
+            known.FORM_CUT_OFF,
+            known.NO_MODEL,
+            known.PICTURE_TOO_LARGE,
+            known.NO_PICTURE,
+            known.PICTURE_UNREADABLE,
+            known.PICTURES_FULL,
+            known.NO_ANSWER,
+        ),
     },
     openapi_extra={"requestBody": _PICTURE},
 )

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_export.errors import ModelNotFound
 from model_export.manifest import Task
+from server.api import known_problems as known
 from server.api.conversion import Format, convert
 from server.api.deps import JobId, JobsDep, ModelsDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.negotiation import accepted
 from server.api.ports import Jobs, Models
 from server.api.references import reference
@@ -27,10 +28,29 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _row = msgspec.json.Decoder(Row)
 _TEXT = {"schema": {"type": "string"}}
-_EXAMPLE = (
+_NDJSON = (
     '{"frame":12,"pts_s":0.48,"captured_at":null,"width":768,"height":432,"model":"yolox-nano@1","objects":'
     '[{"track_id":3,"label":"car","class_id":2,"confidence":0.91,"box":[301.2,118.0,388.5,176.3]}]}\n'
 )
+_CSV = "frame,pts_s,track_id,label,class_id,confidence,x1,y1,x2,y2\n12,0.48,3,car,2,0.91,301.2,118.0,388.5,176.3\n"
+_COCO = {
+    "info": {"description": "vidserve"},
+    "images": [{"id": 12, "file_name": "frame_000012.jpg", "width": 768, "height": 432, "pts_s": 0.48}],
+    "annotations": [
+        {
+            "id": 1,
+            "image_id": 12,
+            "category_id": 3,
+            "bbox": [301.2, 118.0, 87.3, 58.3],
+            "area": 5089.59,
+            "iscrowd": 0,
+            "score": 0.91,
+            "track_id": 3,
+        }
+    ],
+    "categories": [{"id": 3, "name": "car"}],
+}
+_MOT = "13,3,301.2,118.0,87.3,58.3,0.91,-1,-1,-1\n"
 
 
 class ResultsQuery(BaseModel):
@@ -49,13 +69,17 @@ class ResultsQuery(BaseModel):
         200: {
             "description": "Of a running job, the frames finished so far.",
             "content": {
-                Format.NDJSON.media_type: {**_TEXT, "example": _EXAMPLE, "x-line-schema": reference("Row")},
-                Format.CSV.media_type: _TEXT,
-                Format.COCO.media_type: {"schema": {"type": "object"}},
-                Format.MOT.media_type: _TEXT,
+                Format.NDJSON.media_type: {**_TEXT, "example": _NDJSON, "x-line-schema": reference("Row")},
+                Format.CSV.media_type: {**_TEXT, "example": _CSV},
+                Format.COCO.media_type: {"schema": {"type": "object"}, "example": _COCO},
+                Format.MOT.media_type: {**_TEXT, "example": _MOT},
             },
         },
-        **problems(404, 406, 422, s404="There is no job with this id."),
+        **problems(
+            known.NO_JOB,
+            known.NO_SUCH_FORMAT,
+            invalid("format: Input should be 'ndjson', 'csv', 'coco' or 'mot'."),
+        ),
     },
 )
 async def results(

@@ -7,15 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.api import examples
+from server.api import known_problems as known
 from server.api.deps import StreamId, ViewsDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.moments import Moment
 from server.api.pages import CURSOR, PageQuery, encoded_page, encoded_page_of
 from server.runtime.streams.results import CURSOR_PATTERN
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
-_NO_STREAM = "There is no stream with this id."
 _JPEG = {"description": "The picture.", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 
 
@@ -39,7 +40,7 @@ class SnapshotQuery(BaseModel):
     "/{stream_id}/results",
     response_class=Response,
     summary="Read a stream's latest results",
-    responses={200: encoded_page_of("Row"), **problems(404, 422, s404=_NO_STREAM)},
+    responses={200: encoded_page_of("Row", examples.STREAM_ROW), **problems(known.NO_STREAM, 422)},
 )
 async def results(stream_id: StreamId, query: Annotated[ResultsQuery, Query()], views: ViewsDep) -> Response:
     """Rows, newest first, as far as they are kept in memory: some 2000, or about a minute of a busy stream, until the
@@ -58,7 +59,11 @@ async def results(stream_id: StreamId, query: Annotated[ResultsQuery, Query()], 
     summary="Look through a camera",
     responses={
         200: _JPEG,
-        **problems(404, 422, 503, s404=_NO_STREAM, s503="The stream gives no picture now; `detail` says why."),
+        **problems(
+            known.NO_STREAM,
+            invalid("boxes: Input should be a valid boolean, unable to interpret input."),
+            known.NO_SNAPSHOT,
+        ),
     },
 )
 async def snapshot(stream_id: StreamId, query: Annotated[SnapshotQuery, Query()], views: ViewsDep) -> Response:

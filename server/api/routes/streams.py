@@ -4,27 +4,51 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.api.deps import StreamsDep
+from server.api import examples
+from server.api import known_problems as known
+from server.api.deps import StreamId, StreamsDep
 from server.api.error_answers import problems
 from server.api.job_request import read_body
 from server.api.multipart import media_type
-from server.api.openapi import STREAM_EXAMPLE, answered, location
+from server.api.openapi import answered, location
 from server.api.pages import CURSOR, Page, PageQuery
 from server.api.references import reference
 from server.api.validation import parse_body
 from server.core.errors import ContentTypeUnsupported
-from server.domain.stream import NewStream, ProbeResult, ProbeSource, Stream, StreamChange, StreamState
+from server.domain.stream import Name, NewStream, ProbeResult, ProbeSource, Stream, StreamChange, StreamState
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
 _JSON_BYTES = 64 * 1024
 _JSON = ("application/json", "application/merge-patch+json")
-_NO_STREAM = "There is no stream with this id."
-_NO_ROOM = "The models cannot do as much, there are as many streams as there may be, or a model is loading."
-StreamId = Annotated[str, Path(description="the stream's `id`", examples=["8c1d5e0f2a7b4c69"])]
+_SIMPLE = {"name": "front door", "url": "rtsp://192.168.1.20/stream1"}
+_NEW = {
+    "simple": {"summary": "A camera without a password, and the server's own model", "value": _SIMPLE},
+    "whole": {
+        "summary": "A camera that asks for a password, and what to look for",
+        "value": {
+            **_SIMPLE,
+            "username": "viewer",
+            "password": "the camera's password",
+            "analysis": {"model": "yolox-nano", "labels": ["person"], "sample_fps": 5},
+        },
+    },
+    "file": {
+        "summary": "A file as a camera, of a folder in `[sources] folders`",
+        "value": {"name": "street", "url": "file:///videos/street.mp4", "loop": True},
+    },
+}
+_PROBE = {
+    "application/json": {
+        "examples": {
+            "picture": {"summary": "It gives a picture", "value": examples.PROBE},
+            "none": {"summary": "It gives none", "value": examples.FAILED_PROBE},
+        }
+    }
+}
 
 
 class StreamsQuery(PageQuery):
@@ -32,6 +56,9 @@ class StreamsQuery(PageQuery):
 
     cursor: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_-]{1,2048}$", description=CURSOR)] = None
     state: Annotated[StreamState | None, Field(description="only streams in this state")] = None
+    name: Annotated[Name | None, Field(description="only the stream of exactly this name", examples=["front door"])] = (
+        None
+    )
 
 
 class ForceQuery(BaseModel):
@@ -44,9 +71,9 @@ class ForceQuery(BaseModel):
     ] = False
 
 
-def _body(name: str, example: dict[str, Any], *types: str) -> dict[str, Any]:
+def _body(name: str, shown: dict[str, Any], *types: str) -> dict[str, Any]:
     """Of the OpenAPI document: the body is parsed by hand, so that what is wrong with it is said in words."""
-    content = {"schema": reference(name), "example": example}
+    content = {"schema": reference(name), "examples": shown}
     return {"requestBody": {"required": True, "content": {one: content for one in types or _JSON[:1]}}}
 
 
@@ -56,18 +83,12 @@ def _body(name: str, example: dict[str, Any], *types: str) -> dict[str, Any]:
     response_model_exclude_none=True,
     summary="Add a stream",
     responses={
-        201: answered("The stream.", STREAM_EXAMPLE, headers=location("the stream's path")),
+        201: answered("The stream.", examples.NEW_STREAM, headers=location("the stream's path")),
         **problems(
-            *(400, 404, 409, 413, 415, 422, 503, 507),
-            s404="There is no model with this name.",
-            s409="Another stream has this name.",
-            s422="A field is wrong, or the source is one that this server does not open; `hint` names the setting.",
-            s503=_NO_ROOM,
+            *(400, known.NO_MODEL, known.NAME_TAKEN, 413, known.NOT_JSON, known.BAD_SOURCE, known.NO_ROOM, 507),
         ),
     },
-    openapi_extra=_body(
-        "NewStream", {"name": "front door", "url": "rtsp://192.168.1.20/stream1", "username": "viewer"}
-    ),
+    openapi_extra=_body("NewStream", _NEW),
 )
 async def create(
     request: Request, response: Response, query: Annotated[ForceQuery, Query()], streams: StreamsDep
@@ -88,10 +109,15 @@ async def create(
     return stream
 
 
-@router.get("", response_model_exclude_none=True, summary="List streams", responses=problems(422))
+@router.get(
+    "",
+    response_model_exclude_none=True,
+    summary="List streams",
+    responses={200: answered("A page.", examples.page(examples.STREAM)), **problems(422)},
+)
 async def page(query: Annotated[StreamsQuery, Query()], streams: StreamsDep) -> Page[Stream]:
-    """By name."""
-    items, cursor = await streams.list(state=query.state, limit=query.limit, cursor=query.cursor)
+    """In the order of their names. `?name=` finds one by its name, and with it the `id` that all other calls want."""
+    items, cursor = await streams.list(state=query.state, name=query.name, limit=query.limit, cursor=query.cursor)
     return Page(items=list(items), next_cursor=cursor)
 
 
@@ -99,11 +125,13 @@ async def page(query: Annotated[StreamsQuery, Query()], streams: StreamsDep) -> 
     "/probe",
     response_model_exclude_none=True,
     summary="Try a source",
-    responses=problems(
-        *(400, 413, 415, 422),
-        s422="A field is wrong, or the source is one that this server does not open; `hint` names the setting.",
+    responses={
+        200: {"description": "What it gave, or why it gave nothing.", "content": _PROBE},
+        **problems(400, 413, known.NOT_JSON, known.BAD_SOURCE),
+    },
+    openapi_extra=_body(
+        "ProbeSource", {"camera": {"summary": "A camera", "value": {"url": "rtsp://192.168.1.20/stream1"}}}
     ),
-    openapi_extra=_body("ProbeSource", {"url": "rtsp://192.168.1.20/stream1"}),
 )
 async def probe(request: Request, streams: StreamsDep) -> ProbeResult:
     """Opens it, takes a picture and closes it again: codec, size, rate and the picture, or in `error` why not."""
@@ -114,7 +142,7 @@ async def probe(request: Request, streams: StreamsDep) -> ProbeResult:
     "/{stream_id}",
     response_model_exclude_none=True,
     summary="Look at a stream",
-    responses={200: answered("The stream.", STREAM_EXAMPLE), **problems(404, 422, s404=_NO_STREAM)},
+    responses={200: answered("The stream.", examples.STREAM), **problems(known.NO_STREAM)},
 )
 async def get(stream_id: StreamId, streams: StreamsDep) -> Stream:
     """Its state, what its source gives, its frames by what became of them, and what was wrong last."""
@@ -126,16 +154,22 @@ async def get(stream_id: StreamId, streams: StreamsDep) -> Stream:
     response_model_exclude_none=True,
     summary="Change a stream",
     responses={
-        200: answered("The stream.", STREAM_EXAMPLE),
+        200: answered("The stream.", {**examples.STREAM, "state": "paused", "paused": True}),
         **problems(
-            *(400, 404, 409, 413, 415, 422, 503, 507),
-            s404="There is no stream with this id, or no model with this name.",
-            s409="It stands in the settings file, or another stream has this name.",
-            s422="A field is wrong, or the source is one that this server does not open; `hint` names the setting.",
-            s503=_NO_ROOM,
+            400,
+            known.NO_STREAM._replace(when="There is no stream with this id, or no model with this name."),
+            known.DECLARED._replace(when="It stands in the settings file, or another stream has this name."),
+            *(413, known.NOT_JSON, known.BAD_SOURCE, known.NO_ROOM, 507),
         ),
     },
-    openapi_extra=_body("StreamChange", {"paused": True}, *_JSON),
+    openapi_extra=_body(
+        "StreamChange",
+        {
+            "pause": {"summary": "Close its source", "value": {"paused": True}},
+            "analysis": {"summary": "Look for something else", "value": {"analysis": {"confidence": 0.6}}},
+        },
+        *_JSON,
+    ),
 )
 async def change(
     request: Request, stream_id: StreamId, query: Annotated[ForceQuery, Query()], streams: StreamsDep
@@ -155,7 +189,8 @@ async def change(
     "/{stream_id}",
     status_code=204,
     summary="Delete a stream",
-    responses=problems(404, 409, 422, 507, s404=_NO_STREAM, s409="It stands in the settings file."),
+    response_description="It is gone.",
+    responses=problems(known.NO_STREAM, known.DECLARED, 507),
 )
 async def delete(stream_id: StreamId, streams: StreamsDep) -> None:
     """Closes its source; its metrics go."""

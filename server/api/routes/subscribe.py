@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from model_export.errors import VidserveError
+from server.api import known_problems as known
 from server.api.deps import JobId, RuntimeDep, StreamId, SubscriptionsDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.errors import problem_of
 from server.api.event_stream import EventStream
 from server.api.socket_session import SocketSession
@@ -31,6 +32,7 @@ _LAST_ID = {
         }
     ]
 }
+_WRONG_TYPE = invalid("types: 'resutl': it is not known; `result` is.")
 _EXAMPLE = (
     'retry: 2000\nid: 5d01f2c7-811\n\nid: 5d01f2c7-812\nevent: result\ndata: {"stream":"cfg_gate","frame":240,"pts_s":'
     '24.0,"captured_at":"2026-01-02T10:00:00.120Z","width":640,"height":360,"model":"moving-objects@1","objects":[]}'
@@ -60,7 +62,7 @@ _EVENTS: dict[str, Any] = {
     responses={
         200: _EVENTS,
         204: {"description": "The job has ended, and there is nothing after this id: do not connect again."},
-        **problems(404, 422, 503, s404="There is no job with this id."),
+        **problems(known.NO_JOB, _WRONG_TYPE, known.SUBSCRIBERS_FULL),
     },
     openapi_extra=_LAST_ID,
 )
@@ -86,7 +88,7 @@ async def follow_job(
     "/streams/{stream_id}/subscribe",
     response_class=Response,
     summary="Follow a stream",
-    responses={200: _EVENTS, **problems(404, 422, 503, s404="There is no stream with this id.")},
+    responses={200: _EVENTS, **problems(known.NO_STREAM, _WRONG_TYPE, known.SUBSCRIBERS_FULL)},
     openapi_extra=_LAST_ID,
 )
 async def follow_stream(
@@ -108,7 +110,14 @@ async def follow_stream(
     "/subscribe",
     response_class=Response,
     summary="Follow many streams and jobs",
-    responses={200: _EVENTS, **problems(404, 422, 503, s404="There is no stream, or no job, with one of these ids.")},
+    responses={
+        200: _EVENTS,
+        **problems(
+            known.NO_STREAM._replace(when="There is no stream, or no job, with one of these ids."),
+            _WRONG_TYPE,
+            known.SUBSCRIBERS_FULL,
+        ),
+    },
     openapi_extra=_LAST_ID,
 )
 async def follow_many(

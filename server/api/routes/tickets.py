@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from server.api.deps import TicketsDep
-from server.api.error_answers import problems
+from server.api.error_answers import invalid, problems
 from server.api.job_request import read_body
 from server.api.openapi import answered
 from server.api.validation import parse_body
@@ -63,7 +63,10 @@ class TicketGiven(BaseModel):
     "",
     status_code=201,
     summary="Get a ticket",
-    responses={201: answered("The ticket.", _EXAMPLE), **problems(400, 413, 422)},
+    responses={
+        201: answered("The ticket.", _EXAMPLE),
+        **problems(400, 413, invalid("seconds: Input should be less than or equal to 3600.")),
+    },
     openapi_extra={"requestBody": _WISH},
 )
 async def issue(request: Request, tickets: TicketsDep) -> TicketGiven:

@@ -16,7 +16,12 @@ CURSOR_PATTERN = r"[A-Za-z0-9_-]{1,1024}"
 
 
 def page(
-    cases: Iterable[StreamCase], *, state: StreamState | None, limit: int, cursor: str | None
+    cases: Iterable[StreamCase],
+    *,
+    state: StreamState | None,
+    name: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> tuple[list[StreamCase], str | None]:
     """A page, and the cursor of the next page (None: this is the last).
 
@@ -24,7 +29,8 @@ def page(
         FieldsInvalid: the cursor is not one that this function gave.
     """
     after = ("", "") if cursor is None else _place(cursor)
-    rest = [case for case in sorted(cases, key=_order) if _order(case) > after and state in (None, case.known.state)]
+    wanted = (case for case in cases if state in (None, case.known.state) and name in (None, case.kept.name))
+    rest = [case for case in sorted(wanted, key=_order) if _order(case) > after]
     found = rest[:limit]
     return found, _cursor(found[-1]) if len(rest) > limit else None
 

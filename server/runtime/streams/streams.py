@@ -11,10 +11,10 @@ from server.core.errors import (
     Stopping,
     StreamDeclared,
     StreamExists,
-    StreamNotFound,
     StreamsFull,
 )
 from server.core.metrics import StreamRow
+from server.core.missing import no_stream
 from server.domain.stream import (
     DECLARED_PREFIX,
     KeptStream,
@@ -147,14 +147,14 @@ class Streams:
         return self._view(self.find(stream_id))
 
     async def list(
-        self, *, state: StreamState | None, limit: int, cursor: str | None
+        self, *, state: StreamState | None, name: str | None, limit: int, cursor: str | None
     ) -> tuple[Sequence[Stream], str | None]:
         """A page of streams by name, and the cursor of the next page.
 
         Raises:
             FieldsInvalid: the cursor is not one that this method gave.
         """
-        cases, more = page(self._cases.values(), state=state, limit=limit, cursor=cursor)
+        cases, more = page(self._cases.values(), state=state, name=name, limit=limit, cursor=cursor)
         return [self._view(case) for case in cases], more
 
     async def change(self, stream_id: str, change: StreamChange, *, force: bool) -> Stream:
@@ -201,9 +201,7 @@ class Streams:
         """
         case = self._cases.get(stream_id)
         if case is None:
-            raise StreamNotFound(
-                f"There is no stream {stream_id!r}.", hint="It may have been deleted; GET /v1/streams lists them."
-            )
+            raise no_stream(stream_id)
         return case
 
     def present(self, streams: Collection[str]) -> Sequence[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from server.core.errors import SnapshotUnavailable
-from server.domain.stream import StreamState
+from server.domain.stream import DECLARED_PREFIX, ManagedBy, StreamState
 from server.events.bus import Bus
 from server.runtime.processes.hub import Hub
 from server.runtime.processes.questions import NoWorker, Questions, WorkerEnded
@@ -80,7 +80,7 @@ class StreamViews:
         if stint is None or state is not StreamState.RUNNING:
             code, message = case.trouble
             why = f" {message} ({code})" if code else ""
-            raise SnapshotUnavailable(f"Stream {case.id} gives no picture: it is {state}.{why}")
+            raise SnapshotUnavailable(f"Stream {case.id} gives no picture: it is {state}.{why}", hint=_what_to_do(case))
         try:
             received = await self._questions.ask(
                 stint.worker, lambda number: Look(number, case.id, stint.number, boxes), patience_s=_PATIENCE_S
@@ -101,3 +101,17 @@ class StreamViews:
         del self._looking[key]
         if not task.cancelled():
             task.exception()  # they may all have gone who were to be told
+
+
+def _what_to_do(case: StreamCase) -> str:
+    """About a stream that does not run."""
+    id = case.id
+    if case.known.state is StreamState.PAUSED and case.kept.managed_by is ManagedBy.CONFIG:
+        return f"Take `paused` out of `[streams.{id.removeprefix(DECLARED_PREFIX)}]`, and send the server SIGHUP."
+    if case.known.state is StreamState.PAUSED:
+        return f'PATCH /v1/streams/{id} with {{"paused": false}} opens it again.'
+    if case.known.state is StreamState.ENDED:
+        return 'The file is over; with `"loop": true` it begins again.'
+    if case.known.state is StreamState.FAILED:
+        return f"`error` of GET /v1/streams/{id} says what is wrong with it."
+    return f"Try again when `state` of GET /v1/streams/{id} is `running`."

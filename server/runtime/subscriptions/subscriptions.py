@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from server.core.errors import StreamNotFound
 from server.core.metrics import Metrics
+from server.core.missing import no_stream
 from server.domain.job import Job
 from server.events.bus import Bus
 from server.events.filter import Filter
@@ -104,10 +104,7 @@ class Subscriptions:
         """
         for stream in streams:
             if not self._bus.knows(stream, OwnerKind.STREAM):
-                raise StreamNotFound(
-                    f"There is no stream {stream[:100]!r}.",
-                    hint="It may have been deleted; GET /v1/streams lists those there are.",
-                )
+                raise no_stream(stream)
         return [await self._ledger.get(job) for job in jobs]
 
     async def _ended(self, job: Job, replay: JobReplay, after: Position | None) -> EndedJobFeed | None:

@@ -144,7 +144,7 @@ def test_streams_outlive_the_server_and_those_that_were_paused_stay_so(tmp_path)
     async def second(stage):
         await stage.placed(ids["front"])
         assert stage.source(ids["front"])["password"] == "hunter2"
-        streams, _ = await stage.streams.list(state=None, limit=10, cursor=None)
+        streams, _ = await stage.streams.list(state=None, name=None, limit=10, cursor=None)
         assert [(one.name, one.state) for one in streams] == [("back", "paused"), ("front", "starting")]
         assert not stage.orders(StartStream, ids["back"])
 
@@ -251,7 +251,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(tmp_path, new, error):
         await stage.add("taken")
         with pytest.raises(error):
             await stage.add(**{"name": "new", **new})
-        streams, _ = await stage.streams.list(state=None, limit=10, cursor=None)
+        streams, _ = await stage.streams.list(state=None, name=None, limit=10, cursor=None)
         assert [one.name for one in streams] == ["taken"]
 
     play(tmp_path, body)
@@ -351,21 +351,39 @@ def test_the_row_of_a_stream_that_was_deleted_is_empty_for_the_next_one(tmp_path
     play(tmp_path, body, most=256)
 
 
-def test_streams_come_by_name_in_pages(tmp_path):
+async def named(stage, name):
+    streams, _ = await stage.streams.list(state=None, name=name, limit=2, cursor=None)
+    return streams
+
+
+def test_an_id_that_is_a_name_is_answered_with_how_to_find_the_id(tmp_path):
+    async def body(stage):
+        made = await stage.add("front door")
+        with pytest.raises(StreamNotFound) as failure:
+            await stage.streams.get("front door")
+        assert "GET /v1/streams?name=front%20door finds its id" in failure.value.hint
+        assert [one.id for one in (await named(stage, "front door"))] == [made.id]
+
+    play(tmp_path, body)
+
+
+def test_streams_come_by_name_in_pages_and_one_by_its_exact_name(tmp_path):
     async def body(stage):
         for name in ("b", "Straße", "a", "C"):
             await stage.add(name, url="rtsp://cam.local/1")
         names, cursor = [], None
         for _ in range(3):
-            found, cursor = await stage.streams.list(state=None, limit=2, cursor=cursor)
+            found, cursor = await stage.streams.list(state=None, name=None, limit=2, cursor=cursor)
             names += [one.name for one in found]
             if cursor is None:
                 break
         assert names == ["a", "b", "C", "Straße"]
-        assert (await stage.streams.list(state="running", limit=2, cursor=None)) == ([], None)
+        assert (await stage.streams.list(state="running", name=None, limit=2, cursor=None)) == ([], None)
+        assert [one.name for one in (await named(stage, "C"))] == ["C"]
+        assert await named(stage, "c") == []
         for wrong in ("x", "W10", "bm8"):
             with pytest.raises(FieldsInvalid):
-                await stage.streams.list(state=None, limit=2, cursor=wrong)
+                await stage.streams.list(state=None, name=None, limit=2, cursor=wrong)
 
     play(tmp_path, body)
 
@@ -419,7 +437,7 @@ def test_a_file_that_is_read_again_changes_what_has_changed_in_it_and_nothing_el
         after = await stage.streams.get("cfg_front")
         assert (after.state, after.created_at) == ("running", before.created_at)
         await stage.streams.declare({})
-        streams, _ = await stage.streams.list(state=None, limit=10, cursor=None)
+        streams, _ = await stage.streams.list(state=None, name=None, limit=10, cursor=None)
         assert [one.name for one in streams] == ["own"]
 
     play(tmp_path, body, declared=declared(front=front, back=back, side=side))

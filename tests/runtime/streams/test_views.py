@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from stream_builders import play
+from stream_builders import a_stream, play
 
 from server.core.errors import FieldsInvalid, SnapshotUnavailable, StreamNotFound
 from server.wire.messages import Look, Looked
@@ -83,6 +83,25 @@ def test_a_picture_is_asked_of_the_worker_once_for_all_who_look(tmp_path):
         with pytest.raises(SnapshotUnavailable, match="No frame came"):
             await bare
         stage.hub.hear(Looked(ask.request), b"JPEG")  # too late for anybody
+
+    play(tmp_path, body)
+
+
+def test_who_gives_no_picture_says_what_to_do(tmp_path):
+    async def hint(stage, id):
+        with pytest.raises(SnapshotUnavailable) as refused:
+            await stage.views.snapshot(id, boxes=True)
+        return refused.value.hint
+
+    async def body(stage):
+        paused = await stage.streams.create(a_stream("a", paused=True), force=False)
+        other = await stage.add("b")
+        assert await hint(stage, paused.id) == f'PATCH /v1/streams/{paused.id} with {{"paused": false}} opens it again.'
+        assert await hint(stage, other.id) == f"Try again when `state` of GET /v1/streams/{other.id} is `running`."
+        stage.says(other.id, "failed", code="source_invalid", message="No.")
+        assert "`error` of GET" in await hint(stage, other.id)
+        await stage.streams.declare({"gate": a_stream("gate", paused=True)})
+        assert await hint(stage, "cfg_gate") == "Take `paused` out of `[streams.gate]`, and send the server SIGHUP."
 
     play(tmp_path, body)
 
