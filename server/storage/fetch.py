@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import httpx
 
 from server.core.addresses import refusal
+from server.core.authority import ESCAPE, UNCLEAR, is_unclear
 from server.core.errors import FetchFailed, FetchTimeout, UrlRefused
 from server.storage.uploads import Upload, Uploads, UploadWriter
 
@@ -216,10 +217,12 @@ def _name(url: str) -> str:
 
 
 def _parse(url: str) -> httpx.URL:
+    if is_unclear(url):
+        raise UrlRefused(UNCLEAR, hint=ESCAPE)
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise UrlRefused(f"The URL cannot be read: {error}.", hint="Write http://HOST/PATH.") from error
+    except httpx.InvalidURL:  # its words show parts of the URL
+        raise UrlRefused("The URL cannot be read.", hint="Write http://HOST/PATH.") from None
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused(
             f"Only http and https URLs are fetched, not {parsed.scheme or 'one without a scheme'!r}.",

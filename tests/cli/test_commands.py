@@ -104,3 +104,8 @@ def test_config_check_hides_the_key(tmp_path: Path) -> None:
     assert ["admin_key", "**********", "vidserve.toml", "line", "1"] in [
         line.split() for line in done.stdout.splitlines()
     ]
+
+
+def test_the_help_of_analyze_says_how_many_frames_of_a_camera_are_looked_at() -> None:
+    said = " ".join(CliRunner().invoke(app, ["analyze", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert "every one of a video and 5 of a camera" in said
