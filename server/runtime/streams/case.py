@@ -15,8 +15,9 @@ from server.domain.outcome import Outcome
 from server.domain.stream import KeptStream, Stream, StreamProblem, StreamState
 from server.runtime.streams.sources import shown
 from server.runtime.streams.suspicion import Suspicion
-from server.wire.messages import Reached, StreamStatus
+from server.wire.messages import Reached, Refusals, StreamStatus
 
+_UNAUTHORIZED = "source_unauthorized"
 _REASONS = 32
 """Reasons of reconnects that are told apart; all others are one."""
 
@@ -48,6 +49,8 @@ class StreamCase:
     _ran: bool = False
     _reached: Reached = field(default_factory=Reached)
     _reached_at: float = 0.0
+    _refusals: Refusals = field(default_factory=Refusals)
+    _rest_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.quiet.set()
@@ -100,9 +103,33 @@ class StreamCase:
     def heard(self, status: StreamStatus) -> None:
         """Its worker says how it is."""
         self.status = status
+        self._mind_refusals(status)
         self.known.last_frame_at = status.frame_at or self.known.last_frame_at
         self.known.last_result_at = status.result_at or self.known.last_result_at
         self.become(StreamState(status.state), status.code, status.message)
+
+    @property
+    def refusals(self) -> Refusals:
+        """Of its credentials, as of this moment."""
+        rest_s = max(0.0, self._rest_until - time.monotonic())
+        return Refusals(self._refusals.times, rest_s, self._refusals.message)
+
+    @property
+    def waits_to_be_changed(self) -> bool:
+        """Whether it is tried again at once when it is changed in any way: somebody may have mended the camera."""
+        return self.known.state is StreamState.FAILED or self._refusals.times > 0
+
+    def forgive(self) -> None:
+        """Its credentials may be other ones now, or right ones."""
+        self._refusals, self._rest_until = Refusals(), 0.0
+
+    def _mind_refusals(self, status: StreamStatus) -> None:
+        if status.state == StreamState.RUNNING:
+            self.forgive()
+        elif status.refusals:
+            rest_s = status.retry_s if status.code == _UNAUTHORIZED else 0.0
+            self._refusals = Refusals(status.refusals, rest_s, status.message)
+            self._rest_until = time.monotonic() + rest_s
 
     def come_to(self, reached: Reached) -> None:
         """Its rows have come so far."""

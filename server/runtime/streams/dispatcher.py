@@ -95,6 +95,7 @@ class StreamDispatcher:
 
     def start(self, case: StreamCase) -> None:
         """Keep a stream running from now on."""
+        case.forgive()
         case.become(StreamState.STARTING)
         # In a context of its own: what it logs has nothing to do with the request that began it.
         self._keepers[case] = asyncio.create_task(

@@ -9,7 +9,7 @@ from stream_builders import a_stream, play
 
 from server.domain.stream import StreamChange
 from server.runtime.processes.death import HUNG
-from server.wire.messages import ChangeStream, Reached, StartStream, StopStream, StreamEnded
+from server.wire.messages import ChangeStream, Reached, Refusals, StartStream, StopStream, StreamEnded
 
 
 def test_streams_are_spread_over_the_workers(tmp_path):
@@ -374,5 +374,44 @@ def test_a_model_that_does_not_load_is_not_tried_again_and_again_and_the_stream_
         # Another version of it is another matter.
         stage.models.serving["broken"] = 2
         await stage.until(lambda: stage.orders(ChangeStream, made.id))
+
+    play(tmp_path, body)
+
+
+def test_credentials_that_were_refused_are_not_tried_sooner_because_a_worker_died(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        refused = {"code": "source_unauthorized", "message": "Not these.", "refusals": 2, "retry_s": 300.0}
+        stage.says(made.id, "reconnecting", **refused)
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 2)
+        told = stage.orders(StartStream, made.id)[-1].refusals
+        assert (told.times, told.message) == (2, "Not these.")
+        assert 290 < told.rest_s <= 300
+
+    play(tmp_path, body)
+
+
+@pytest.mark.parametrize("change", [{"password": "another"}, {"name": "cam 2"}])
+def test_credentials_that_were_refused_are_tried_at_once_when_the_stream_is_changed(tmp_path, change):
+    async def body(stage):
+        made = await stage.add()
+        refused = {"code": "source_unauthorized", "message": "Not these.", "refusals": 2, "retry_s": 300.0}
+        stage.says(made.id, "reconnecting", **refused)
+        await stage.streams.change(made.id, StreamChange.model_validate(change), force=False)
+        await stage.placed(made.id, 2)
+        assert stage.orders(StartStream, made.id)[-1].refusals == Refusals()
+
+    play(tmp_path, body)
+
+
+def test_credentials_that_were_right_once_more_are_not_held_against_the_stream(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        stage.says(made.id, "reconnecting", code="source_unauthorized", message="No.", refusals=1, retry_s=0.5)
+        stage.says(made.id)
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 2)
+        assert stage.orders(StartStream, made.id)[-1].refusals == Refusals()
 
     play(tmp_path, body)
