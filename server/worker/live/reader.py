@@ -233,7 +233,7 @@ class Reader:
             if wait_s > MOST_S:
                 hint = f"It is tried again within {wait_s / 60:.0f} minutes, or as soon as the stream is changed."
                 error = SourceUnauthorized(str(error), hint=hint)
-        _log.info("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
+        _log.debug("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
         if worked:
             heap.release()  # what a connection took lies between what others need, and would stay
         self._rest(error, wait_s)
