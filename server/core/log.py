@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     # Children are told a `LogConfig`, and need no settings to start.
     from server.core.settings import LogSettings
 
-_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
+# A password may have a `/`, `?` or `#` in it that should have been escaped.
+_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#'\"@]*:[^\s'\"]*|[^\s/?#'\"]*)@", re.IGNORECASE)
 _SECRET = re.compile(
     r"(?P<name>(?<![a-z0-9])(?:access_token|api_?key|auth|key|pass|passwd|password|psw|pwd|secret|sig|signature|ticket|token"
     r"|x-amz-[a-z-]+))=(?P<value>[^\s&#,;'\"]+)",
