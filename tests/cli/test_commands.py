@@ -135,3 +135,11 @@ def test_config_check_fails_where_the_server_would_not_start(tmp_path: Path) -> 
     assert done.returncode == 1
     assert "streams.near.url" in done.stderr
     assert "heim" not in done.stdout + done.stderr
+
+
+def test_a_data_folder_that_cannot_be_made_ends_the_server_with_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = vidserve("serve", "--port", "0", "--data", "file/data", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "The data folder" in done.stderr
+    assert "Traceback" not in done.stderr
