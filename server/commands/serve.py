@@ -75,6 +75,7 @@ async def serve(
         )
 
         def stop() -> None:
+            runtime.ending()
             # They would never end by themselves.
             runtime.bus.stop()
             server.stop()

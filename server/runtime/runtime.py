@@ -151,6 +151,10 @@ class Runtime:
         if changed:
             _log.warning("changes of %s take effect at the next start", ", ".join(changed))
 
+    def ending(self) -> None:
+        """The server was told to end, perhaps with all its processes: nobody wonders at their deaths from now on."""
+        self._children.let_end()
+
     def scrape(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return self.metrics.scrape()
