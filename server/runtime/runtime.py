@@ -28,6 +28,7 @@ from server.events.history import History
 from server.events.states import States
 from server.runtime.jobs.dispatcher import Dispatcher, Terms
 from server.runtime.jobs.jobs import Jobs
+from server.runtime.jobs.keeping import Keeping
 from server.runtime.jobs.ledger import Ledger
 from server.runtime.jobs.line import Workers
 from server.runtime.jobs.news import JobNews
@@ -305,6 +306,8 @@ class Runtime:
         self._stack.callback(self.bus.stop)
         self.models.watch()
         await self.jobs.restart()
+        if settings.jobs.keep_days is not None:
+            self._spawn(Keeping(ledger, self.jobs.delete, days=settings.jobs.keep_days).run())
         await self.imports.restart()
         await self.streams.restart(settings.streams)
 
