@@ -9,6 +9,7 @@ from stream_builders import a_stream, play
 
 from server.domain.stream import StreamChange
 from server.runtime.processes.death import HUNG
+from server.runtime.streams.stint import Lost
 from server.wire.messages import ChangeStream, Reached, Refusals, StartStream, StopStream, StreamEnded
 
 
@@ -413,5 +414,29 @@ def test_credentials_that_were_right_once_more_are_not_held_against_the_stream(t
         stage.dies(stage.worker(made.id))
         await stage.placed(made.id, 2)
         assert stage.orders(StartStream, made.id)[-1].refusals == Refusals()
+
+    play(tmp_path, body)
+
+
+def test_the_log_names_a_stream_that_is_moved_and_has_no_fault_to_find_with_it(tmp_path, caplog):
+    caplog.set_level("INFO")
+
+    async def body(stage):
+        made = await stage.add("front door")
+        stage.says(made.id)
+        stage.dispatcher.stint(stage.streams.find(made.id)).put(Lost("moved", ""))
+        await stage.placed(made.id, 2)
+        stage.says(made.id)
+        said = [(record.levelname, record.getMessage()) for record in caplog.records]
+        assert said == [
+            ("INFO", "stream 'front door' runs"),
+            ("INFO", "stream 'front door' is moved to another worker"),
+        ]
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 3)
+        stage.says(made.id)
+        said = [(record.levelname, record.getMessage()) for record in caplog.records][2:]
+        assert said[0] == ("WARNING", "stream 'front door' gives no frames: The process that read it ended (sigkill).")
+        assert said[1][1].startswith("stream 'front door' runs again, after ")
 
     play(tmp_path, body)
