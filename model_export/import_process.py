@@ -138,6 +138,8 @@ def _limit(order: ImportOrder) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
         # The thread below waits its turn while a library holds Python's lock; the kernel does not.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # systemd sends it to every process of a service: an import that the server's end cuts off is no crash, and goes on.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

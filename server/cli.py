@@ -166,7 +166,12 @@ def analyze(
     ] = None,
     labels: Annotated[str | None, typer.Option(help="Only these, between commas: car,truck.", metavar="A,B")] = None,
     sample_fps: Annotated[
-        float | None, typer.Option(min=0.001, max=1000, help="Frames analysed per second of video; all if left out.")
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1000,
+            help="Frames analysed per second. If left out, every one of a video and 5 of a camera; 1000 is every one.",
+        ),
     ] = None,
     track: Annotated[
         bool | None, typer.Option("--track/--no-track", help="Give objects an id that lasts.", show_default=False)
@@ -191,6 +196,13 @@ def analyze(
     live: Annotated[
         bool, typer.Option("--live", help="The URL is a live source (MJPEG, HLS) and not a video to fetch.")
     ] = False,
+    username: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="That the camera asks for; `VIDSERVE_CAMERA_PASSWORD` says the password, or you type it.",
+        ),
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -202,7 +214,7 @@ def analyze(
         from server.commands.analyze import Wish, run
 
     wish = Wish.of(model, confidence, labels, sample_fps, track, gate, output, form)
-    raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings, live=live))
+    raise typer.Exit(run(videos, wish, _configuration(config, data=data).settings, live=live, username=username))
 
 
 @app.command()

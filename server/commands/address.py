@@ -18,6 +18,10 @@ class AddressRefused(VidserveError):
     code = "address_refused"
 
 
+class PortTaken(AddressRefused):
+    """Somebody listens there already."""
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound and takes no connections yet.
 
@@ -71,7 +75,7 @@ def url_of(listener: socket.socket) -> str:
 
 def _refused(host: str, port: int, error: OSError) -> AddressRefused:
     if error.errno == errno.EADDRINUSE:
-        return AddressRefused(
+        return PortTaken(
             f"Port {port} is taken by another program.",
             hint=f"Stop that program, or choose another port: --port {port + 1}, or --port 0 for any free one.",
         )

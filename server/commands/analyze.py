@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from getpass import getpass
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +24,7 @@ from model_export.printing import report_console
 from server.api.conversion import Format, convert
 from server.commands.complaint import complain
 from server.commands.found import found_table
-from server.commands.live import FORMS, LiveRun, is_live
+from server.commands.live import FORMS, LiveRun, Login, is_live
 from server.commands.videos import Given, find_videos
 from server.core.log import LogConfig, configure
 from server.core.settings import LogSettings, Settings
@@ -90,8 +92,7 @@ class Wish:
             # What is not said may mean something else for a live source than for a file.
             analysis = Analysis.model_validate({key: value for key, value in said.items() if value is not None})
         except ValidationError as error:
-            problem = error.errors()[0]
-            raise WishUnclear(f"{problem['loc'][0]}: {problem['msg']}.", hint="See vidserve analyze --help.") from error
+            raise _unclear(error) from error
         if form is not None and form not in tuple(Format):
             raise WishUnclear(f"There is no format {form!r}.", hint=f"Choose one of {', '.join(Format)}.")
         suffix = output.suffix.lower() if output is not None and output != _STDOUT else ""
@@ -116,11 +117,19 @@ class Wish:
         return self.output / f"{name}.{self.form.suffix}"
 
 
-def run(words: Sequence[str], wish: Wish, settings: Settings, *, live: bool = False) -> int:
+def _unclear(error: ValidationError) -> WishUnclear:
+    problem = error.errors(include_input=False)[0]
+    return WishUnclear(f"{problem['loc'][0]}: {problem['msg']}.", hint="See vidserve analyze --help.")
+
+
+def run(
+    words: Sequence[str], wish: Wish, settings: Settings, *, live: bool = False, username: str | None = None
+) -> int:
     """Analyse videos, or one live source; the exit status.
 
     Args:
         live: what is named is a live source, also where it looks like a video.
+        username: that the live source asks for; the password is asked for.
 
     Raises:
         NoVideo: a word means no video.
@@ -128,14 +137,16 @@ def run(words: Sequence[str], wish: Wish, settings: Settings, *, live: bool = Fa
         VidserveError: the model or the source is not there, or nothing can be started.
     """
     if live or any(map(is_live, words)):
-        return _run_live(words, wish, settings)
+        return _run_live(words, wish, settings, username)
+    if username is not None:
+        raise WishUnclear("--username is of a camera.", hint="Add --live if the URL is one, else leave it out.")
     videos = find_videos(words)
     _check_output(wish, videos)
     with _own(settings, wish) as own:
         return asyncio.run(_Run(videos, wish, own, settings.data / "models").go())
 
 
-def _run_live(words: Sequence[str], wish: Wish, settings: Settings) -> int:
+def _run_live(words: Sequence[str], wish: Wish, settings: Settings, username: str | None) -> int:
     if len(words) > 1:
         raise WishUnclear("A live source never ends, so it is analysed alone.", hint="Name one, or start a server.")
     if wish.form not in FORMS:
@@ -143,7 +154,11 @@ def _run_live(words: Sequence[str], wish: Wish, settings: Settings) -> int:
     if wish.output is not None and wish.output.is_dir():
         raise WishUnclear(f"{wish.output} is a folder.", hint="Name a file.")
     output = None if wish.output == _STDOUT else wish.output
-    live = LiveRun(words[0], wish.analysis, output, wish.form)
+    login = None if username is None else Login.of(username, os.environ, getpass)
+    try:
+        live = LiveRun(words[0], wish.analysis, output, wish.form, login)
+    except ValidationError as error:
+        raise _unclear(error) from None
     with _own(settings, wish) as own:
         return asyncio.run(live.go(own, settings.data / "models"))
 

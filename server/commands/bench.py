@@ -25,9 +25,14 @@ from server.engine.tuning.gate import GateCost, measure_gate
 from server.engine.tuning.measure import Measured, measure
 from server.engine.tuning.order import Tuning
 from server.engine.tuning.search import Candidate, Outcome
+from server.runtime.processes.folders import is_locked
 from server.runtime.runtime import SHIPPED
 
 GATE = "moving-objects"
+_PAUSE = (
+    "The server of this data folder runs, and was probably among them: stop it, or pause its streams and wait for its "
+    "jobs while this measures."
+)
 
 
 def run(reference: str, settings: Settings, *, save: bool | None, report: Path | None) -> None:
@@ -64,10 +69,15 @@ def run(reference: str, settings: Settings, *, save: bool | None, report: Path |
     if gate is not None:
         console.print(_gate_line(bundle, gate), markup=False)
     others = bystanders.share
-    if others > Tuning().tolerance:
+    disturbed = others > Tuning().tolerance
+    if disturbed:
         console.print(f"Other processes used {others:.0%} of the cores meanwhile, so these figures say little.")
-        save = bool(save)
-    kept = "Not kept." if save is False else _kept(found, Path(running.choices))
+        if is_locked(settings.data):
+            console.print(_PAUSE)
+    if save is False or (disturbed and save is None):
+        kept = "Not kept." if save is False else "Not kept; --save keeps them all the same."
+    else:
+        kept = _kept(found, Path(running.choices))
     console.print(kept, markup=False)
     if report is not None:
         write_report(report, _figures(bundle, found, gate, others))

@@ -18,12 +18,13 @@ import onnxruntime as ort
 from model_export.bundle import Bundle
 from model_export.errors import VidserveError
 from model_export.repository import Repository
-from server.commands.address import AddressRefused, listen
+from server.commands.address import AddressRefused, PortTaken, listen
 from server.core.keys import key_file
 from server.core.loopback import is_loopback
 from server.core.machine import cores, memory_bytes
 from server.core.settings import Settings
 from server.engine.session import choose_provider
+from server.runtime.processes.folders import is_locked
 from server.runtime.runtime import SHIPPED
 from server.runtime.tensors.room import tensor_classes
 from server.wire.memory import folder as memory_folder
@@ -97,6 +98,8 @@ def shared_memory(settings: Settings) -> Finding:
     tensors = slots_bytes(tensor_classes(settings.v2.shm_mb * _MIB))
     free = shutil.disk_usage(folder).free
     detail = f"{free // _MIB} MiB free in {folder}, {needed // _MIB} MiB needed, {tensors // _MIB} more for /v2"
+    if is_locked(settings.data):
+        return Finding("shared memory", Verdict.OK, f"{detail}: the server of this data folder runs, and has its own")
     give = f"Start the container with --shm-size={2 * (needed + tensors) // _MIB}m"
     if free <= needed:
         return Finding("shared memory", Verdict.FAIL, detail, f"{give}, or lower [workers] count or shm_mb.")
@@ -159,6 +162,9 @@ def port(settings: Settings) -> Finding:
     try:
         listen(settings.host, settings.port).close()
     except AddressRefused as error:
+        if isinstance(error, PortTaken) and is_locked(settings.data):
+            where = f"{settings.host}:{settings.port} is taken: the server of this data folder runs"
+            return Finding("port", Verdict.OK, where)
         return Finding("port", Verdict.FAIL, error.message, error.hint or "")
     where = f"{settings.host}:{settings.port} is free"
     if not is_loopback(settings.host):

@@ -7,9 +7,9 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from rich.console import Console
 
@@ -23,8 +23,23 @@ from server.runtime import Runtime
 
 _SCHEMES = ("rtsp://", "rtsps://")
 _OVER = (StreamState.ENDED, StreamState.FAILED)
+PASSWORD_VARIABLE = "VIDSERVE_CAMERA_PASSWORD"
 FORMS = (Format.NDJSON, Format.CSV, Format.MOT)
 """Formats that have no end."""
+
+
+class Login(NamedTuple):
+    """What a camera asks for."""
+
+    username: str
+    password: str | None
+
+    @classmethod
+    def of(cls, username: str, environ: Mapping[str, str], ask: Callable[[str], str]) -> Self:
+        """With the password that the variable says, else the one that is typed: an option would stand in the list of
+        processes, for everybody on the machine.
+        """
+        return cls(username, environ.get(PASSWORD_VARIABLE) or ask(f"Password of {username}: ") or None)
 
 
 def is_live(word: str) -> bool:
@@ -37,11 +52,14 @@ class LiveRun:
 
     Args:
         url: of any source that streams have, credentials and all.
+        login: credentials that are not in it.
         output: a file; None: standard output.
     """
 
-    def __init__(self, url: str, analysis: Analysis, output: Path | None, form: Format) -> None:
-        self._new = NewStream.model_validate({"url": url, "analysis": analysis})
+    def __init__(
+        self, url: str, analysis: Analysis, output: Path | None, form: Format, login: Login | None = None
+    ) -> None:
+        self._new = NewStream.model_validate({"url": url, "analysis": analysis, **(login._asdict() if login else {})})
         self._output = output
         self._form = form
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)

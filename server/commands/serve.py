@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 # Requests that wait for a job would otherwise hold up the end.
 _GRACE_S = 1
 _FORCED = 130
+_SAME_S = 0.1
 _PROBES = ("/health/", "/livez", "/readyz", "/metrics")
 
 WhenReady = Callable[[Runtime, str], Awaitable[bool]]
@@ -75,6 +77,7 @@ async def serve(
         )
 
         def stop() -> None:
+            runtime.ending()
             # They would never end by themselves.
             runtime.bus.stop()
             server.stop()
@@ -178,10 +181,13 @@ class _Server(uvicorn.Server):
 
 
 class _Signals:
-    """The first signal stops in order; the second ends at once, and the children notice that this process is gone."""
+    """The first signal stops in order; the second ends at once, and the children notice that this process is gone.
+
+    What comes within a moment is the first one still: `timeout` sends it to the process and to its group.
+    """
 
     def __init__(self) -> None:
-        self._received = False
+        self._received_at: float | None = None
         self._stop: Callable[[], None] | None = None
 
     @property
@@ -192,7 +198,7 @@ class _Signals:
     @stop.setter
     def stop(self, stop: Callable[[], None]) -> None:
         self._stop = stop
-        if self._received:
+        if self._received_at is not None:
             stop()
 
     async def __aenter__(self) -> _Signals:
@@ -205,10 +211,13 @@ class _Signals:
             asyncio.get_running_loop().remove_signal_handler(number)
 
     def _receive(self, number: signal.Signals) -> None:
-        if self._received:
+        now = time.monotonic()
+        if self._received_at is not None:
+            if now - self._received_at < _SAME_S:
+                return
             _log.warning("%s again: ending at once", number.name)
             os._exit(_FORCED)
-        self._received = True
+        self._received_at = now
         _log.info("%s: stopping", number.name)
         if self._stop is not None:
             self._stop()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +23,7 @@ import msgspec
 Config = TypeVar("Config", bound=msgspec.Struct)
 
 _GRACE_S = 2.5
+_PARENTS_TURN_S = 3.0
 _FIRST_TO_GO = 500
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BLOCK = 2**20
@@ -56,18 +60,32 @@ class Life:
     """Whether to go on. Ctrl-C in the terminal, or a SIGHUP, may reach every process of the group, so children leave
     them to the parent, who asks them to stop in order; when the parent is gone, `over` is set and a few seconds later
     the process ends, whatever it is doing.
+
+    A SIGTERM may have reached all of them, too (systemd sends it to every process of a service), or this one alone: if
+    the parent does not ask it to stop within a few seconds, it was meant, and `over` is set.
     """
 
     def __init__(self) -> None:
         self.over = threading.Event()
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: self.over.set())
+        # No lock is taken in the handler: the thread that it interrupts may hold it.
+        self._asked, asking = os.pipe()
+        signal.signal(signal.SIGTERM, lambda *_: os.write(asking, b"!"))
         threading.Thread(target=self._watch, name="parent", daemon=True).start()
 
     def _watch(self) -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
+        parent, until = sys.stdin.fileno(), math.inf
+        while True:
+            left_s = None if math.isinf(until) else max(0.0, until - time.monotonic())
+            readable, _, _ = select.select([parent, self._asked], [], [], left_s)
+            if parent in readable and not os.read(parent, 4096):
+                break
+            if self._asked in readable and os.read(self._asked, 1):
+                until = min(until, time.monotonic() + _PARENTS_TURN_S)
+            if time.monotonic() >= until:
+                self.over.set()
+                until = math.inf
         self.over.set()
         threading.Event().wait(_GRACE_S)
         os._exit(70)

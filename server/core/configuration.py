@@ -30,7 +30,7 @@ CONFIG_VARIABLE = "VIDSERVE_CONFIG"
 _FILE_SUFFIX = "_file"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Variables that tests read, and those that Kubernetes sets by itself beside a service called vidserve.
-_NOT_OURS = re.compile(r"^VIDSERVE_(CONFIG|TEST_.*|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_.*)$")
+_NOT_OURS = re.compile(r"^VIDSERVE_(CONFIG|CAMERA_PASSWORD|TEST_.*|SERVICE_(HOST|PORT.*)|PORT_[0-9]+_.*)$")
 
 _NAMES = {
     "streams": "letters, digits, _ and - can, up to 48",

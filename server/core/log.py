@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     # Children are told a `LogConfig`, and need no settings to start.
     from server.core.settings import LogSettings
 
-_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@", re.IGNORECASE)
+# A password may have a `/`, `?` or `#` in it that should have been escaped.
+_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#'\"@]*:[^\s'\"]*|[^\s/?#'\"]*)@", re.IGNORECASE)
 _NAME = re.compile(r"(?<![^\s?&#=,;'\"/:])(?P<name>[^\s?&#=,;'\"/:]+)=(?=[^\s&#,;'\"])")
 _VALUE = re.compile(r"(?:[^\s&#,;'\"]|[,;](?=[^\s&#]))+")
 # What cameras call their secrets in queries is theirs to choose; `keyframe`, `tokens`, `author` or `bypass` are none.

@@ -142,6 +142,13 @@ class JobsSettings(_Section):
     max_run_s: float | None = Field(
         default=None, gt=0, le=31536000, description="how long a job may run, in seconds; if absent as long as it takes"
     )
+    keep_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36500,
+        description="how long a job is kept after its end, with its video and results, in days; if absent until "
+        "somebody deletes it",
+    )
 
 
 class SourcesSettings(_Section):

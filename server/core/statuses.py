@@ -85,6 +85,7 @@ STATUS: dict[str, int] = {
     "frame_too_large": 422,
     "stale_frame": 500,
     "data_folder_in_use": 500,
+    "data_folder_unusable": 500,
     "task_not_for_video": 422,
     "model_in_use": 409,
     "process_down": 503,

@@ -11,13 +11,13 @@ def web_url(text: str) -> httpx.URL:
     """Read a URL.
 
     Raises:
-        ValueError: it cannot be read, its host cannot be a name, or there is no such port; the text has no full stop.
+        ValueError: its host cannot be one, or there is no such port. The text shows nothing else of the URL.
     """
     try:
         url = httpx.URL(text)
         port = url.port if url.host else None  # a host of other letters is decoded here
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(str(error).rstrip(".")) from error
+    except (httpx.InvalidURL, UnicodeError):
+        raise ValueError("its host or its port cannot be one") from None
     if port is not None and not 1 <= port <= HIGHEST_PORT:
-        raise ValueError(f"There is no port {port}, but 1 to {HIGHEST_PORT}")
+        raise ValueError(f"there is no port {port}, but 1 to {HIGHEST_PORT}")
     return url

@@ -36,7 +36,7 @@ class StreamState(StrEnum):
     ENDED = "ended"
     """The source was a file, and is over."""
     FAILED = "failed"
-    """Something that cannot mend itself; `error` says what."""
+    """Somebody must mend it; `error` says what. It is tried again all the same, now and then."""
 
 
 class Transport(StrEnum):
@@ -88,11 +88,13 @@ class _Value(BaseModel):
 
 
 class StreamProblem(_Value):
-    """What was wrong with a stream last, and when."""
+    """What was wrong with a stream last; it stays when it is over."""
 
     code: str
     message: str
-    at: datetime
+    since: datetime = Field(description="since when the same was wrong")
+    at: datetime = Field(description="when it was wrong last: while it lasts, a moment ago")
+    over_at: datetime | None = Field(default=None, description="when it was over; absent while it lasts")
 
 
 class NewStream(_Value):
@@ -186,7 +188,9 @@ class Stream(_Value):
     last_result_at: datetime | None = None
     reconnects: int = Field(default=0, description="since the server was started")
     frames: dict[Outcome, int] = Field(default={}, description="frames by outcome since the server was started")
-    error: StreamProblem | None = None
+    error: StreamProblem | None = Field(
+        default=None, description="what was wrong last; it is over where it has `over_at`"
+    )
 
 
 class ProbeSource(_Value):

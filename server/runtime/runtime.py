@@ -7,7 +7,6 @@ import functools
 import itertools
 import logging
 import os
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -28,9 +27,11 @@ from server.events.history import History
 from server.events.states import States
 from server.runtime.jobs.dispatcher import Dispatcher, Terms
 from server.runtime.jobs.jobs import Jobs
+from server.runtime.jobs.keeping import Keeping
 from server.runtime.jobs.ledger import Ledger
 from server.runtime.jobs.line import Workers
 from server.runtime.jobs.news import JobNews
+from server.runtime.jobs.usage import Usage
 from server.runtime.models.import_attempt import ImportLimits
 from server.runtime.models.imports import Imports
 from server.runtime.models.loading import ENGINE, Loading
@@ -65,7 +66,6 @@ from server.wire.memory import sweep
 _log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent.parent / "models"
-_STORAGE_S = 15.0
 _LOAD_S = 600.0
 """An engine that has not loaded a model by then hangs."""
 
@@ -103,7 +103,7 @@ class Runtime:
         self._worker_module = worker
         self._workers = [f"worker-{number}" for number in range(settings.workers.count)]
         self._stack = AsyncExitStack()
-        self._storage: tuple[Mapping[str, int], int] = ({}, 0)
+        self._usage = Usage()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turns = itertools.count()
 
@@ -151,6 +151,10 @@ class Runtime:
         if changed:
             _log.warning("changes of %s take effect at the next start", ", ".join(changed))
 
+    def ending(self) -> None:
+        """The server was told to end, perhaps with all its processes: nobody wonders at their deaths from now on."""
+        self._children.let_end()
+
     def scrape(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return self.metrics.scrape()
@@ -180,7 +184,7 @@ class Runtime:
         engine_address = f"ipc://{sockets}/engine"
 
         self.metrics = Metrics(
-            shared.page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._storage
+            shared.page, version=version("vidserve"), jobs=lambda: ledger.counts(), storage=lambda: self._usage.latest
         )
         self.bus = Bus(Bounds(subscribers=settings.events.subscribers, all_bytes=settings.events.replay_mb * 2**20))
         states = States()
@@ -296,12 +300,14 @@ class Runtime:
         self._stack.push_async_callback(self.imports.close)
         for name in (ENGINE, *self._workers):
             self._children.want(name, True)
-        self._spawn(self._watch_storage(media))
+        self._spawn(self._usage.watch(media))
         self._stack.callback(self._cancel_tasks)
         self._stack.callback(self.bus.stop)
         await self.models.tell_broken()
         self.models.watch()
         await self.jobs.restart()
+        if settings.jobs.keep_days is not None:
+            self._spawn(Keeping(ledger, self.jobs.delete, days=settings.jobs.keep_days).run())
         await self.imports.restart()
         await self.streams.restart(settings.streams)
 
@@ -377,14 +383,6 @@ class Runtime:
     async def _pinned(self) -> set[str]:
         """The models that must not be removed."""
         return await self._ledger.pinned() | await self.streams.pinned()
-
-    async def _watch_storage(self, media: Media) -> None:
-        while True:
-            try:
-                self._storage = await asyncio.to_thread(media.usage)
-            except Exception:  # the edge of a task
-                _log.exception("how much is stored cannot be said")
-            await asyncio.sleep(_STORAGE_S)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

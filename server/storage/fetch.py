@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import httpx
 
 from server.core.addresses import LOOPBACK, PRIVATE, AddressPolicy
+from server.core.authority import ESCAPE, UNCLEAR, is_unclear
 from server.core.errors import FetchFailed, FetchTimeout, UrlRefused
 from server.core.web_urls import web_url
 from server.storage.uploads import Upload, Uploads, UploadWriter
@@ -219,10 +220,12 @@ def _name(url: str) -> str:
 
 
 def _parse(url: str) -> httpx.URL:
+    if is_unclear(url):
+        raise UrlRefused(UNCLEAR, hint=ESCAPE)
     try:
         parsed = web_url(url)
     except ValueError as error:
-        raise UrlRefused(f"The URL cannot be read: {error}.", hint="Write http://HOST/PATH.") from error
+        raise UrlRefused(f"The URL cannot be read: {error}.", hint="Write http://HOST/PATH.") from None
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused(
             f"Only http and https URLs are fetched, not {parsed.scheme or 'one without a scheme'!r}.",

@@ -177,6 +177,13 @@ class JobStore:
             rows = session.scalars(select(JobRow).where(JobRow.state.in_(waiting)).order_by(JobRow.number))
             return [_job(row) for row in rows]
 
+    def ended_before(self, moment: datetime, most: int) -> list[str]:
+        """The ids of jobs that ended before then, those that ended first at the front; no more than `most`."""
+        ended = [state.value for state in JobState if state.ended]
+        wanted = select(JobRow.id).where(JobRow.state.in_(ended), JobRow.ended_at < moment)
+        with self._database.read() as session:
+            return list(session.scalars(wanted.order_by(JobRow.ended_at).limit(most)))
+
     def counts(self) -> dict[JobState, int]:
         """Jobs by state; every state is in it."""
         with self._database.read() as session:

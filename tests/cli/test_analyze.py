@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from model_export.errors import VidserveError
 from server.api.conversion import Format
 from server.cli import app
 from server.commands.analyze import Wish, WishUnclear, run
+from server.commands.live import Login
 from server.commands.videos import find_videos
 from server.core.settings import Settings
 
@@ -112,3 +114,31 @@ def test_a_live_source_is_alone_and_goes_into_a_file_that_needs_no_end(
 def test_of_what_nobody_says_nothing_is_said_to_a_stream() -> None:
     """A stream looks at five frames a second then, a job at all."""
     assert "sample_fps" not in wish().analysis.model_fields_set
+
+
+def test_the_password_of_a_camera_is_never_part_of_the_command() -> None:
+    asked: list[str] = []
+
+    def ask(prompt: str) -> str:
+        asked.append(prompt)
+        return "typed"
+
+    assert Login.of("viewer", {"VIDSERVE_CAMERA_PASSWORD": "said"}, ask) == ("viewer", "said")
+    assert not asked
+    assert Login.of("viewer", {}, ask) == ("viewer", "typed")
+    assert "viewer" in asked[0]
+
+
+def test_a_camera_is_opened_with_the_credentials_that_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDSERVE_CAMERA_PASSWORD", "ge#heim")
+    answer = CliRunner().invoke(app, ["analyze", "rtsp://other@127.0.0.1:1/a", "--username", "viewer"])
+    assert isinstance(answer.exception, VidserveError)
+    assert "another one in `url`" in str(answer.exception)
+
+
+def test_a_username_is_of_a_camera_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDSERVE_CAMERA_PASSWORD", "said")
+    with pytest.raises(WishUnclear, match="--username is of a camera"):
+        run(["a.mp4"], wish(), Settings(), username="viewer")
+    with pytest.raises(WishUnclear, match="username"):
+        run(["rtsp://camera/a"], wish(), Settings(data=tmp_path), username="\n")

@@ -13,6 +13,8 @@ from model_export.bundle import Bundle
 from model_export.errors import VidserveError
 from model_export.manifest import FrameInput, Manifest, Provenance, Task, TensorSpec
 from server.cli import app
+from server.engine.tuning.bystanders import Bystanders
+from server.runtime.processes.folders import locked
 
 SIDE = 8
 
@@ -84,6 +86,21 @@ def test_nothing_is_kept_if_that_is_not_wanted_and_a_gate_is_not_measured_before
     assert "Not kept." in said
     assert "gate:" not in said
     assert not (data / "tuning.json").exists()
+
+
+def test_where_others_used_the_machine_it_says_how_to_measure_all_the_same(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bystanders, "share", 0.27)
+    said = bench(data, "moving-objects")
+    assert "Other processes used 27% of the cores" in said
+    assert "Not kept; --save keeps them all the same." in said
+    assert "pause its streams" not in said
+    with locked(data):
+        said = bench(data, "moving-objects", "--save")
+    assert "The server of this data folder runs" in said
+    assert "pause its streams" in said
+    assert "Kept in" in said
 
 
 def test_a_model_that_takes_no_frames_cannot_be_measured(tmp_path: Path) -> None:

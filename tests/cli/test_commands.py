@@ -113,3 +113,42 @@ def test_config_check_hides_the_key(tmp_path: Path) -> None:
     assert ["admin_key", "**********", "vidserve.toml", "line", "1"] in [
         line.split() for line in done.stdout.splitlines()
     ]
+
+
+def test_the_help_of_analyze_says_how_many_frames_of_a_camera_are_looked_at() -> None:
+    said = " ".join(CliRunner().invoke(app, ["analyze", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert "every one of a video and 5 of a camera" in said
+
+
+def test_config_check_warns_of_streams_that_will_not_run(tmp_path: Path) -> None:
+    (tmp_path / "vidserve.toml").write_text(
+        'host = "0.0.0.0"\n[streams.near]\nurl = "rtsp://127.0.0.1/1"\n[streams.far]\nurl = "rtsp://192.168.1.20/1"\n'
+        '[streams.odd]\nname = "far"\nurl = "rtsp://192.168.1.21/1"\n[streams.odd.analysis]\nmodel = "no-such"\n'
+        '[streams.film]\nurl = "file:///nowhere/a.mp4"\n'
+    )
+    done = vidserve("config", "check", cwd=tmp_path)
+    assert done.returncode == 0
+    doubts = {line.split(":")[0]: line for line in done.stdout.splitlines() if line.startswith("→")}
+    assert "allow_loopback = true" in doubts["→ streams.near"]
+    assert "There is no model 'no-such'" in doubts["→ streams.odd"]
+    assert "[sources] folders" in doubts["→ streams.film"]
+    assert "another stream is called 'far'" in done.stdout
+    assert "The settings are good" not in done.stdout
+    done = vidserve("config", "check", "--host", "127.0.0.1", cwd=tmp_path)
+    assert "streams.near: " not in done.stdout
+
+
+def test_config_check_fails_where_the_server_would_not_start(tmp_path: Path) -> None:
+    (tmp_path / "vidserve.toml").write_text('[streams.near]\nurl = "rtsp://viewer:ge#heim@camera/1"\n')
+    done = vidserve("config", "check", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "streams.near.url" in done.stderr
+    assert "heim" not in done.stdout + done.stderr
+
+
+def test_a_data_folder_that_cannot_be_made_ends_the_server_with_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = vidserve("serve", "--port", "0", "--data", "file/data", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "The data folder" in done.stderr
+    assert "Traceback" not in done.stderr

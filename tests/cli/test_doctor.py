@@ -11,6 +11,7 @@ from server.commands import checks
 from server.commands.checks import CHECKS, Finding, Verdict
 from server.commands.doctor import run
 from server.core.settings import EngineSettings, Settings, TensorsSettings, WorkersSettings
+from server.runtime.processes.folders import locked
 
 
 def settings(data: Path, **more: object) -> Settings:
@@ -62,6 +63,19 @@ def test_a_taken_port_fails(tmp_path: Path) -> None:
         finding = checks.port(settings(tmp_path, port=other.getsockname()[1]))
     assert finding.verdict is Verdict.FAIL
     assert "is taken" in finding.detail
+
+
+def test_a_port_that_is_taken_while_the_server_of_the_data_folder_runs_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with socket.create_server(("127.0.0.1", 0)) as other, locked(tmp_path / "data"):
+        running = settings(tmp_path / "data", port=other.getsockname()[1])
+        for check in (checks.port, checks.shared_memory):
+            finding = check(running)
+            assert finding.verdict is Verdict.OK
+            assert "the server of this data folder runs" in finding.detail
+    assert checks.shared_memory(running).verdict is Verdict.FAIL
 
 
 def test_of_a_port_that_is_open_to_the_network_it_says_where_the_key_is(tmp_path: Path) -> None:

@@ -119,9 +119,9 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
             assert process.stdout is not None
             assert "is ready at" in process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            time.sleep(0.05)
+            time.sleep(0.15)
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) in (0, 130)
+            assert process.wait(60) in (0, 130, -signal.SIGINT)  # it may have been at its very end
         finally:
             process.kill()
 

@@ -123,6 +123,9 @@ def test_credentials_are_written_nowhere(format: str) -> None:
         ("?token=&x=1", "?token=&x=1"),
         ("Authorization: Bearer abcdefgh.ijk", "Authorization: Bearer ***"),
         ("nothing to hide: a bearer came", "nothing to hide: a bearer came"),
+        ("rtsp://me:ge#heim@cam/1 and on", "rtsp://***@cam/1 and on"),
+        ("rtsp://me:ge/he@im@cam/1", "rtsp://***@cam/1"),
+        ("http://cam:80/a b@c", "http://cam:80/a b@c"),
     ],
 )
 def test_redacted(text: str, expected: str) -> None:

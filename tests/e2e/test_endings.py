@@ -33,6 +33,22 @@ def test_a_signal_ends_everything_in_order_and_leaves_nothing(tmp_path, number):
     server.client.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_every_process_ends_all_of_them_in_order_and_starts_none_anew(tmp_path, number):
+    server = Server(tmp_path, anew=True)
+    server.wait_ready()
+    children = server.children("server.engine") + server.children("server.worker")
+    server.post(SAMPLE)
+    for pid in (server.process.pid, *children, server.process.pid):  # twice, as `timeout` does
+        os.kill(pid, number)
+    assert server.process.wait(60) == 0
+    assert alive(children) == []
+    log = server.log.read_text()
+    assert "is started again" not in log
+    assert "[error" not in log
+    server.client.close()
+
+
 def test_children_do_not_outlive_a_killed_parent_and_the_next_start_sweeps_up(tmp_path):
     server = Server(tmp_path, anew=True)
     server.wait_ready()

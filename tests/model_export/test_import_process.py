@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -323,6 +324,23 @@ def test_a_full_disk_is_told_by_its_number(tmp_path: Path, importing: Import, bu
     code, last = importing.run(file, preexec_fn=no_file_over_a_kilobyte)
 
     assert (code, last.errno, last.done) == (0, 27, False)  # EFBIG
+
+
+def test_a_sigterm_is_for_whoever_started_it(tmp_path: Path, importing: Import) -> None:
+    process = importing.start(saved(endless(), tmp_path), RAW, anew=True, seconds=60)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    ignored = 1 << (signal.SIGTERM - 1)
+    until = time.monotonic() + 20
+    while not int(Path(f"/proc/{process.pid}/status").read_text().split("SigIgn:")[1].split()[0], 16) & ignored:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.terminate()
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(20) != -signal.SIGTERM
+    process.stdout.close()
 
 
 def test_it_ends_with_whoever_started_it(tmp_path: Path, importing: Import) -> None:

@@ -177,6 +177,16 @@ def test_what_is_not_a_web_address_is_refused_even_where_private_ones_are_allowe
         check_url(url, allow_private=True)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://me:geheim@x#1@video.test/a", "http://me:ge/heim@video.test/a", "http://me:a b@"]
+)
+def test_of_a_url_that_cannot_be_read_nothing_is_shown(url):
+    for reading in (shown, lambda url: check_url(url, allow_private=True)):
+        with pytest.raises(UrlRefused) as refused:
+            reading(url)
+        assert not any(part in str(refused.value) for part in ("me:", "heim", "video.test"))
+
+
 @pytest.mark.parametrize("found", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["::ffff:10.0.0.1"], ["169.254.169.254"]])
 def test_a_name_with_a_private_address_is_refused(site, tmp_path, found):
     with pytest.raises(UrlRefused, match="video"):

@@ -201,3 +201,15 @@ def test_jobs_are_counted_by_state(store):
     store.create(a_job(2))
     assert store.counts() == {state: 2 if state is JobState.QUEUED else 0 for state in JobState}
     assert store.ids() == {"job1", "job2"}
+
+
+def test_jobs_that_ended_long_ago_are_found_first_those_that_ended_first_and_none_that_has_not_ended(store):
+    for number, (state, hours) in enumerate(
+        [(JobState.DONE, 3), (JobState.FAILED, 1), (JobState.CANCELLED, 2), (JobState.DONE, 5)]
+    ):
+        store.create(a_job(number, state=state, ended_at=NOON + timedelta(hours=hours)))
+    store.create(a_job(7, state=JobState.RUNNING))
+    store.create(a_job(8))
+    assert store.ended_before(NOON + timedelta(hours=4), 10) == ["job1", "job2", "job0"]
+    assert store.ended_before(NOON + timedelta(hours=4), 2) == ["job1", "job2"]
+    assert store.ended_before(NOON, 10) == []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Sequence
+from datetime import datetime
 
 from server.core.errors import JobNotFound
 from server.core.metrics import Metrics
@@ -63,6 +64,10 @@ class Ledger:
         for job in jobs:
             self._news.open(job.id)
         return jobs
+
+    async def ended_before(self, moment: datetime, most: int) -> Sequence[str]:
+        """As `JobStore.ended_before`."""
+        return await asyncio.to_thread(self._store.ended_before, moment, most)
 
     async def pinned(self) -> set[str]:
         """The models (`name@version`) that unfinished jobs need."""

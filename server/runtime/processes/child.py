@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
 _LATE_S = 1.0
+_TOGETHER_S = 0.1
 
 
 class ChildDown(VidserveError):
@@ -171,6 +172,10 @@ class Child:
         self._ready.set()
         self._back()
 
+    def let_end(self) -> None:
+        """The server is ending: however this one ends, it is not started again. `stop` is still to be called."""
+        self._stopping = True
+
     async def stop(self) -> None:
         """Ask it to end, wait, and kill it if it does not. It may be started again afterwards."""
         self._stopping = True
@@ -203,6 +208,9 @@ class Child:
                 death = SPAWN_FAILED
             if self._process is not None and self._process.returncode is None:
                 await _kill(self._process)
+            if not death.by_itself:
+                # Whoever ended it may be ending all of us: then nobody is to be missed.
+                await asyncio.sleep(_TOGETHER_S)
             if self._stopping:
                 return
             pause_s = self._bury(death)

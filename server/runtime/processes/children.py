@@ -109,6 +109,11 @@ class Children:
             if child.kept
         }
 
+    def let_end(self) -> None:
+        """The server is ending: however they end, none is started again. `stop` is still to be called."""
+        for child in self._children.values():
+            child.let_end()
+
     async def stop(self, names: Sequence[str]) -> None:
         """End these, at the same time, and leave them so."""
         changes = [self._changes[name] for name in names if name in self._changes]

@@ -14,6 +14,7 @@ from model_export.errors import VidserveError
 
 _PREFIX = "vidserve-sockets-"
 _LOCK = "owner.lock"
+_DATA_LOCK = "lock"
 
 
 class DataFolderInUse(VidserveError):
@@ -22,21 +23,49 @@ class DataFolderInUse(VidserveError):
     code = "data_folder_in_use"
 
 
+class DataFolderUnusable(VidserveError):
+    """The data folder cannot be made, or not be written."""
+
+    code = "data_folder_unusable"
+
+
 @contextmanager
 def locked(data: Path) -> Iterator[None]:
     """The data folder for one server alone; made, if there is none.
 
     Raises:
         DataFolderInUse: another one has it.
+        DataFolderUnusable: it cannot be made, or not be written.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(data / "lock")
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(data / _DATA_LOCK)
+    except OSError as error:
+        raise DataFolderUnusable(
+            f"The data folder {data} cannot be made or written: {error.strerror}.",
+            hint="Name another folder with --data, or give this user the right to write there.",
+        ) from error
     if descriptor is None:
         raise DataFolderInUse(f"Another server works on {data}.", hint="Stop it, or name another folder with --data.")
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(data: Path) -> bool:
+    """Whether a server works on the data folder at this moment."""
+    try:
+        descriptor = os.open(data / _DATA_LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from server.core.metrics import StreamRow
 from server.domain.analysis import asked_fps
 from server.domain.outcome import Outcome
 from server.domain.stream import KeptStream, Stream, StreamProblem, StreamState
+from server.runtime.streams.diary import Diary
 from server.runtime.streams.sources import shown
 from server.runtime.streams.suspicion import Suspicion
-from server.wire.messages import Reached, StreamStatus
+from server.wire.messages import Reached, Refusals, StreamStatus
 
+_UNAUTHORIZED = "source_unauthorized"
 _REASONS = 32
 """Reasons of reconnects that are told apart; all others are one."""
 
@@ -46,10 +48,14 @@ class StreamCase:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     _ran: bool = False
+    _settled: bool = True
     _reached: Reached = field(default_factory=Reached)
     _reached_at: float = 0.0
+    _refusals: Refusals = field(default_factory=Refusals)
+    _rest_until: float = 0.0
 
     def __post_init__(self) -> None:
+        self._diary = Diary(self.id)
         self.quiet.set()
 
     @property
@@ -80,29 +86,79 @@ class StreamCase:
         if state is StreamState.STARTING and self._ran:
             state = StreamState.RECONNECTING  # whatever began anew, it was there before
         if message:
-            self.note(code, message)
+            self._note(code, message)
+            if state is not StreamState.RUNNING:
+                self._diary.trouble(self.kept.name, state, code, message)
+        elif state is StreamState.RUNNING:
+            self._over()
         before, self.known.state = self.known.state, state
         if state is before:
             return
         self.since = datetime.now(UTC)
         if state is StreamState.RUNNING:
             self._ran = True
+            self._diary.runs(self.kept.name)
         elif state in (StreamState.PAUSED, StreamState.ENDED):
             self._ran = False
         elif state is StreamState.RECONNECTING:
             self._count(code or "restart")
+            if code and not message:
+                self._diary.moved(self.kept.name)
         self.changed(self, code, message)
 
-    def note(self, code: str, message: str) -> None:
-        """Something is wrong that does not change its state."""
-        self.problem = StreamProblem(code=code, message=message, at=datetime.now(UTC))
+    def unchanged(self, code: str, message: str) -> None:
+        """It was to be looked at in another way, and is looked at as before."""
+        self._settled = False
+        self._note(code, message)
+        self._diary.trouble(self.kept.name, StreamState.RUNNING, code, message)
+
+    def looked_at_by(self, manifests: tuple[Manifest, ...]) -> None:
+        """From now on it is looked at with these models, as it shall be."""
+        self.manifests = manifests
+        self._settled = True
+
+    def _note(self, code: str, message: str) -> None:
+        before, now = self.problem, datetime.now(UTC)
+        goes_on = before is not None and before.code == code and before.over_at is None
+        since = before.since if before is not None and goes_on else now
+        self.problem = StreamProblem(code=code, message=message, since=since, at=now)
+
+    def _over(self) -> None:
+        """Frames come, and are looked at."""
+        if self.problem is not None and self.problem.over_at is None and self._settled:
+            self.problem = self.problem.model_copy(update={"over_at": datetime.now(UTC)})
 
     def heard(self, status: StreamStatus) -> None:
         """Its worker says how it is."""
         self.status = status
+        self._mind_refusals(status)
         self.known.last_frame_at = status.frame_at or self.known.last_frame_at
         self.known.last_result_at = status.result_at or self.known.last_result_at
         self.become(StreamState(status.state), status.code, status.message)
+
+    @property
+    def refusals(self) -> Refusals:
+        """Of its credentials, as of this moment."""
+        rest_s = max(0.0, self._rest_until - time.monotonic())
+        return Refusals(self._refusals.times, rest_s, self._refusals.message)
+
+    @property
+    def waits_to_be_changed(self) -> bool:
+        """Whether it is tried again at once when it is changed in any way: somebody may have mended the camera."""
+        return self.known.state is StreamState.FAILED or self._refusals.times > 0
+
+    def forgive(self) -> None:
+        """It is begun by hand: its source or credentials may be other ones now, or right ones."""
+        self._refusals, self._rest_until = Refusals(), 0.0
+        self._diary.changed()
+
+    def _mind_refusals(self, status: StreamStatus) -> None:
+        if status.state == StreamState.RUNNING:
+            self._refusals, self._rest_until = Refusals(), 0.0
+        elif status.refusals:
+            rest_s = status.retry_s if status.code == _UNAUTHORIZED else 0.0
+            self._refusals = Refusals(status.refusals, rest_s, status.message)
+            self._rest_until = time.monotonic() + rest_s
 
     def come_to(self, reached: Reached) -> None:
         """Its rows have come so far."""

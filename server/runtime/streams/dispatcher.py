@@ -96,6 +96,7 @@ class StreamDispatcher:
 
     def start(self, case: StreamCase) -> None:
         """Keep a stream running from now on."""
+        case.forgive()
         case.become(StreamState.STARTING)
         # In a context of its own: what it logs has nothing to do with the request that began it.
         self._keepers[case] = asyncio.create_task(
@@ -183,7 +184,7 @@ class StreamDispatcher:
             hopeless = isinstance(end, Ended) and end.code in _HOPELESS
             case.become(StreamState.FAILED if hopeless else StreamState.STARTING, end.code, end.message)
             pause_s = _LONG_HOPELESS_S if hopeless else _pause_s(case, end, failures)
-            _log.warning("stream %s begins again in %.1f s: %s (%s)", case.id, pause_s, end.message, end.code)
+            _log.debug("stream %s begins again in %.1f s (%s)", case.id, pause_s, end.code)
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
 
     async def _attempt(self, case: StreamCase, *, displaced: bool) -> Lost | Ended:
@@ -208,7 +209,7 @@ class StreamDispatcher:
             raise
         self._stints[stint.number] = self._current[case] = stint
         case.quiet.clear()
-        case.manifests = tuple(bundle.manifest for bundle in bundles)
+        case.looked_at_by(tuple(bundle.manifest for bundle in bundles))
         case.become(StreamState.STARTING)
         engine = place(case.id, held[0], [self._models.engine_address])
         try:
@@ -233,9 +234,8 @@ class StreamDispatcher:
             try:
                 await self._exchange(stint)
             except VidserveError as error:
-                _log.warning("stream %s goes on as it was: %s", stint.case.id, error)
                 stint.refused(item.models)
-                stint.case.note(error.code, f"It is looked at as before: {error}")
+                stint.case.unchanged(error.code, f"It is looked at as before: {error}")
 
     async def _exchange(self, stint: Stint) -> None:
         """Have the stream looked at as it is wanted now; models it needs no more are let go a little later."""
@@ -247,7 +247,7 @@ class StreamDispatcher:
             return
         stint.held[:] = held
         asyncio.get_running_loop().call_later(_GRACE_S, self._release, before)
-        case.manifests = tuple(bundle.manifest for bundle in bundles)
+        case.looked_at_by(tuple(bundle.manifest for bundle in bundles))
         await self._hub.send(stint.worker, change_order(stint, bundles))
 
     async def _acquire(self, case: StreamCase) -> list[Bundle]:

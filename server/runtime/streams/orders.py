@@ -33,6 +33,7 @@ def start_order(stint: Stint, source: StreamSource, bundles: Sequence[Bundle], e
         # Times, so that numbers rise over restarts of the server with nothing remembered.
         events_after=int(time.time() * 1000),
         after=case.reached(),
+        refusals=case.refusals,
     )
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from server.core.addresses import AddressPolicy
+from server.core.authority import ESCAPE_OR_APART, UNCLEAR, is_unclear
 from server.core.errors import (
     SourceDeviceRefused,
     SourceFileRefused,
@@ -190,14 +191,17 @@ class SourcePolicy:
 
 
 def _split(url: str) -> SplitResult:
+    if is_unclear(url):
+        raise SourceUrlInvalid(UNCLEAR, hint=ESCAPE_OR_APART)
     try:
         parts = urlsplit(url)
-        if parts.port == 0:
-            raise ValueError("Port 0 is none")
+        good = parts.port != 0
         if parts.scheme in WEB:
             web_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
-    except ValueError as error:
-        raise SourceUrlInvalid(f"The URL cannot be read: {str(error).rstrip('.')}.", hint=_SOURCES) from None
+    except ValueError:  # its words show parts of the URL
+        good = False
+    if not good:
+        raise SourceUrlInvalid("The URL cannot be read: its host or its port cannot be one.", hint=_SOURCES)
     return parts
 
 

@@ -246,7 +246,7 @@ class Streams:
         if kept.paused:
             await self._dispatcher.stop(case)
             case.become(StreamState.PAUSED)
-        elif before.paused or _source(before) != _source(kept) or case.known.state is StreamState.FAILED:
+        elif before.paused or _source(before) != _source(kept) or case.waits_to_be_changed:
             await self._dispatcher.stop(case)
             self._dispatcher.start(case)
         elif before.analysis != kept.analysis:

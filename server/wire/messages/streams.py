@@ -21,6 +21,19 @@ class Reached(msgspec.Struct, frozen=True):
     track: int = 0
 
 
+class Refusals(msgspec.Struct, frozen=True):
+    """How often in a row a source did not accept the credentials, so that no attempt tries them sooner than is good.
+
+    Attributes:
+        rest_s: so long they must not be tried yet, in seconds.
+        message: why.
+    """
+
+    times: int = 0
+    rest_s: float = 0.0
+    message: str = ""
+
+
 class StartStream(Message, frozen=True, tag=True):
     """Analyse a live source until told otherwise, whatever becomes of it meanwhile.
 
@@ -34,6 +47,7 @@ class StartStream(Message, frozen=True, tag=True):
         row: of the metrics page, the stream's own.
         events_after: number of an event; the stream's first one has the next, so that numbers rise over all attempts.
         after: how far the attempts before this one have come.
+        refusals: of the credentials, by the attempts before this one.
     """
 
     stream: str
@@ -46,6 +60,7 @@ class StartStream(Message, frozen=True, tag=True):
     gate: str = ""
     events_after: int = 0
     after: Reached = Reached()
+    refusals: Refusals = Refusals()
 
     def __repr__(self) -> str:
         return f"StartStream(stream={self.stream!r}, attempt={self.attempt}, bundle={self.bundle!r}, …)"
@@ -96,6 +111,7 @@ class StreamStatus(Message, frozen=True, tag=True):
             frames that come get no results (`engine_silent`, `model_not_loaded`).
         retry_s: seconds until the next try, while it reconnects.
         reconnects: since it was started.
+        refusals: how often the source did not accept the credentials since it last gave a frame.
         codec, width, height, fps: of the source; `fps` as measured. Empty and 0 while unknown.
         frame_at, result_at: Unix seconds of the last frame and the last result; 0 before the first.
     """
@@ -107,6 +123,7 @@ class StreamStatus(Message, frozen=True, tag=True):
     message: str = ""
     retry_s: float = 0.0
     reconnects: int = 0
+    refusals: int = 0
     codec: str = ""
     width: int = 0
     height: int = 0

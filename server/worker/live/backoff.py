@@ -8,6 +8,7 @@ from collections.abc import Callable
 FIRST_S = 0.5
 MOST_S = 30.0
 _STEADY_S = 10.0
+_UNWELCOME_S, _MOST_UNWELCOME_S = 300.0, 900.0
 
 
 class Backoff:
@@ -40,3 +41,15 @@ class Backoff:
         self._failures += 1
         wait_s *= 1.0 - 0.3 * self._chance()
         return max(wait_s - tried_s, min(wait_s, self._first_s))
+
+
+def unwelcome_s(refusals: int) -> float:
+    """How long to wait after a source did not accept the credentials, in seconds. The second try comes soon, since some
+    cameras refuse everybody while they start; then seldom: who tries wrong ones again and again is locked out.
+
+    Args:
+        refusals: how often in a row it did not.
+    """
+    if refusals < 2:
+        return FIRST_S
+    return min(_MOST_UNWELCOME_S, _UNWELCOME_S * 2.0 ** min(refusals - 2, 32))

@@ -55,7 +55,7 @@ class SourceRefused(SourceError):
 
 
 class SourceUnauthorized(SourceError):
-    """It wants credentials, or others than it got."""
+    """It wants credentials, or others than it got. Tried again seldom, or it locks out who may watch, too."""
 
     code = "source_unauthorized"
 

@@ -44,6 +44,7 @@ class Link:
         state: `starting`, `running` or `reconnecting`; `ended` or `failed` where it is not tried again.
         code, message: why it does not run.
         retry_at: CLOCK_MONOTONIC seconds of the next try; 0 where none is due.
+        refusals: of the credentials since the last frame.
         frame_at: CLOCK_MONOTONIC seconds at which the last frame came; 0 before the first.
     """
 
@@ -52,6 +53,7 @@ class Link:
     message: str = ""
     retry_at: float = 0.0
     reconnects: int = 0
+    refusals: int = 0
     codec: str = ""
     width: int = 0
     height: int = 0

@@ -22,11 +22,11 @@ from server.core.calls import Call, CallRow, CallRows
 from server.core.errors import AddressRefused
 from server.domain.outcome import Outcome
 from server.domain.stream import StreamSource, StreamState
-from server.wire.messages import Reached
-from server.worker.live.backoff import Backoff
+from server.wire.messages import Reached, Refusals
+from server.worker.live.backoff import MOST_S, Backoff, unwelcome_s
 from server.worker.live.clocks import CaptureClock, MediaClock, Metronome, Rate
 from server.worker.live.connection import Connection, Shot
-from server.worker.live.errors import SourceEnded, SourceError, SourceLate, SourceLost
+from server.worker.live.errors import SourceEnded, SourceError, SourceLate, SourceLost, SourceUnauthorized
 from server.worker.live.intake import Intake, Link, LiveFrame
 from server.worker.live.sources import OpenLive
 
@@ -36,6 +36,7 @@ GAP_S = 3.0
 """Media time between two frames after which the source counts as begun anew: what remembers frames must not believe
 that the one before was just before."""
 _NOTHING = Reached()
+_WELCOME = Refusals()
 _SOON_S = 120.0
 _JITTER = 0.3
 """Of the time between two wanted frames: cameras and networks are not exact, and who wants all frames of a camera that
@@ -49,6 +50,7 @@ class Reader:
         rows: of the page of calls.
         sample_fps: frames wanted a second of media time; None: every one.
         after: how far the stream had come before.
+        refusals: of the credentials before.
         backoff: how long to wait before each try.
     """
 
@@ -62,6 +64,7 @@ class Reader:
         *,
         sample_fps: float | None,
         after: Reached = _NOTHING,
+        refusals: Refusals = _WELCOME,
         backoff: Backoff | None = None,
     ) -> None:
         self._stream = stream
@@ -82,7 +85,8 @@ class Reader:
         self._pts_s = after.pts_s
         self._late_at = -math.inf
         self._distrusted = False
-        self._link = Link()
+        self._refused = refusals
+        self._link = Link(refusals=refusals.times)
 
     def start(self) -> None:
         self._thread.start()
@@ -107,6 +111,8 @@ class Reader:
     def _body(self) -> None:
         with self._rows.lent(self._stream) as row:
             try:
+                if self._refused.rest_s > 0:
+                    self._rest(SourceUnauthorized(self._refused.message), self._refused.rest_s)
                 while not self._stopped.is_set():
                     began = time.monotonic()
                     try:
@@ -222,10 +228,19 @@ class Reader:
         """Until the next try."""
         worked = self._link.state is StreamState.RUNNING
         wait_s = self._backoff.next(lasted_s=lasted_s) if worked else self._backoff.next(tried_s=lasted_s)
-        _log.info("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
-        self._fail(StreamState.RECONNECTING, error, time.monotonic() + wait_s)
+        if isinstance(error, SourceUnauthorized):
+            self._link = replace(self._link, refusals=self._link.refusals + 1)
+            wait_s = unwelcome_s(self._link.refusals)
+            if wait_s > MOST_S:
+                hint = f"It is tried again within {wait_s / 60:.0f} minutes, or as soon as the stream is changed."
+                error = SourceUnauthorized(str(error), hint=hint)
+        _log.debug("%s Trying again in %.1f s.", error, wait_s, extra={"stream": self._stream, "code": error.code})
         if worked:
             heap.release()  # what a connection took lies between what others need, and would stay
+        self._rest(error, wait_s)
+
+    def _rest(self, error: VidserveError, wait_s: float) -> None:
+        self._fail(StreamState.RECONNECTING, error, time.monotonic() + wait_s)
         self._stopped.wait(wait_s)
 
     def _end(self, error: VidserveError) -> None:

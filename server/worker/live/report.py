@@ -51,6 +51,7 @@ class Report:
                 message=message,
                 retry_s=round(max(0.0, link.retry_at - now), 3) if link.retry_at else 0.0,
                 reconnects=link.reconnects,
+                refusals=link.refusals,
                 codec=link.codec,
                 width=link.width,
                 height=link.height,

@@ -105,7 +105,14 @@ class RunningStream:
                 frames = LiveFrames(intake, row, around.recorder, self._cancelled, max_age_s(analysis), looks)
                 fps = frames_fps(Manifest.read(Path(order.bundle) / "manifest.json"), analysis)
                 reader = Reader(
-                    order.stream, source, intake, around.rows, around.open_live, sample_fps=fps, after=order.after
+                    order.stream,
+                    source,
+                    intake,
+                    around.rows,
+                    around.open_live,
+                    sample_fps=fps,
+                    after=order.after,
+                    refusals=order.refusals,
                 )
                 walk = stack.enter_context(closing(LiveWalk(order, around, identity, frames, reader, publisher)))
                 stack.enter_context(around.precedence.given(walk))

@@ -187,6 +187,43 @@ def test_one_that_was_stopped_can_be_started_again(tmp_path):
     journey(tmp_path, "lives", body)
 
 
+def test_a_sigterm_that_reaches_all_processes_ends_a_child_in_order_and_starts_none_anew(tmp_path, caplog):
+    async def body(nursery):
+        await until(lambda: nursery.back == 1)
+        os.kill(nursery.child.pid, signal.SIGTERM)
+        await asyncio.sleep(1.0)
+        assert nursery.child.ready  # whoever still waits for its answers gets them
+        await nursery.child.stop()
+        assert (nursery.lost, nursery.child.incarnation) == ([], 1)
+
+    journey(tmp_path, "lives", body)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+def test_a_child_alone_that_is_told_to_end_has_a_successor(tmp_path):
+    async def body(nursery):
+        await until(lambda: nursery.back == 1)
+        os.kill(nursery.child.pid, signal.SIGTERM)
+        await until(lambda: nursery.back == 2)
+        assert (nursery.lost, nursery.child.incarnation) == (["ended"], 2)
+
+    journey(tmp_path, "lives", body)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_however_a_child_ends_while_the_server_does_it_is_not_missed(tmp_path, caplog, number):
+    async def body(nursery):
+        await until(lambda: nursery.back == 1)
+        nursery.child.let_end()
+        os.kill(nursery.child.pid, number)
+        await until(lambda: not Path(f"/proc/{nursery.child.pid}").exists())
+        await asyncio.sleep(0.5)
+        assert (nursery.lost, nursery.child.incarnation) == ([], 1)
+
+    journey(tmp_path, "lives", body)
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
 @pytest.mark.parametrize("does", ["lives", "will not stop"])
 def test_stopping_ends_it_in_order_or_by_force(tmp_path, does):
     pids = []

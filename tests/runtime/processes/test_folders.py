@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from server.runtime.processes.folders import DataFolderInUse, locked, sockets_folder
+from server.runtime.processes.folders import DataFolderInUse, DataFolderUnusable, is_locked, locked, sockets_folder
 
 
 @pytest.fixture
@@ -19,6 +19,22 @@ def test_a_data_folder_has_one_server(tmp_path):
         pass
     with locked(tmp_path / "data"):
         pass
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_data_folder_that_cannot_be_made_says_what_to_do(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataFolderUnusable, match="cannot be made") as caught, locked(tmp_path / place):
+        pass
+    assert "--data" in caught.value.hint
+
+
+def test_whether_a_server_works_on_a_data_folder_can_be_asked_and_takes_nothing_from_it(tmp_path):
+    assert not is_locked(tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    with locked(tmp_path / "data"):
+        assert is_locked(tmp_path / "data")
+    assert not is_locked(tmp_path / "data")
 
 
 def test_a_sockets_folder_is_gone_afterwards(temporary):

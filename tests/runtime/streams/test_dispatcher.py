@@ -9,7 +9,8 @@ from stream_builders import a_stream, play
 
 from server.domain.stream import StreamChange
 from server.runtime.processes.death import HUNG
-from server.wire.messages import ChangeStream, Reached, StartStream, StopStream, StreamEnded
+from server.runtime.streams.stint import Lost
+from server.wire.messages import ChangeStream, Reached, Refusals, StartStream, StopStream, StreamEnded
 
 
 def test_streams_are_spread_over_the_workers(tmp_path):
@@ -394,5 +395,68 @@ def test_a_model_that_does_not_load_is_not_tried_again_and_again_and_the_stream_
         # Another version of it is another matter.
         stage.models.serving["broken"] = 2
         await stage.until(lambda: stage.orders(ChangeStream, made.id))
+
+    play(tmp_path, body)
+
+
+def test_credentials_that_were_refused_are_not_tried_sooner_because_a_worker_died(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        refused = {"code": "source_unauthorized", "message": "Not these.", "refusals": 2, "retry_s": 300.0}
+        stage.says(made.id, "reconnecting", **refused)
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 2)
+        told = stage.orders(StartStream, made.id)[-1].refusals
+        assert (told.times, told.message) == (2, "Not these.")
+        assert 290 < told.rest_s <= 300
+
+    play(tmp_path, body)
+
+
+@pytest.mark.parametrize("change", [{"password": "another"}, {"name": "cam 2"}])
+def test_credentials_that_were_refused_are_tried_at_once_when_the_stream_is_changed(tmp_path, change):
+    async def body(stage):
+        made = await stage.add()
+        refused = {"code": "source_unauthorized", "message": "Not these.", "refusals": 2, "retry_s": 300.0}
+        stage.says(made.id, "reconnecting", **refused)
+        await stage.streams.change(made.id, StreamChange.model_validate(change), force=False)
+        await stage.placed(made.id, 2)
+        assert stage.orders(StartStream, made.id)[-1].refusals == Refusals()
+
+    play(tmp_path, body)
+
+
+def test_credentials_that_were_right_once_more_are_not_held_against_the_stream(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        stage.says(made.id, "reconnecting", code="source_unauthorized", message="No.", refusals=1, retry_s=0.5)
+        stage.says(made.id)
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 2)
+        assert stage.orders(StartStream, made.id)[-1].refusals == Refusals()
+
+    play(tmp_path, body)
+
+
+def test_the_log_names_a_stream_that_is_moved_and_has_no_fault_to_find_with_it(tmp_path, caplog):
+    caplog.set_level("INFO")
+
+    async def body(stage):
+        made = await stage.add("front door")
+        stage.says(made.id)
+        stage.dispatcher.stint(stage.streams.find(made.id)).put(Lost("moved", ""))
+        await stage.placed(made.id, 2)
+        stage.says(made.id)
+        said = [(record.levelname, record.getMessage()) for record in caplog.records]
+        assert said == [
+            ("INFO", "stream 'front door' runs"),
+            ("INFO", "stream 'front door' is moved to another worker"),
+        ]
+        stage.dies(stage.worker(made.id))
+        await stage.placed(made.id, 3)
+        stage.says(made.id)
+        said = [(record.levelname, record.getMessage()) for record in caplog.records][2:]
+        assert said[0] == ("WARNING", "stream 'front door' gives no frames: The process that read it ended (sigkill).")
+        assert said[1][1].startswith("stream 'front door' runs again, after ")
 
     play(tmp_path, body)

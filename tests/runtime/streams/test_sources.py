@@ -134,3 +134,20 @@ def test_secrets_in_a_query_are_masked():
 )
 def test_a_stream_without_a_name_is_called_by_its_source(url, name):
     assert title(url) == name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://viewer:geheim@x#1@127.0.0.1/shop",
+        "rtsp://viewer:ge#heim@127.0.0.1/shop",
+        "rtsp://viewer:ge/heim@127.0.0.1/shop",
+        "rtsp://viewer:ge[heim]x@127.0.0.1/shop",
+        "rtsp://viewer:geh\u2100im@127.0.0.1/shop",
+    ],
+)
+def test_of_a_url_whose_credentials_cannot_be_told_from_its_host_nothing_is_shown(url):
+    with pytest.raises(SourceNotAllowed) as caught:
+        separated(url)
+    assert caught.value.code == "source_url_invalid"
+    assert not any(part in str(caught.value) for part in ("viewer", "geh", "heim", "127.0.0.1", "shop", "'"))

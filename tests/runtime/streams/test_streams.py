@@ -467,6 +467,64 @@ def test_a_declared_stream_that_must_not_be_opened_has_failed_and_says_why(tmp_p
     play(tmp_path, body, declared=declared(front=front), policy=SourcePolicy(loopback=False))
 
 
+def test_a_declared_stream_that_cannot_run_is_named_in_the_log(tmp_path, caplog):
+    async def body(stage):
+        await stage.until(lambda: stage.states("cfg_front") and stage.states("cfg_back"))
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert any("'front door' has failed: The address 127.0.0.1 is loopback" in line for line in said)
+        assert any("'back' has failed: There is no model 'nowhere'" in line for line in said)
+
+    front = {"url": "rtsp://127.0.0.1/1", "name": "front door"}
+    back = {"url": "rtsp://back.local/1", "analysis": {"model": "nowhere"}}
+    play(tmp_path, body, declared=declared(front=front, back=back), policy=SourcePolicy(loopback=False))
+
+
+def test_an_error_says_since_when_it_is_and_when_it_was_over(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+
+        async def error():
+            return (await stage.streams.get(made.id)).error
+
+        stage.says(made.id, "reconnecting", code="source_lost", message="The connection broke.")
+        first = await error()
+        stage.says(made.id, "reconnecting", code="source_lost", message="The connection broke.")
+        again = await error()
+        assert (again.since, again.over_at) == (first.since, None)
+        assert again.at > first.at
+        stage.says(made.id, "reconnecting", code="source_unreachable", message="No answer.")
+        assert (await error()).since > again.at
+        stage.says(made.id)
+        over = await error()
+        assert over.at <= over.over_at
+        stage.says(made.id)
+        assert await error() == over
+        stage.says(made.id, "reconnecting", code="source_unreachable", message="No answer.")
+        assert (await error()).since > over.over_at
+        assert (await error()).over_at is None
+
+    play(tmp_path, body)
+
+
+def test_a_change_that_came_to_nothing_stays_an_error_although_frames_come(tmp_path):
+    async def body(stage):
+        made = await stage.add()
+        stage.says(made.id)
+        stage.models.serving["other"] = 1
+        stage.models.away.add("other@1")
+        await stage.streams.change(made.id, change(analysis={"model": "other"}), force=False)
+        error = await stage.until(lambda: stage.streams._cases[made.id].problem)
+        stage.says(made.id)
+        seen = (await stage.streams.get(made.id)).error
+        assert (seen.code, seen.over_at, seen.since) == ("model_unavailable", None, error.since)
+        await stage.streams.change(made.id, change(analysis={"model": "net"}), force=False)
+        await stage.until(lambda: stage.orders(ChangeStream, made.id))
+        stage.says(made.id)
+        assert (await stage.streams.get(made.id)).error.over_at
+
+    play(tmp_path, body)
+
+
 def test_a_source_can_be_tried_without_becoming_a_stream(tmp_path):
     async def body(stage):
         asked = asyncio.create_task(stage.streams.probe(ProbeSource(url="rtsp://me:hunter2@cam.local/1")))

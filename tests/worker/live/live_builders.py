@@ -21,7 +21,17 @@ from server.core.calls import CallPage, CallRows
 from server.core.metrics_page import Page
 from server.domain.stream import StreamSource
 from server.wire.memory import PREFIX
-from server.wire.messages import Looked, Probed, Reached, RowsTaken, StartStream, StreamEnded, StreamRows, StreamStatus
+from server.wire.messages import (
+    Looked,
+    Probed,
+    Reached,
+    Refusals,
+    RowsTaken,
+    StartStream,
+    StreamEnded,
+    StreamRows,
+    StreamStatus,
+)
 from server.wire.slots import Segment, SizeClass, Slots
 from server.wire.sockets import Router
 from server.worker.live.connection import Shot
@@ -221,7 +231,13 @@ class LiveBench:
         return str(folder)
 
     def stream(
-        self, source: StreamSource | None = None, *, gate: str = "", after: Reached | None = None, **analysis
+        self,
+        source: StreamSource | None = None,
+        *,
+        gate: str = "",
+        after: Reached | None = None,
+        refusals: Refusals | None = None,
+        **analysis,
     ) -> RunningStream:
         order = StartStream(
             "cam",
@@ -233,6 +249,7 @@ class LiveBench:
             ROW,
             gate,
             after=after or Reached(),
+            refusals=refusals or Refusals(),
         )
         stream = RunningStream(order, self.around, lambda *_: None)
         self.streams.append(stream)

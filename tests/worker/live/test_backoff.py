@@ -1,6 +1,6 @@
 import pytest
 
-from server.worker.live.backoff import FIRST_S, MOST_S, Backoff
+from server.worker.live.backoff import FIRST_S, MOST_S, Backoff, unwelcome_s
 
 
 def test_waits_double_up_to_the_longest_and_stay_there():
@@ -28,3 +28,7 @@ def test_a_source_that_worked_for_a_while_is_tried_soon_again():
         backoff.next(lasted_s=1.0)
     assert backoff.next(lasted_s=1.0) > FIRST_S
     assert backoff.next(lasted_s=60.0) == FIRST_S
+
+
+def test_credentials_that_were_refused_are_tried_twice_and_then_every_five_to_fifteen_minutes():
+    assert [unwelcome_s(times) for times in (1, 2, 3, 4, 5, 1000)] == [FIRST_S, 300, 600, 900, 900, 900]

@@ -77,6 +77,14 @@ def closed_port():
         return server.getsockname()[1]
 
 
+@pytest.mark.parametrize("url", ["rtsp://viewer:geheim@x#1@127.0.0.1/a", "http://viewer:ge#heim@127.0.0.1/a"])
+def test_of_a_url_whose_credentials_cannot_be_told_from_its_host_nothing_is_shown(opened, url):
+    with pytest.raises(SourceInvalid) as caught:
+        opened(url)
+    assert "%40" in str(caught.value)
+    assert not any(part in str(caught.value) for part in ("viewer", "heim", "127.0.0.1"))
+
+
 def test_mjpeg_over_http_gives_pictures_without_time_stamps(opened, served):
     site = served(Site(cam=mjpeg()))
     connection = opened(site.url("cam"))

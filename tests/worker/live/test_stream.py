@@ -11,7 +11,7 @@ from server.core import heap
 from server.core.calls import Call
 from server.core.errors import AddressRefused
 from server.domain.stream import StreamSource, StreamState
-from server.wire.messages import ChangeStream, Look, Reached
+from server.wire.messages import ChangeStream, Look, Reached, Refusals
 from server.worker.live import walk
 from server.worker.live.errors import SourceRefused, SourceUnauthorized, SourceUnreachable
 
@@ -141,7 +141,7 @@ def test_who_looks_sees_the_next_frame_although_it_is_not_sampled(bench):
 
 @pytest.mark.parametrize("failure", [SourceUnreachable("Nobody."), SourceRefused("No."), SourceUnauthorized("Who?")])
 def test_a_source_whose_first_connection_fails_is_tried_again(bench, failure):
-    camera = Camera(failures=(failure, failure))
+    camera = Camera(failures=(failure,))
     around = bench(camera)
     around.stream()
     eventually(lambda: around.api.rows)
@@ -149,6 +149,27 @@ def test_a_source_whose_first_connection_fails_is_tried_again(bench, failure):
     assert {status.code for status in failed} == {failure.code}
     assert around.api.statuses[-1].state == "running"
     assert around.api.statuses[-1].code == ""
+
+
+def test_credentials_that_are_refused_twice_are_left_alone_for_minutes(bench):
+    camera = Camera(failures=(SourceUnauthorized("Not these."),) * 3)
+    around = bench(camera)
+    around.stream()
+    (status, *_) = eventually(lambda: [one for one in around.api.statuses if one.refusals == 2])
+    assert (status.state, status.code) == ("reconnecting", "source_unauthorized")
+    assert 295 < status.retry_s <= 300
+    assert status.message == "Not these. It is tried again within 5 minutes, or as soon as the stream is changed."
+    assert camera.opened == 2
+
+
+def test_another_attempt_does_not_try_credentials_before_their_time(bench):
+    camera = Camera(failures=(SourceUnauthorized("Not these."),))
+    around = bench(camera)
+    around.stream(refusals=Refusals(times=3, rest_s=1.0, message="Not these."))
+    (status, *_) = eventually(lambda: [one for one in around.api.statuses if one.state == "reconnecting"])
+    assert (status.code, status.message, status.refusals, camera.opened) == ("source_unauthorized", "Not these.", 3, 0)
+    (status, *_) = eventually(lambda: [one for one in around.api.statuses if one.refusals == 4])
+    assert status.retry_s > 890
 
 
 def test_an_address_by_number_that_may_not_be_is_not_tried_again(bench):

@@ -65,7 +65,7 @@ class Process:
             workers=1,
             worker=0,
             last_words=self._words_file.name,
-            log=LogConfig(process="worker-0", level="info"),
+            log=LogConfig(process="worker-0", level="debug"),
         )
         self.output = folder / "stderr"
         with self.output.open("wb") as output:
