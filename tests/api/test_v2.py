@@ -181,6 +181,7 @@ def test_a_body_may_be_packed_in_one_member_or_in_several(client):
         (gzip.compress(b"{}")[:5], "ends too early"),
         (b"", "ends too early"),
     ],
+    ids=["last member cut off", "rest behind", "cut off", "empty"],
 )
 def test_what_cannot_be_unpacked_to_its_end_is_told(client, packed, said):
     assert said in refused(infer(client, packed, **{"Content-Encoding": "gzip"}), 400, "body_invalid")
