@@ -189,6 +189,31 @@ def test_arithmetic_that_is_asked_for_is_done_in_the_graph(tmp_path: Path, wishe
     assert done.spec.pad == (114 if wishes.pad is None else wishes.pad)
 
 
+def of_bytes() -> onnx.ModelProto:
+    """Takes `uint8`, and makes its floats itself."""
+    proto = yolox_like()
+    proto.graph.node.insert(0, helper.make_node("Cast", ["bytes"], ["images"], to=TensorProto.FLOAT))
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("bytes", TensorProto.UINT8, [1, 3, SIDE, SIDE]))
+    return proto
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(mean=(0.0, 0.0, 1.0)), Wishes(std=(255.0, 255.0, 255.0))], ids=["mean", "std"]
+)
+def test_a_mean_or_std_that_could_not_be_done_to_bytes_is_refused(tmp_path: Path, wishes: Wishes) -> None:
+    with pytest.raises(ImportRefused, match=r"'bytes' takes bytes, uint8: nothing can be subtracted") as refused:
+        converted(of_bytes(), tmp_path, wishes)
+
+    assert "--mean and --std" in (refused.value.hint or "")
+
+
+def test_a_mean_and_std_that_change_nothing_are_no_matter_to_bytes(tmp_path: Path) -> None:
+    usual, _ = converted(of_bytes(), tmp_path)
+    said, _ = converted(of_bytes(), tmp_path, Wishes(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+
+    assert said.model == usual.model
+
+
 @pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.FLOAT], ids=["half", "single"])
 def test_half_precision_is_read(tmp_path: Path, dtype: int) -> None:
     done, _ = converted(yolox_like(dtype=dtype), tmp_path)
