@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_like
+from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_grid, yolox_like
 from onnx import TensorProto, helper, numpy_helper
 
+from model_export.agreement import Tolerance, disagreement
 from model_export.check import frames, joined, prove_parity
 from model_export.conversion import Converted, convert
 from model_export.errors import ImportRefused
 from model_export.families.family import Reading, Told
-from model_export.families.yolox import FAMILY, Yolox
+from model_export.families.yolox import FAMILY, Yolox, YoloxHead
 from model_export.graph import Graph
 from model_export.manifest import FrameInput, Resize, TensorSpec
 from model_export.onnx_file import read
@@ -260,8 +261,65 @@ def yolox_free() -> onnx.ModelProto:
 
 def test_boxes_that_are_decoded_already_are_not_decoded_again(tmp_path: Path) -> None:
     done, _ = converted(yolox_like(decoded=True), tmp_path)
+    raw, _ = converted(yolox_like(), tmp_path)
 
     assert done.batch.fixed is None
+    # The same net, which leaves to the import what the other does itself.
+    assert disagreement(raw.samples[1], done.samples[1], Tolerance()) is None
+
+
+def yolox_answer(offsets: float, logs: Callable[[np.ndarray], np.ndarray], *, decoded: bool) -> Arrays:
+    """[1, 84, 8]: centres that lie so far from their cells, in strides, and logarithms of sizes."""
+    random, (cells, strides) = np.random.default_rng(4), yolox_grid()
+    values = np.empty((1, CELLS, 5 + CLASSES), np.float32)
+    values[..., :2], values[..., 2:4] = random.normal(offsets, 0.3, (CELLS, 2)), logs(random.normal(0, 1, (CELLS, 2)))
+    if decoded:
+        values[..., :2], values[..., 2:4] = (values[..., :2] + cells) * strides, np.exp(values[..., 2:4]) * strides
+    values[..., 4:] = random.uniform(0, 1, values[..., 4:].shape)
+    return {"output": values}
+
+
+SPEC = FrameInput(width=SIDE, height=SIDE)
+
+
+@pytest.mark.parametrize(
+    ("logs", "decoded"),
+    [
+        (lambda noise: np.where(noise > 2, -np.inf, noise), True),
+        (lambda noise: noise, True),
+        (lambda noise: np.abs(noise) + 0.01, False),
+        (lambda noise: noise, False),
+    ],
+    ids=["a width of 0", "pixels", "all logarithms positive", "strides"],
+)
+def test_where_centres_lie_says_whether_boxes_are_decoded_whatever_their_sizes(
+    logs: Callable[[np.ndarray], np.ndarray], decoded: bool
+) -> None:
+    raw = yolox_answer(0.5, logs, decoded=decoded)
+    head = Yolox().read(raw, SPEC, Told()).head
+
+    assert isinstance(head, YoloxHead)
+    assert head.decoded is decoded
+    assert np.abs(head.decode(raw)["boxes"]).max() < 10 * SIDE
+
+
+@pytest.mark.parametrize(
+    ("factor", "shift", "message"),
+    [
+        ([4, 4, 1, 1], 0, "It stays in doubt .* and there are sizes below 0"),
+        (1, [40, 40, 0, 0], "It stays in doubt .* strides from their cells if not"),
+        (0, 0, "not in pixels of the input: all of them lie in 0…1"),
+        (1, [0, 0, 12, 12], "The best box of a drawn picture reaches to .* input of 64x64"),
+    ],
+    ids=["far off", "pixels with logarithms", "shares", "absurd"],
+)
+def test_boxes_in_a_unit_that_is_not_clear_are_refused(factor: Any, shift: Any, message: str) -> None:
+    raw = yolox_answer(0.5, lambda noise: noise, decoded=False)
+    raw["output"][..., :4] = raw["output"][..., :4] * np.array(factor) + np.array(shift)
+
+    with pytest.raises(ImportRefused, match=message) as refused:
+        Yolox().read(raw, SPEC, Told())
+    assert "Export it as YOLOX does" in (refused.value.hint or "")
 
 
 def test_channels_may_come_last(tmp_path: Path) -> None:
