@@ -82,6 +82,23 @@ def test_old_models_are_brought_to_opset_17(tmp_path: Path) -> None:
     assert "Opset 11 becomes 17." in said
 
 
+def test_an_old_model_with_functions_of_its_own_is_brought_to_opset_17(tmp_path: Path) -> None:
+    plain = yolox_like(opset=13)
+    proto, place = yolox_like(opset=13), next(i for i, n in enumerate(plain.graph.node) if n.op_type == "Sigmoid")
+    proto.graph.node[place].op_type, proto.graph.node[place].domain = "Squash", "own"
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+    inner = [helper.make_node("Sigmoid", ["taken"], ["given"])]
+    proto.functions.append(
+        helper.make_function("own", "Squash", ["taken"], ["given"], inner, [helper.make_opsetid("", 13)])
+    )
+
+    done, said = converted(proto, tmp_path)
+
+    assert "Opset 13 becomes 17." in said
+    assert done.batch.fixed is None
+    assert disagreement(converted(plain, tmp_path)[0].samples[1], done.samples[1], Tolerance(0, 0, 0)) is None
+
+
 def test_newer_opsets_stay(tmp_path: Path) -> None:
     done, said = converted(yolox_like(opset=19), tmp_path)
 
