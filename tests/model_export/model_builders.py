@@ -175,6 +175,15 @@ def classifier_like(
     return built
 
 
+def found(*rows: tuple[float, float, int]) -> dict[str, np.ndarray]:
+    """One frame's standard detections from rows of (left edge, score, class)."""
+    return {
+        "boxes": np.array([[[x, 0, x + 10, 10] for x, _, _ in rows]], np.float32),
+        "scores": np.array([[score for _, score, _ in rows]], np.float32),
+        "class_ids": np.array([[kind for _, _, kind in rows]], np.int64),
+    }
+
+
 def doubling(batch: Any = "batch") -> onnx.ModelProto:
     """Two tensors in, their names kept: y = 2 x, z = x + w."""
     nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Add", ["x", "w"], ["z"])]
