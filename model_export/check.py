@@ -104,8 +104,8 @@ def prove_parity(
 
 
 def prove_apart(model: Session, inputs: Arrays, sizes: Sequence[int], tolerance: Tolerance) -> None:
-    """See that rows depend on what shares their batch by no more than rounding. Pictures that are alike do not show
-    it: a branch that is chosen by the whole batch is the same for all of them.
+    """See that rows depend on their place in a batch and on the others there by no more than rounding. Pictures that
+    are alike do not show it: a branch that is chosen by the whole batch is the same for all of them.
 
     Args:
         model: takes the smallest and the largest of the sizes.
@@ -124,7 +124,8 @@ def prove_apart(model: Session, inputs: Arrays, sizes: Sequence[int], tolerance:
     found = disagreement(expected, model.run(repeated(inputs, most)), tolerance)
     if found is not None:
         raise ImportRefused(
-            f"What {model.name} answers to a picture depends on the other {most - 1} of its batch: {found}.",
+            f"What {model.name} answers to a picture depends on its place in a batch of {most}, or on the others "
+            f"there: {found}.",
             hint="Export it for a batch of 1.",
         )
 

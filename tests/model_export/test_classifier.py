@@ -191,7 +191,7 @@ def test_a_branch_that_the_whole_batch_chooses_keeps_the_batch_at_one(tmp_path: 
     bundle, said = brought_in(proto, tmp_path)
 
     assert bundle.manifest.batch.fixed == 1
-    assert any("depends on the other 2 of its batch" in line for line in said)
+    assert any("depends on its place in a batch of 3, or on the others there" in line for line in said)
 
 
 def test_labels_are_counted(tmp_path: Path) -> None:
