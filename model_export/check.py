@@ -47,6 +47,13 @@ def frames(spec: FrameInput, count: int, window: int | None = None) -> npt.NDArr
     return fitted if window is None else np.stack([fitted[number::count] for number in range(count)])
 
 
+def contrasts(spec: FrameInput, window: int | None = None) -> npt.NDArray[np.uint8]:
+    """Three inputs that have nothing in common, black, white and noise, of the shape that `frames` gives."""
+    shape = (spec.height, spec.width, 3) if window is None else (window, spec.height, spec.width, 3)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise])
+
+
 def rows(arrays: Arrays, start: int, end: int) -> dict[str, Array]:
     """Rows of every array, the batch axis kept."""
     return {name: value[start:end] for name, value in arrays.items()}
@@ -96,24 +103,54 @@ def prove_parity(
                 )
 
 
+def prove_apart(model: Session, inputs: Arrays, sizes: Sequence[int], tolerance: Tolerance) -> None:
+    """See that rows depend on their place in a batch and on the others there by no more than rounding. Pictures that
+    are alike do not show it: a branch that is chosen by the whole batch is the same for all of them.
+
+    Args:
+        model: takes the smallest and the largest of the sizes.
+        inputs: rows that have nothing in common.
+        sizes: of batches; in the smallest, a row has the batch to itself.
+        tolerance: what counts as the same.
+
+    Raises:
+        ImportRefused: it fails, or a row differs; says by how much.
+    """
+    least, most = min(sizes), max(sizes)
+    if most == 1:
+        return
+    alone = [model.run(repeated(rows(inputs, at, at + 1), least)) for at in range(len(next(iter(inputs.values()))))]
+    expected = repeated(joined([rows(answer, 0, 1) for answer in alone]), most)
+    found = disagreement(expected, model.run(repeated(inputs, most)), tolerance)
+    if found is not None:
+        raise ImportRefused(
+            f"What {model.name} answers to a picture depends on its place in a batch of {most}, or on the others "
+            f"there: {found}.",
+            hint="Export it for a batch of 1.",
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Proof:
     """What a converted model must answer.
 
     Attributes:
         pictures: inputs, a row each.
+        contrasts: more of them, that have nothing in common.
         expected: standard outputs of the untouched model, run node by node where it is of half precision.
         against: the untouched model, as messages name it.
         kept: the precision of its weights.
     """
 
     pictures: Arrays
+    contrasts: Arrays
     expected: Arrays
     against: str
     kept: Precision
 
     def of(self, content: bytes, sizes: Sequence[int]) -> Session:
-        """The model as it will be served, once it has given these answers in batches of each size.
+        """The model as it will be served, once it has given these answers in batches of each size, and rows have
+        proved not to depend on each other.
 
         Raises:
             ImportRefused: it does not load, or its answers would change.
@@ -124,6 +161,7 @@ class Proof:
         served = Session(content, name=name)
         if self.kept is not Precision.FP16:
             prove_parity(expected, served, pictures, sizes, against=self.against)
+            prove_apart(served, self.contrasts, sizes, PARITY)
             return served
         # Optimising takes out roundings to half precision, here others than in the untouched model. So the proof is
         # that both are the same as they are written, and that what is served differs from that by rounding alone.
@@ -131,6 +169,7 @@ class Proof:
         prove_parity(expected, written, pictures, sizes, against=self.against, tolerance=Tolerance())
         rounding = ROUNDING[self.kept]
         prove_parity(expected, served, pictures, sizes, against=self.against, tolerance=rounding)
+        prove_apart(served, self.contrasts, sizes, rounding)
         return served
 
 

@@ -15,12 +15,14 @@ from statistics import median
 
 import numpy as np
 
+from model_export.agreement import Arrays, Tolerance
 from model_export.bundle import variant_file
 from model_export.check import is_invariant
 from model_export.draft import Draft
 from model_export.errors import ExportRefused, ImportRefused
 from model_export.fp16 import halved
 from model_export.int8 import quantised
+from model_export.leeway import leeway, too_far
 from model_export.manifest import Batch, Precision, Variant
 from model_export.playing import U8, Array, apart, golden_samples, play
 from model_export.session import Session
@@ -28,8 +30,6 @@ from model_export.states import first_rows
 from model_export.timing import in_turns
 
 _CALIBRATED_AT_ONCE = 8
-_MARGIN, _ROUNDING = 1.5, 0.01
-"""Other machines round elsewhere, so a variant may be further from the golden answers there than here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def compress(
     """
     rows = [Tried(None, Precision.FP32, len(content), how.judge(session))]
     graphs: dict[Precision, tuple[bytes, Session]] = {}
+    allowed: dict[Precision, Tolerance] = {}
     for precision in how.wanted:
         row = Tried(precision.value, precision, kept=False)
         try:
@@ -127,7 +128,12 @@ def compress(
             rows.append(replace(row, why=error.message))
             continue
         _see_same_interface(session, variant)
-        rows.append(_judged(replace(row, size=len(made)), rows[0], how.judge(variant), how.most_lost))
+        row = _judged(replace(row, size=len(made)), rows[0], how.judge(variant), how.most_lost)
+        answers = _answers(variant, draft, samples, golden)
+        allowed[precision] = leeway(*answers)
+        if row.kept and (why := too_far(*answers, allowed[precision])):
+            row = replace(row, kept=False, why=f"not written: {why}")
+        rows.append(row)
         graphs[precision] = made, variant
     runs = [_one(one, draft, samples) for one in (session, *(variant for _, variant in graphs.values()))]
     timed = iter(median(times) for times in in_turns(runs, how.timed_s))
@@ -136,14 +142,17 @@ def compress(
     found = Compressed()
     for row in rows[1:]:
         if row.kept and row.name is not None and row.score is not None:
-            made, variant = graphs[row.precision]
+            (made, variant), tolerance = graphs[row.precision], allowed[row.precision]
             found.files[variant_file(row.name)] = made
             found.variants[row.name] = Variant(
                 precision=row.precision,
                 metric=row.score.metric,
                 value=round(row.score.value, 6),
                 lost=round(row.lost, 4),
-                tolerance=_tolerance(variant, draft, samples, golden),
+                tolerance=tolerance.absolute,
+                share=tolerance.share,
+                pixels=tolerance.pixels,
+                weakest=tolerance.weakest,
                 batch=Batch(invariant=is_invariant(variant, apart(variant.run, samples, draft))),
             )
     return found
@@ -192,11 +201,9 @@ def _one(session: Session, draft: Draft, samples: U8) -> Callable[[], object]:
     return lambda: session.run(inputs)
 
 
-def _tolerance(variant: Session, draft: Draft, samples: U8, golden: Mapping[str, Array]) -> float:
-    """How far a variant's answers to the golden samples may be from the golden ones; states are not answers."""
+def _answers(variant: Session, draft: Draft, samples: U8, golden: Mapping[str, Array]) -> tuple[Arrays, Arrays]:
+    """The golden answers, and a variant's to the same samples; states are not answers."""
     carried = {state.output for state in draft.state}
-    names = [name for name in golden if name not in carried]
-    count = len(golden[names[0]])
-    _, answers = golden_samples(variant.run, samples, draft, rows=count)
-    most = max(float(np.abs(answers[name].astype(np.float64) - golden[name]).max()) for name in names)
-    return round(_MARGIN * most + _ROUNDING, 4)
+    expected = {name: value for name, value in golden.items() if name not in carried}
+    _, answers = golden_samples(variant.run, samples, draft, rows=len(next(iter(expected.values()))))
+    return expected, answers

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from model_export.batching import free_batch
-from model_export.check import SIZES, Arrays, Proof, frames, is_invariant, joined, repeated
+from model_export.check import SIZES, Arrays, Proof, contrasts, frames, is_invariant, joined, repeated
 from model_export.errors import ImportRefused
 from model_export.families.family import Family, Reading, Told
 from model_export.graph import OPSET, Graph
@@ -98,7 +98,8 @@ def convert(file: Path, family: Family, wishes: Wishes, say: Say, labels: Sequen
     _say_strength(expected, say)
     if opset(model) < OPSET:
         say(f"Opset {opset(model)} becomes {OPSET}.")
-    proof = Proof(pictures, expected, against=file.name, kept=kept)
+    unlike = {spec.name: contrasts(spec, untouched.window)}
+    proof = Proof(pictures, unlike, expected, against=file.name, kept=kept)
     try:
         content, outputs, session = _with_free_batch(model, reading, spec, untouched, proof, say)
         batch = Batch(invariant=is_invariant(session, pictures))

@@ -105,7 +105,9 @@ def of(bundle: Bundle) -> Golden | None:
         return replace(samples, tolerance=ROUNDING[manifest.precision])
     carried = {state.output for state in manifest.state}
     outputs = {name: value for name, value in samples.outputs.items() if name not in carried}
-    return Golden(samples.inputs, outputs, Tolerance(absolute=manifest.variants[bundle.variant].tolerance, relative=0))
+    variant = manifest.variants[bundle.variant]
+    allowed = Tolerance(variant.tolerance, 0.0, variant.share, variant.pixels, variant.weakest)
+    return Golden(samples.inputs, outputs, allowed)
 
 
 def check(golden: Golden, run: Run, *, state: Sequence[State] = ()) -> None:

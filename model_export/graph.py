@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper, shape_inference, version_converter
+from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, version_converter
 
 from model_export.errors import ImportRefused
 from model_export.manifest import FrameInput, TensorSpec
@@ -25,6 +25,8 @@ IR_VERSION = 8
 """What opset 17 came with; higher ones of newer models stay."""
 BATCH = "batch"
 _PREFIX = "net/"
+_NUMBERS = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+"""Attributes of a `Constant`, and the type that they stand for."""
 
 
 class Graph:
@@ -69,6 +71,9 @@ class Graph:
         if version >= OPSET:
             return
         try:
+            if self.model.functions:
+                # The converter would lose them.
+                self.model = inliner.inline_local_functions(self.model, convert_version=True)
             self.model = version_converter.convert_version(self.model, OPSET)
         except (RuntimeError, ValueError, version_converter.ConvertError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -80,9 +85,7 @@ class Graph:
     def _constants_to_initialisers(self) -> None:
         graph, kept = self.model.graph, []
         for node in graph.node:
-            value = (
-                next((a.t for a in node.attribute if a.name == "value"), None) if node.op_type == "Constant" else None
-            )
+            value = _value_of(node) if node.op_type == "Constant" else None
             if value is None:
                 kept.append(node)
                 continue
@@ -212,6 +215,15 @@ def finished(model: onnx.ModelProto) -> bytes:
         raise ImportRefused(f"The converted model is not valid: {str(error).splitlines()[0]}.") from error
     content: bytes = inferred.SerializeToString(deterministic=True)
     return content
+
+
+def _value_of(constant: onnx.NodeProto) -> TensorProto | None:
+    """What a `Constant` holds; None: no numbers, or a sparse tensor."""
+    said = constant.attribute[0]
+    if said.name in _NUMBERS:
+        return numpy_helper.from_array(np.array(helper.get_attribute_value(said), _NUMBERS[said.name]))
+    tensor: TensorProto | None = said.t if said.name == "value" else None
+    return tensor
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

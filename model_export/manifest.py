@@ -122,7 +122,12 @@ class Variant(_Value):
     metric: str = Field(description="the main measure of the task")
     value: float = Field(description="of this variant")
     lost: float = Field(description="points, hundredths of that measure, that the model itself is better by")
-    tolerance: float = Field(ge=0, description="how far its answers may be from the golden ones, which are the model's")
+    tolerance: float = Field(
+        ge=0, description="how far its numbers and scores may be from the golden ones, which are the model's"
+    )
+    share: float = Field(default=1e-3, ge=0, le=1, description="of a mask's pixels that may be others")
+    pixels: float = Field(default=0, ge=0, description="how far the edges of its boxes may be from the golden ones")
+    weakest: float = Field(default=0, ge=0, description="detections with a lower score are not compared")
     batch: Batch = Batch()
 
 

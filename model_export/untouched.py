@@ -95,6 +95,11 @@ def open_untouched(
             f"The graph takes pictures of {sizes['w']}x{sizes['h']}, not {width}x{height}.",
             hint="Leave --input out, or export the model for that size.",
         )
+    if spec.dtype == "uint8" and (any(wishes.mean or ()) or any(value != 1 for value in wishes.std or ())):
+        raise ImportRefused(
+            f"The input {spec.name!r} takes bytes, uint8: nothing can be subtracted from them or divided.",
+            hint="Leave --mean and --std out: such a model does that itself. Else export it with a float32 input.",
+        )
     usual = family.preprocessing
     how = Preprocessing(
         colour=wishes.colour or usual.colour,

@@ -4,7 +4,8 @@ One output, boxes in pixels of the input, scores with their sigmoid done. Shape 
 
 - [B, 4 + classes, N], YOLOv5u, v8, v9, v11, v12: centre and size, a score per class; N is the cells of the grids.
 - [B, N, 6], end to end (YOLOv10, v26, or exported with `nms=True`): x1 y1 x2 y2, score, class. Nothing overlaps.
-- [B, 3 N, 5 + classes], YOLOv5 and v7: three anchors a cell; centre and size, objectness, a score per class.
+- [B, 3 N, 5 + classes], YOLOv5 and v7: three anchors a cell; centre and size, objectness, a score per class. Of one
+  class, that score rounds to 1 and looks like a class; but its rows stand as the grid has them, not the best first.
 """
 
 from __future__ import annotations
@@ -98,12 +99,13 @@ class Ultralytics:
         if len(raw) == 1 and values.ndim == 3:
             _, rows, columns = values.shape
             cells = {cell_count(spec, strides) for strides in STRIDES}
-            if columns == 6 and is_share(values[..., 4]) and _is_whole(values[..., 5]):
+            anchored = rows in {ANCHORS * count for count in cells} and columns > 5
+            if columns == 6 and _is_end_to_end(values) and (_descends(values[..., 4]) or not anchored):
                 return _end_to_end(name, values, told)
             if columns in cells and rows > 4:
                 head = CentreHead(name, columns, rows, upright=True, objectness=False)
                 return _centres(head, values.transpose(0, 2, 1), told)
-            if rows in {ANCHORS * count for count in cells} and columns > 5:
+            if anchored:
                 head = CentreHead(name, rows, columns, upright=False, objectness=True)
                 return _centres(head, values, told)
         raise _refusal(raw, spec)
@@ -168,8 +170,15 @@ def _refusal(raw: Mapping[str, Array], spec: FrameInput) -> ImportRefused:
     return ImportRefused(message, hint="Say the size that it was exported for with --input, or take another --family.")
 
 
-def _is_whole(values: Array) -> bool:
-    return bool((values >= 0).all() and (values == np.round(values)).all())
+def _is_end_to_end(values: Array) -> bool:
+    """Whether of [B, N, 6] the fifth may be a score and the sixth a class."""
+    kinds = values[..., 5]
+    return is_share(values[..., 4]) and bool((kinds >= 0).all() and (kinds == np.round(kinds)).all())
+
+
+def _descends(scores: Array) -> bool:
+    """Whether the best of each picture, [B, N], stand first."""
+    return bool((scores[:, 1:] <= scores[:, :-1]).all())
 
 
 FAMILY = Ultralytics()

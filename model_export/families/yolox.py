@@ -21,6 +21,11 @@ from model_export.manifest import FrameInput, Resize, Suppression, Task, TensorS
 from model_export.preprocessing import Preprocessing
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64))
+_CLEARLY = 2
+"""Centres must be so much nearer to their cells in one unit than in the other; of YOLOX-Nano it is 30."""
+_FAR = 10
+"""In sides of the input."""
+_UNITS = "Export it as YOLOX does: offsets and logarithms in strides, or with decoding, in pixels of the input."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +92,41 @@ class Yolox:
                 "YOLOX's scores lie in 0…1; this model's do not.", hint="Export it with its sigmoids, as YOLOX does."
             )
         cells, strides = _grid(spec, grids[values.shape[1]])
-        # A logarithm of a size is as often negative as not; a size never is.
-        decoded = bool((values[..., 2:4] > 0).all())
-        head = YoloxHead(name, cells, strides, values.shape[2], decoded)
+        head = YoloxHead(name, cells, strides, values.shape[2], _is_decoded(values, cells, strides))
+        _refuse_absurd(head.decode(raw)["boxes"][:, 0], spec)
         return Reading(head, values.shape[2] - 5, suppression=Suppression(iou=0.45))
+
+
+def _is_decoded(values: Array, cells: Array, strides: Array) -> bool:
+    """Whether boxes [B, N, 4 + …] are in pixels already. A centre lies near its own cell, most by less than a stride;
+    read in the wrong unit, most lie far off.
+
+    Raises:
+        ImportRefused: they are in another unit, or it stays in doubt.
+    """
+    centres = values[..., :2].astype(np.float64)
+    raw, decoded = (float(np.median(np.abs(apart))) for apart in (centres, centres / strides - cells))
+    negative = bool((values[..., 2:4] < 0).any())
+    if is_share(values[..., :4]):
+        raise ImportRefused("The boxes are not in pixels of the input: all of them lie in 0…1.", hint=_UNITS)
+    if not min(raw, decoded) * _CLEARLY <= max(raw, decoded) or (decoded < raw and negative):
+        sizes = "sizes below 0" if negative else "no size below 0"
+        raise ImportRefused(
+            "It stays in doubt whether the model's boxes are in pixels already: half of the centres lie more than "
+            f"{raw:.3g} strides from their cells if not, {decoded:.3g} if so, and there are {sizes}.",
+            hint=_UNITS,
+        )
+    return decoded < raw
+
+
+def _refuse_absurd(best: Array, spec: FrameInput) -> None:
+    """Look at the best box of each picture, [B, 4] in pixels; a weak one may be anything."""
+    furthest = float(np.abs(best).max())
+    if not furthest <= _FAR * max(spec.width, spec.height):
+        raise ImportRefused(
+            f"The best box of a drawn picture reaches to {furthest:.6g} px, of an input of {spec.width}x{spec.height}.",
+            hint=_UNITS,
+        )
 
 
 def _grid(spec: FrameInput, strides: tuple[int, ...]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -58,7 +58,7 @@ def written_for_four(path):
     random = np.random.default_rng(2)
     constants = {
         "filters": random.normal(0, 0.2, (3, 3, 8, 8)).astype(np.float32),
-        "token": random.normal(0, 0.2, (4, 3, 1)).astype(np.float32),
+        "token": np.repeat(random.normal(0, 0.2, (1, 3, 1)), 4, axis=0).astype(np.float32),
         "shape": np.array([4, 3, 16]),
     }
     nodes = [

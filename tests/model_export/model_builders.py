@@ -80,7 +80,7 @@ def yolox_like(
         helper.make_node("Slice", ["rows", "zero", "four", "two"], ["shift"]),
         helper.make_node("Slice", ["rows", "four", "end", "two"], ["logits"]),
         helper.make_node("Sigmoid" if sigmoid else "Identity", ["logits"], ["scores"]),
-        helper.make_node("Exp" if decoded else "Identity", ["shift"], ["boxes"]),
+        *(_decoding(constants, numbers) if decoded else [helper.make_node("Identity", ["shift"], ["boxes"])]),
         helper.make_node("Concat", ["boxes", "scores"], ["output"], axis=2),
     ]
     constants |= {"zero": np.array([0]), "four": np.array([4]), "two": np.array([2]), "end": np.array([columns])}
@@ -103,6 +103,27 @@ def yolox_like(
     )
     built.graph.output[0].type.tensor_type.elem_type = dtype
     return built
+
+
+def yolox_grid() -> tuple[np.ndarray, np.ndarray]:
+    """x and y of each cell [84, 2], and its stride [84, 1]."""
+    grids = [(stride, np.mgrid[: SIDE // stride, : SIDE // stride]) for stride in (8, 16, 32)]
+    cells = np.concatenate([np.stack([x.ravel(), y.ravel()], axis=1) for _, (y, x) in grids])
+    return cells, np.concatenate([np.full((x.size, 1), stride) for stride, (_, x) in grids])
+
+
+def _decoding(constants: dict[str, Any], numbers: Any) -> list[onnx.NodeProto]:
+    """From `shift`, offsets in strides and logarithms of sizes, to `boxes` in pixels."""
+    cells, strides = yolox_grid()
+    constants |= {"cells": cells.astype(numbers), "strides": strides.astype(numbers)}
+    return [
+        helper.make_node("Split", ["shift"], ["offsets", "logs"], axis=2, split=[2, 2]),
+        helper.make_node("Add", ["offsets", "cells"], ["places"]),
+        helper.make_node("Mul", ["places", "strides"], ["centres"]),
+        helper.make_node("Exp", ["logs"], ["grown"]),
+        helper.make_node("Mul", ["grown", "strides"], ["sizes"]),
+        helper.make_node("Concat", ["centres", "sizes"], ["boxes"], axis=2),
+    ]
 
 
 def classifier_like(
@@ -152,6 +173,15 @@ def classifier_like(
     built = model(nodes, {"x": [batch, 3, PICTURE, PICTURE]}, {"y": shape}, constants, dtype=dtype)
     built.graph.output[0].type.tensor_type.elem_type = dtype
     return built
+
+
+def found(*rows: tuple[float, float, int]) -> dict[str, np.ndarray]:
+    """One frame's standard detections from rows of (left edge, score, class)."""
+    return {
+        "boxes": np.array([[[x, 0, x + 10, 10] for x, _, _ in rows]], np.float32),
+        "scores": np.array([[score for _, score, _ in rows]], np.float32),
+        "class_ids": np.array([[kind for _, _, kind in rows]], np.int64),
+    }
 
 
 def doubling(batch: Any = "batch") -> onnx.ModelProto:

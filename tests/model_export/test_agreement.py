@@ -2,20 +2,12 @@ import re
 
 import numpy as np
 import pytest
+from model_builders import found
 
 from model_export.agreement import ROUNDING, Tolerance, disagreement
 from model_export.manifest import Precision
 
 Arrays = dict[str, np.ndarray]
-
-
-def found(*rows: tuple[float, float, int]) -> Arrays:
-    """One frame's standard detections from rows of (left edge, score, class)."""
-    return {
-        "boxes": np.array([[[x, 0, x + 10, 10] for x, _, _ in rows]], np.float32),
-        "scores": np.array([[score for _, score, _ in rows]], np.float32),
-        "class_ids": np.array([[kind for _, _, kind in rows]], np.int64),
-    }
 
 
 FOUR = found((0, 0.9, 1), (50, 0.5, 2), (90, 0.4, 0), (0, 0.0, 0), (0, 0.0, 0))

@@ -36,6 +36,21 @@ def from_constant_nodes() -> onnx.ModelProto:
     return model([constant, helper.make_node("Reshape", ["x", "s"], ["y"])], X, {"y": [1, 96]})
 
 
+def from_constant_numbers() -> onnx.ModelProto:
+    """Constants that are said as numbers and not as tensors."""
+    nodes = [
+        helper.make_node("Constant", [], ["s"], value_ints=[1, -1]),
+        helper.make_node("Constant", [], ["one"], value_int=1),
+        helper.make_node("Constant", [], ["scales"], value_floats=[1.0] * 96),
+        helper.make_node("Constant", [], ["half"], value_float=0.5),
+        helper.make_node("Reshape", ["x", "s"], ["flat"]),
+        helper.make_node("Mul", ["flat", "scales"], ["scaled"]),
+        helper.make_node("Mul", ["scaled", "half"], ["less"]),
+        helper.make_node("CumSum", ["less", "one"], ["y"]),
+    ]
+    return model(nodes, X, {"y": [1, 96]})
+
+
 def attention() -> onnx.ModelProto:
     """Sequence first, as PyTorch's attention has it: (L, B, heads * width) → (L, B * heads, width) → back."""
     nodes = [
@@ -73,10 +88,22 @@ def merged_behind() -> onnx.ModelProto:
         (reshape([0, -1], [1, 3, 32]), 2),
         (resized(), 1),
         (from_constant_nodes(), 1),
+        (from_constant_numbers(), 1),
         (attention(), 3),
         (merged_behind(), 2),
     ],
-    ids=["kept", "chain", "merged", "already free", "zero", "resize", "constant node", "attention", "merged behind"],
+    ids=[
+        "kept",
+        "chain",
+        "merged",
+        "already free",
+        "zero",
+        "resize",
+        "constant node",
+        "constant numbers",
+        "attention",
+        "merged behind",
+    ],
 )
 def test_a_graph_for_one_picture_answers_for_several_as_for_each(proto: onnx.ModelProto, rewritten: int) -> None:
     graph = Graph(proto)

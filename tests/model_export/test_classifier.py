@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from model_builders import PICTURE, classifier_like, model, saved
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from model_export.bundle import Bundle
 from model_export.errors import ImportRefused
@@ -166,6 +166,32 @@ def test_what_cannot_be_read_for_sure_is_refused(
     with pytest.raises(ImportRefused) as refused:
         brought_in(proto, tmp_path, multi_label=multi_label)
     refused.match(message)
+
+
+def test_a_branch_that_the_whole_batch_chooses_keeps_the_batch_at_one(tmp_path: Path) -> None:
+    """Drawn pictures are all bright somewhere, so all of them choose the same."""
+
+    def times(factor: float) -> onnx.GraphProto:
+        given = helper.make_tensor_value_info(f"times_{factor}", TensorProto.FLOAT, None)
+        constant = numpy_helper.from_array(np.float32(factor), f"factor_{factor}")
+        node = helper.make_node("Mul", ["x", f"factor_{factor}"], [f"times_{factor}"])
+        return helper.make_graph([node], "branch", [], [given], [constant])
+
+    proto = classifier_like(batch="n")
+    proto.graph.node[0].input[0] = "chosen"
+    branch = helper.make_node("If", ["bright"], ["chosen"], then_branch=times(1.0), else_branch=times(2.0))
+    proto.graph.node.insert(0, branch)
+    proto.graph.node.insert(0, helper.make_node("Greater", ["brightest", "grey"], ["bright"]))
+    proto.graph.node.insert(0, helper.make_node("ReduceMax", ["x"], ["brightest"], keepdims=0))
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32(0), "grey"))
+    # Else black and white would be so certain that nothing shows in their probabilities.
+    gain = next(tensor for tensor in proto.graph.initializer if tensor.name == "gain")
+    gain.CopyFrom(numpy_helper.from_array(np.float32(0.1), "gain"))
+
+    bundle, said = brought_in(proto, tmp_path)
+
+    assert bundle.manifest.batch.fixed == 1
+    assert any("depends on its place in a batch of 3, or on the others there" in line for line in said)
 
 
 def test_labels_are_counted(tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
 import math
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
-from compress_builders import STATE, compression, conv_graph, draft, faithful, frames
+from compress_builders import LABELS, SIDE, STATE, compression, conv_graph, draft, faithful, frames
+from onnx import TensorProto, helper
 
-from model_export import int8
+from model_export import golden, int8
+from model_export.bundle import GOLDEN, MODEL, Bundle
+from model_export.check import check_bundle
 from model_export.compress import Score, compress
-from model_export.manifest import Precision
+from model_export.graph import finished, set_all
+from model_export.manifest import Manifest, Precision, Provenance, Task
 from model_export.playing import golden_samples
 from model_export.session import Session
 
@@ -15,10 +21,10 @@ def compressed(*, recurrent=False, judge=None, **changes):
     """What comes of a graph, and the rows that are told."""
     content, wanted = conv_graph(recurrent=recurrent), draft(recurrent=recurrent)
     own, samples = Session(content, name="own"), frames(8, steps=4 if recurrent else None)
-    _, golden = golden_samples(own.run, samples, wanted, rows=2)
+    _, expected = golden_samples(own.run, samples, wanted, rows=2)
     rows = []
     how = compression(judge or faithful(own, frames()), samples, tried=rows.extend, **changes)
-    return compress(content, own, wanted, samples, golden, how), rows
+    return compress(content, own, wanted, samples, expected, how), rows
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +51,50 @@ def test_the_tolerance_is_wider_than_the_variant_is_apart(both):
     for name, variant in found.variants.items():
         got = Session(found.files[f"model.{name}.onnx"], name=name).run({"frames": frames(8)[:2]})["probabilities"]
         assert variant.tolerance == pytest.approx(1.5 * np.abs(got - golden).max() + 0.01, abs=1e-4)
+
+
+def masks() -> bytes:
+    """The class of each of 16 × 16 pixels, `mask` u8 [B, 16, 16], from convolutions with weights of their own."""
+    model = onnx.load_model_from_string(conv_graph())
+    nodes = [node for node in model.graph.node if node.op_type not in ("ReduceMean", "MatMul", "Softmax")]
+    nodes.append(helper.make_node("ArgMax", ["third"], ["classes"], name="best", axis=1, keepdims=0))
+    nodes.append(helper.make_node("Cast", ["classes"], ["mask"], name="bytes", to=TensorProto.UINT8))
+    set_all(model.graph.node, nodes)
+    set_all(model.graph.output, [helper.make_tensor_value_info("mask", TensorProto.UINT8, ["batch", SIDE, SIDE])])
+    return finished(model)
+
+
+def test_a_variant_that_is_kept_gives_its_golden_answers_though_pixels_of_its_mask_are_others(tmp_path):
+    content, samples = masks(), frames(8)
+    own, wanted = Session(content, name="own"), replace(draft(), task=Task.SEGMENT)
+    inputs, outputs = golden_samples(own.run, samples, wanted, rows=2)
+    how = compression(lambda session: Score("iou", 0.9), samples)
+    found = compress(content, own, wanted, samples, outputs, how)
+    manifest = Manifest(
+        name="tiny",
+        version=1,
+        task=Task.SEGMENT,
+        family="test",
+        input=wanted.input,
+        inputs=own.inputs,
+        outputs=own.outputs,
+        labels=LABELS,
+        variants=found.variants,
+        provenance=Provenance(tool="test"),
+    )
+    files = {MODEL: content, GOLDEN: golden.encode(inputs, outputs), **found.files}
+
+    said = check_bundle(Bundle.write(tmp_path / "1", manifest, files))
+
+    assert found.variants["int8"].share > 0.003
+    assert {"int8: golden samples agree", "fp16: golden samples agree"} <= set(said)
+
+
+def test_one_that_finds_nothing_of_what_the_model_finds_is_not_written_and_it_says_so(monkeypatch):
+    monkeypatch.setattr("model_export.compress.too_far", lambda *answers: "it finds nothing")
+    found, rows = compressed(wanted=[Precision.FP16])
+    assert found.files == {}
+    assert (rows[1].kept, rows[1].why) == (False, "not written: it finds nothing")
 
 
 def test_one_that_loses_too_much_is_not_written_and_it_says_so():

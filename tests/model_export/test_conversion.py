@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_like
+from model_builders import CELLS, CLASSES, SIDE, doubling, model, saved, yolox_grid, yolox_like
 from onnx import TensorProto, helper, numpy_helper
 
+from model_export.agreement import Tolerance, disagreement
 from model_export.check import frames, joined, prove_parity
 from model_export.conversion import Converted, convert
 from model_export.errors import ImportRefused
 from model_export.families.family import Reading, Told
-from model_export.families.yolox import FAMILY, Yolox
+from model_export.families.yolox import FAMILY, Yolox, YoloxHead
 from model_export.graph import Graph
 from model_export.manifest import FrameInput, Resize, TensorSpec
 from model_export.onnx_file import read
@@ -79,6 +80,23 @@ def test_old_models_are_brought_to_opset_17(tmp_path: Path) -> None:
     assert proto.opset_import[0].version == 17
     assert [value.name for value in proto.graph.input] == ["frames"]
     assert "Opset 11 becomes 17." in said
+
+
+def test_an_old_model_with_functions_of_its_own_is_brought_to_opset_17(tmp_path: Path) -> None:
+    plain = yolox_like(opset=13)
+    proto, place = yolox_like(opset=13), next(i for i, n in enumerate(plain.graph.node) if n.op_type == "Sigmoid")
+    proto.graph.node[place].op_type, proto.graph.node[place].domain = "Squash", "own"
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+    inner = [helper.make_node("Sigmoid", ["taken"], ["given"])]
+    proto.functions.append(
+        helper.make_function("own", "Squash", ["taken"], ["given"], inner, [helper.make_opsetid("", 13)])
+    )
+
+    done, said = converted(proto, tmp_path)
+
+    assert "Opset 13 becomes 17." in said
+    assert done.batch.fixed is None
+    assert disagreement(converted(plain, tmp_path)[0].samples[1], done.samples[1], Tolerance(0, 0, 0)) is None
 
 
 def test_newer_opsets_stay(tmp_path: Path) -> None:
@@ -189,6 +207,31 @@ def test_arithmetic_that_is_asked_for_is_done_in_the_graph(tmp_path: Path, wishe
     assert done.spec.pad == (114 if wishes.pad is None else wishes.pad)
 
 
+def of_bytes() -> onnx.ModelProto:
+    """Takes `uint8`, and makes its floats itself."""
+    proto = yolox_like()
+    proto.graph.node.insert(0, helper.make_node("Cast", ["bytes"], ["images"], to=TensorProto.FLOAT))
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("bytes", TensorProto.UINT8, [1, 3, SIDE, SIDE]))
+    return proto
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(mean=(0.0, 0.0, 1.0)), Wishes(std=(255.0, 255.0, 255.0))], ids=["mean", "std"]
+)
+def test_a_mean_or_std_that_could_not_be_done_to_bytes_is_refused(tmp_path: Path, wishes: Wishes) -> None:
+    with pytest.raises(ImportRefused, match=r"'bytes' takes bytes, uint8: nothing can be subtracted") as refused:
+        converted(of_bytes(), tmp_path, wishes)
+
+    assert "--mean and --std" in (refused.value.hint or "")
+
+
+def test_a_mean_and_std_that_change_nothing_are_no_matter_to_bytes(tmp_path: Path) -> None:
+    usual, _ = converted(of_bytes(), tmp_path)
+    said, _ = converted(of_bytes(), tmp_path, Wishes(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+
+    assert said.model == usual.model
+
+
 @pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.FLOAT], ids=["half", "single"])
 def test_half_precision_is_read(tmp_path: Path, dtype: int) -> None:
     done, _ = converted(yolox_like(dtype=dtype), tmp_path)
@@ -235,8 +278,65 @@ def yolox_free() -> onnx.ModelProto:
 
 def test_boxes_that_are_decoded_already_are_not_decoded_again(tmp_path: Path) -> None:
     done, _ = converted(yolox_like(decoded=True), tmp_path)
+    raw, _ = converted(yolox_like(), tmp_path)
 
     assert done.batch.fixed is None
+    # The same net, which leaves to the import what the other does itself.
+    assert disagreement(raw.samples[1], done.samples[1], Tolerance()) is None
+
+
+def yolox_answer(offsets: float, logs: Callable[[np.ndarray], np.ndarray], *, decoded: bool) -> Arrays:
+    """[1, 84, 8]: centres that lie so far from their cells, in strides, and logarithms of sizes."""
+    random, (cells, strides) = np.random.default_rng(4), yolox_grid()
+    values = np.empty((1, CELLS, 5 + CLASSES), np.float32)
+    values[..., :2], values[..., 2:4] = random.normal(offsets, 0.3, (CELLS, 2)), logs(random.normal(0, 1, (CELLS, 2)))
+    if decoded:
+        values[..., :2], values[..., 2:4] = (values[..., :2] + cells) * strides, np.exp(values[..., 2:4]) * strides
+    values[..., 4:] = random.uniform(0, 1, values[..., 4:].shape)
+    return {"output": values}
+
+
+SPEC = FrameInput(width=SIDE, height=SIDE)
+
+
+@pytest.mark.parametrize(
+    ("logs", "decoded"),
+    [
+        (lambda noise: np.where(noise > 2, -np.inf, noise), True),
+        (lambda noise: noise, True),
+        (lambda noise: np.abs(noise) + 0.01, False),
+        (lambda noise: noise, False),
+    ],
+    ids=["a width of 0", "pixels", "all logarithms positive", "strides"],
+)
+def test_where_centres_lie_says_whether_boxes_are_decoded_whatever_their_sizes(
+    logs: Callable[[np.ndarray], np.ndarray], decoded: bool
+) -> None:
+    raw = yolox_answer(0.5, logs, decoded=decoded)
+    head = Yolox().read(raw, SPEC, Told()).head
+
+    assert isinstance(head, YoloxHead)
+    assert head.decoded is decoded
+    assert np.abs(head.decode(raw)["boxes"]).max() < 10 * SIDE
+
+
+@pytest.mark.parametrize(
+    ("factor", "shift", "message"),
+    [
+        ([4, 4, 1, 1], 0, "It stays in doubt .* and there are sizes below 0"),
+        (1, [40, 40, 0, 0], "It stays in doubt .* strides from their cells if not"),
+        (0, 0, "not in pixels of the input: all of them lie in 0…1"),
+        (1, [0, 0, 12, 12], "The best box of a drawn picture reaches to .* input of 64x64"),
+    ],
+    ids=["far off", "pixels with logarithms", "shares", "absurd"],
+)
+def test_boxes_in_a_unit_that_is_not_clear_are_refused(factor: Any, shift: Any, message: str) -> None:
+    raw = yolox_answer(0.5, lambda noise: noise, decoded=False)
+    raw["output"][..., :4] = raw["output"][..., :4] * np.array(factor) + np.array(shift)
+
+    with pytest.raises(ImportRefused, match=message) as refused:
+        Yolox().read(raw, SPEC, Told())
+    assert "Export it as YOLOX does" in (refused.value.hint or "")
 
 
 def test_channels_may_come_last(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ from wicked_builders import (
 from model_export.bundle import Bundle
 from model_export.import_process import BUNDLE, ImportOrder, Report
 from model_export.importer import import_model
-from model_export.options import ImportOptions
+from model_export.options import ImportOptions, Wishes
+from model_export.preprocessing import Colour
 from model_export.repository import Repository
 
 IMPORTED_WHEN_CALLED = ["model_export.check", "model_export.importer"]
@@ -221,9 +222,8 @@ def test_a_graph_that_does_not_match_its_manifest(
 
 
 def test_golden_answers_that_are_others(tmp_path: Path, importing: Import, bundle: Bundle) -> None:
-    other = import_model(
-        saved(yolox_like(decoded=True), tmp_path), family="yolox", name="other", repository=Repository(tmp_path / "o")
-    )
+    file, repository, turned = saved(yolox_like(), tmp_path), Repository(tmp_path / "o"), Wishes(colour=Colour.RGB)
+    other = import_model(file, family="yolox", name="other", repository=repository, wishes=turned)
     (bundle.folder / "golden.npz").write_bytes((other.folder / "golden.npz").read_bytes())
     file = with_manifest(
         bundle,

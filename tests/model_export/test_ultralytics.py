@@ -15,9 +15,11 @@ from yolo_builders import END_ROWS, yolo_like
 
 from model_export.bundle import Bundle
 from model_export.errors import ImportRefused
+from model_export.families.family import Told
+from model_export.families.ultralytics import FAMILY, CentreHead, EndToEndHead
 from model_export.geometry import fit, place, to_source
 from model_export.importer import import_model
-from model_export.manifest import Precision
+from model_export.manifest import FrameInput, Precision, Suppression
 from model_export.options import Wishes
 from model_export.pictures import draw
 from model_export.predictions import Detections, read_outputs
@@ -203,6 +205,30 @@ def test_of_an_end_to_end_model_at_most_300_rows_are_handed_on(repository: Repos
     outputs = brought_in(of_rows(700, 6, {5: 0.0}), repository).manifest.outputs
 
     assert outputs[1].shape == (None, 300)
+
+
+def rows_of_six(scores: npt.NDArray[Any], kind: float) -> npt.NDArray[Any]:
+    """[4, N, 6]: four pictures with the same boxes, these scores, and one number in the last column."""
+    random = np.random.default_rng(3)
+    rows = np.empty((len(scores), 6), scores.dtype)
+    rows[:, :2], rows[:, 2:4] = random.uniform(5, 30, (len(rows), 2)), random.uniform(30, 60, (len(rows), 2))
+    rows[:, 4], rows[:, 5] = scores, kind
+    return np.stack([rows] * 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16], ids=["single", "half"])
+def test_of_one_class_whose_score_is_always_1_the_rows_of_anchors_are_not_end_to_end(dtype: type) -> None:
+    spec = FrameInput(width=SIDE, height=SIDE)
+    scores = np.random.default_rng(2).uniform(0, 0.9, 3 * CELLS).astype(dtype)
+
+    anchors = FAMILY.read({"y": rows_of_six(scores, 0.9999983)}, spec, Told())
+    saturated = FAMILY.read({"y": rows_of_six(scores, 1.0)}, spec, Told())
+    best_first = FAMILY.read({"y": rows_of_six(np.sort(scores)[::-1], 1.0)}, spec, Told())
+
+    assert isinstance(saturated.head, CentreHead)
+    assert (saturated.classes, saturated.suppression) == (1, Suppression(iou=0.45))
+    assert anchors == saturated
+    assert isinstance(best_first.head, EndToEndHead)
 
 
 def of_rows(rows: int, columns: int, fixed: dict[int, float] | None = None, *, scale: float = 64) -> onnx.ModelProto:
