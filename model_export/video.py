@@ -2,7 +2,8 @@
 
 OpenCV reads (FFmpeg inside); PyAV says beforehand what the file is, and reads where OpenCV opens a file and gives no
 frame, as with AV1. Frame counts, frame rates and times that a container states are wrong too often: a time is taken
-only if it rises, and frames are counted where the container has no presentation times (B-frames in AVI).
+only if it rises, and one far ahead only if the next frame does not fall back behind it; frames are counted where the
+container has no presentation times (B-frames in AVI).
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class Video:
         self._max_s = max_s
         self._facts = facts
         self._clock = PresentationClock(facts.period_s, offset_s=facts.offset_s, counted=facts.counted)
-        self._first = True
+        # Whether there is a next frame, where that is known: `open_video` has already moved to the first one.
+        self._ahead: bool | None = True
+        self._held: Frame | None = None
         self.index = -1
         self.pts_s = 0.0
         self.width, self.height = decoder.size_wh
@@ -72,12 +75,12 @@ class Video:
 
     def grab(self) -> bool:
         """Move to the next frame, which is much cheaper than `retrieve`; False at the end."""
-        # `open_video` has already moved to the first one, to see that there is one.
-        if not self._first and not self._decoder.grab():
+        more, self._ahead, self._held = self._ahead, None, None
+        if not (self._decoder.grab() if more is None else more):
+            self._ahead = False
             self.truncated = self._decoder.damaged or self._short()
             return False
-        self._first = False
-        pts_s = self._clock.next(self._decoder.time_s)
+        pts_s = self._clock.next(self._decoder.time_s, self._look_ahead)
         if self._max_s is not None and pts_s > self._max_s:
             self.exceeded = _too_long(self._max_s)
             return False
@@ -91,7 +94,7 @@ class Video:
         Args:
             out: an array that may be written to and given back, if it fits.
         """
-        return self._decoder.retrieve(out)
+        return self._decoder.retrieve(out) if self._ahead is None else self._held
 
     def close(self) -> None:
         """Let go of the file."""
@@ -102,6 +105,17 @@ class Video:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+    def _look_ahead(self) -> float:
+        """What the container says of the next frame's time, or where none follows of the end; NaN: nothing. The picture
+        of this frame is made, since the decoder moves on.
+        """
+        self._held = self._decoder.retrieve(None)
+        self._ahead = self._decoder.grab()
+        if self._ahead:
+            return self._decoder.time_s
+        end_s = self._facts.pictures_end_s
+        return math.nan if end_s is None else end_s - self._facts.offset_s
 
     def _short(self) -> bool:
         """Whether the last frame lies well before the end that the container states for its pictures."""

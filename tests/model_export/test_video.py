@@ -13,9 +13,10 @@ import av.error
 import cv2
 import numpy as np
 import pytest
+from video_builders import small_video, times_of
 
 from model_export.errors import VideoTooLarge, VideoTooLong, VideoUnreadable
-from model_export.video import Video, open_video
+from model_export.video import open_video
 
 FORMATS = [
     "av1_video.mkv",
@@ -44,33 +45,6 @@ VIDEOS = [
 ]
 # B-frames in AVI: what PyAV says of their times does not rise.
 WITHOUT_TIMES = {"road-2.avi", "vtest.avi"}
-
-
-def small_video(
-    path: Path,
-    *,
-    frames: int = 12,
-    codec: str = "mpeg4",
-    size_wh: tuple[int, int] = (64, 48),
-    options: dict[str, str] | None = None,
-) -> Path:
-    """A file whose frame n has the grey level 10 n (below 250, then from 0 again); `options` for its muxer."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
-        stream.bit_rate = 4_000_000
-        for number in range(frames):
-            grey = np.full((size_wh[1], size_wh[0], 3), 10 * number % 250, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "bgr24")))
-        container.mux(stream.encode())
-    return path
-
-
-def times_of(video: Video) -> list[float]:
-    times = []
-    while video.grab():
-        times.append(video.pts_s)
-    return times
 
 
 def decoded_by_pyav(path: Path) -> list[float | None]:
