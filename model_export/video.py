@@ -62,7 +62,9 @@ class Video:
         self._decoder = decoder
         self._max_s = max_s
         self._facts = facts
-        self._clock = PresentationClock(facts.period_s, offset_s=facts.offset_s, counted=facts.counted)
+        self._clock = PresentationClock(
+            facts.period_s, offset_s=facts.offset_s, counted=facts.counted, counts_s=facts.counts_s
+        )
         # Whether there is a next frame, where that is known: `open_video` has already moved to the first one.
         self._ahead: bool | None = True
         self._held: Frame | None = None

@@ -29,6 +29,13 @@ def test_a_container_without_times_is_counted() -> None:
     assert times(0.3, 0.1, 0.2, counted=True) == pytest.approx([0.0, 0.1, 0.2])
 
 
+def test_a_container_that_says_where_frames_were_left_out_is_counted_with_gaps_and_on_behind_them() -> None:
+    clock = PresentationClock(0.1, counted=True, counts_s=(0.0, 0.1, 0.5))
+    assert [clock.next(time_s, lambda: math.nan) for time_s in (0.3, 0.1, 0.2, 9.0, 0.0)] == pytest.approx(
+        [0.0, 0.1, 0.5, 0.6, 0.7]
+    )
+
+
 def test_a_single_frame_without_time_follows_the_one_before() -> None:
     assert times(0.0, 5.0, math.nan, 5.2) == pytest.approx([0.0, 5.0, 5.1, 5.2])
     assert times(0.0, 5.0, 0.0, 5.2) == pytest.approx([0.0, 5.0, 5.1, 5.2])

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_builders import small_video
+from video_builders import small_video, times_of
 
 from model_export.video import open_video
 
@@ -60,3 +60,51 @@ def test_gaps_stay_where_they_are_and_frames_keep_their_pictures(tmp_path: Path,
         assert not video.grab()
         assert not video.grab()
         assert not video.truncated
+
+
+def avi_with_frames_left_out(path: Path, shown: list[int], *, codec: str, rate: int = 10) -> Path:
+    """With B-frames: what comes at a tick is not the picture that is shown then. `shown`: ticks that have a picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(rate), options={"bf": "2", "b-adapt": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in shown:
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * number % 250, np.uint8), "bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize(
+    "shown",
+    [[*range(5), *range(15, 30)], [0, 1, 2, *range(20, 25), *range(40, 45)], list(range(0, 40, 4))],
+    ids=["gap", "gaps", "few"],
+)
+def test_frames_that_were_left_out_of_an_avi_with_b_frames_are_counted_too(
+    tmp_path: Path, codec: str, shown: list[int]
+) -> None:
+    with open_video(avi_with_frames_left_out(tmp_path / "v.avi", shown, codec=codec)) as video:
+        assert times_of(video) == pytest.approx([number / 10 for number in shown])
+        assert not video.truncated
+
+
+def test_frames_that_another_program_than_ffmpeg_left_out_may_be_missed_where_a_gap_begins_only(tmp_path: Path) -> None:
+    shown = [*range(10), *range(25, 40)]
+    file = avi_with_frames_left_out(tmp_path / "v.avi", shown, codec="mpeg4")
+    file.write_bytes(file.read_bytes().replace(b"Lavf", b"Xyzf"))
+    with open_video(file) as video:
+        times = times_of(video)
+        assert not video.truncated
+    wrong = [number for number, time_s in zip(shown, times, strict=True) if abs(time_s - number / 10) > 0.001]
+    assert wrong == [25]
+
+
+def test_an_avi_with_b_frames_that_is_cut_off_and_lost_its_index_is_counted_and_says_so(tmp_path: Path) -> None:
+    file = avi_with_frames_left_out(tmp_path / "v.avi", [*range(30), *range(60, 90)], codec="mpeg4")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: whole.index(b"idx1") - 500])
+    with open_video(file) as video:
+        times = times_of(video)
+        assert times[:30] == pytest.approx([number / 10 for number in range(30)])
+        assert video.truncated
