@@ -244,7 +244,7 @@ class Scene:
         self._summary.see(moment.pts_s, names)
         if self._tracker is not None:
             ids = self._tracker.update(found, moment.pts_s).tolist()
-            for change in self._tracks.update(ids, names, confidences, moment.pts_s):
+            for change in self._tracks.update(ids, names, confidences, moment.pts_s, self._tracker.patience_s):
                 events.append(self._event(change))
                 if change.type is EventType.TRACK_STARTED:
                     self._summary.track(change.label)

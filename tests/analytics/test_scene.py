@@ -79,6 +79,21 @@ def test_who_left_ends_after_a_while_and_who_is_left_ends_with_the_video() -> No
     }
 
 
+def test_a_track_of_one_frame_every_five_seconds_starts_and_ends_once() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
+    there = detected(box(40, 40, 60, 30), classes=[2])
+    seen = [there] * 3 + [detected(classes=[])] + [there] * 2 + [detected(classes=[])] * 3
+    events = [
+        event
+        for frame, outputs in enumerate(seen)
+        for event in scene.see(Moment(frame, 5.0 * frame, 640, 320), scene.read(outputs))[1]
+    ]
+    assert [(event.type, event.track_id, event.pts_s) for event in events] == [
+        ("track_started", 1, 5.0),
+        ("track_ended", 1, 25.0),
+    ]
+
+
 def test_only_the_labels_asked_for_are_seen() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(labels=("person",)), owner="job-1")
     row, _ = scene.see(moment(0), scene.read(drive(0)))
