@@ -7,7 +7,6 @@ and only by the protocol `file`: a playlist would make the reader open other fil
 from __future__ import annotations
 
 import re
-import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ import av
 import av.error
 import av.stream
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from model_export.errors import VideoTooLarge, VideoUnreadable
@@ -139,21 +136,6 @@ def video_stream(container: InputContainer) -> VideoStream:
 def seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
     """A stream's time in seconds; None where it has none."""
     return None if ticks is None or time_base is None else float(ticks * time_base)
-
-
-def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Quarter turns against the clock, and whether the frame is turned upside down before that.
-
-    The container's display matrix says so: 3×3, of which the left upper 2×2 (fixed point) turn and mirror.
-    """
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV does not know the kind of one of them, and gives none then
-        return round(frame.rotation / 90) % 4, False
-    if not isinstance(matrix, SideData):
-        return 0, False
-    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
-    return round(frame.rotation / 90) % 4, a * d - b * c < 0
 
 
 def _facts(path: Path, options: Mapping[str, str]) -> Facts:

@@ -32,12 +32,12 @@ from model_export.container import (
     check_size,
     decoder_options,
     open_container,
-    orientation,
     probe,
     seconds,
     video_stream,
 )
 from model_export.errors import VideoError, VideoTooLong, VideoUnreadable
+from model_export.orientation import may_mirror, orientation
 from model_export.presentation import PresentationClock
 
 Frame = npt.NDArray[np.uint8]
@@ -224,7 +224,8 @@ class _OpenCV:
             raise VideoUnreadable("OpenCV cannot open the file.")
         self.damaged = False
         self._flip: int | None = None
-        if self._capture.get(cv2.CAP_PROP_ORIENTATION_META):
+        # Of frames that are mirrored top to bottom alone it says nothing.
+        if self._capture.get(cv2.CAP_PROP_ORIENTATION_META) or may_mirror(path):
             turned, mirrored = _orientation(path)
             self._flip = int(turned % 2) if mirrored else None
 

@@ -164,6 +164,40 @@ def test_both_decoders_turn_frames_alike(tmp_path: Path, degrees: int, clockwise
         np.testing.assert_allclose(frame, np.rot90(picture, -clockwise), atol=40)
 
 
+ONE = 1 << 16
+MATRICES = {
+    "upright": (1, 0, 0, 1),
+    "mirrored top to bottom": (1, 0, 0, -1),
+    "mirrored left to right": (-1, 0, 0, 1),
+    "upside down": (-1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [(name, way) for name in ("v.mp4", "v.mov") for way in MATRICES] + [("v.mkv", "mirrored top to bottom")],
+)
+def test_frames_are_turned_and_mirrored_as_the_container_says(tmp_path: Path, name: str, way: str) -> None:
+    """x' = a x + c y, y' = b x + d y."""
+    a, b, c, d = MATRICES[way]
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32], picture[:24, 32:], picture[24:, :32] = 200, 150, 100
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_matrix([a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30])
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        container.mux(stream.encode())
+    expected = picture.transpose(1, 0, 2) if b else picture
+    expected = expected[:: b + d, :: a + c]
+    with open_video(tmp_path / name) as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        np.testing.assert_allclose(frame, expected, atol=40)
+
+
 def test_a_camera_that_writes_exif_into_its_frames_is_turned_all_the_same(tmp_path: Path) -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x04\0\0\0cam\0\0\0\0\0"
     picture = np.zeros((48, 64, 3), np.uint8)
