@@ -261,7 +261,12 @@ class _OpenCV:
 
 
 class _PyAV:
-    """Slower in making pictures than OpenCV, but with more decoders."""
+    """Slower in making pictures than OpenCV, but with more decoders. As OpenCV does, it brings frames that come in
+    another size to that of the first one: whoever follows objects through a video needs one frame of reference.
+
+    Attributes:
+        orientation: quarter turns against the clock, and whether frames are turned upside down before.
+    """
 
     def __init__(self, path: Path, threads: int, max_pixels: int | None = None) -> None:
         options = decoder_options(max_pixels)
@@ -271,21 +276,14 @@ class _PyAV:
         stream.codec_context.options = options
         self._frames = self._decode(stream)
         self._now: VideoFrame | None = None
+        self._size_wh = 0, 0
+        self.orientation = 0, False
         self._start_s = seconds(stream.start_time, stream.time_base) or 0.0
         self.damaged = False
 
     @property
     def size_wh(self) -> tuple[int, int]:
-        if self._now is None:
-            return 0, 0
-        turned, _ = self.orientation
-        size_wh = self._now.width, self._now.height
-        return size_wh[::-1] if turned % 2 else size_wh
-
-    @property
-    def orientation(self) -> tuple[int, bool]:
-        """Quarter turns against the clock of the grabbed frame, and whether it is turned upside down before."""
-        return (0, False) if self._now is None else orientation(self._now)
+        return self._size_wh[::-1] if self.orientation[0] % 2 else self._size_wh
 
     @property
     def time_s(self) -> float:
@@ -295,6 +293,9 @@ class _PyAV:
         frame = next(self._frames, None)
         if frame is None:
             return False
+        if self._now is None:
+            self._size_wh = frame.width, frame.height
+            self.orientation = orientation(frame)
         self._now = frame
         return True
 
@@ -302,7 +303,8 @@ class _PyAV:
         if self._now is None:
             return None
         turned, mirrored = self.orientation
-        frame = _frame(self._now.to_ndarray(format="bgr24"))
+        width, height = self._size_wh
+        frame = _frame(self._now.to_ndarray(format="bgr24", width=width, height=height))
         if mirrored:
             frame = frame[::-1]
         return np.ascontiguousarray(np.rot90(frame, turned)) if turned or mirrored else frame

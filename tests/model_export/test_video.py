@@ -316,6 +316,23 @@ def test_a_video_that_grows_on_its_way_keeps_the_size_of_its_first_frames(tmp_pa
     assert frames == 6
 
 
+def test_a_video_that_only_pyav_decodes_keeps_the_size_of_its_first_frames_too(tmp_path: Path) -> None:
+    parts = [
+        small_video(tmp_path / f"{size_wh[0]}.ivf", frames=3, codec="libsvtav1", size_wh=size_wh).read_bytes()
+        for size_wh in ((64, 64), (128, 96))
+    ]
+    joined = tmp_path / "joined.ivf"
+    joined.write_bytes(parts[0] + parts[1][32:])  # behind the file's header are frames
+    with open_video(joined) as video:
+        greys = []
+        while video.grab():
+            frame = video.retrieve()
+            assert frame is not None
+            assert frame.shape == (64, 64, 3) == (video.height, video.width, 3)
+            greys.append(frame.mean())
+    assert greys == pytest.approx([0, 10, 20] * 2, abs=3)
+
+
 def test_a_video_that_says_to_be_longer_than_allowed_is_refused(tmp_path: Path) -> None:
     video = small_video(tmp_path / "v.mp4")
     open_video(video, max_s=1.2).close()
