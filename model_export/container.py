@@ -7,18 +7,17 @@ and only by the protocol `file`: a playlist would make the reader open other fil
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
 import av.error
 import av.stream
 from av.container import InputContainer
-from av.sidedata.sidedata import SideData
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from model_export.errors import VideoTooLarge, VideoUnreadable
@@ -34,6 +33,7 @@ OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 
 # They say when a frame is decoded, not when it is shown.
 _WITHOUT_TIMES = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo"})
+_MOST_COUNTS = 1_000_000  # nine hours; an index may have been made up
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -45,6 +45,7 @@ class Facts:
         width, height: of a frame in pixels, before it is turned; 0 where nobody knows.
         period_s: between two frames, on average.
         counted: there are no presentation times, and frames are shown in another order than they are decoded.
+        counts_s: the times of the first frames that are shown, from 0, where frames are counted and some were left out.
         offset_s: from where a player begins to the first picture.
         pictures_end_s: where the pictures end, in a player's time.
         first_is_video: the first picture stream is a video and not a cover.
@@ -55,6 +56,7 @@ class Facts:
     height: int
     period_s: float
     counted: bool
+    counts_s: Sequence[float]
     offset_s: float
     duration_s: float | None
     pictures_end_s: float | None
@@ -136,21 +138,6 @@ def seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
     return None if ticks is None or time_base is None else float(ticks * time_base)
 
 
-def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Quarter turns against the clock, and whether the frame is turned upside down before that.
-
-    The container's display matrix says so: 3×3, of which the left upper 2×2 (fixed point) turn and mirror.
-    """
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV does not know the kind of one of them, and gives none then
-        return round(frame.rotation / 90) % 4, False
-    if not isinstance(matrix, SideData):
-        return 0, False
-    a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
-    return round(frame.rotation / 90) % 4, a * d - b * c < 0
-
-
 def _facts(path: Path, options: Mapping[str, str]) -> Facts:
     with open_container(path, options) as container:
         stream = video_stream(container)
@@ -163,18 +150,37 @@ def _facts(path: Path, options: Mapping[str, str]) -> Facts:
         if end_s is not None:
             end_s = end_s - begin_s if end_s > begin_s else None
         alone = len(container.streams) == 1
+        counted = container.format.name in _WITHOUT_TIMES and bool(stream.codec_context.has_b_frames)
         return Facts(
             codec=stream.codec_context.name,
             width=stream.width,
             height=stream.height,
             period_s=period_s,
-            counted=container.format.name in _WITHOUT_TIMES and bool(stream.codec_context.has_b_frames),
+            counted=counted,
+            counts_s=_counts_s(container, stream) if counted and container.format.name == "avi" else (),
             offset_s=start_s - begin_s,
             duration_s=end_s or whole_s,
             # The length of the whole may be the sound's.
             pictures_end_s=end_s or (whole_s if alone else None),
             first_is_video=stream.index == container.streams.video[0].index,
         )
+
+
+def _counts_s(container: InputContainer, stream: VideoStream) -> Sequence[float]:
+    """When frames of an AVI are shown, in seconds from the first; empty where one comes each tick, as is usual.
+
+    Its index has the tick at which each frame is decoded, and so the ticks that a recorder left out. As many frames are
+    shown until a moment as are decoded, so the nth that is shown has the nth tick, however frames are reordered. FFmpeg
+    decodes ahead by as many frames as are reordered; what else writes AVI does not say.
+    """
+    ticks = array("q", (entry.timestamp for entry in islice(stream.index_entries, _MOST_COUNTS)))
+    steps = {later - earlier for earlier, later in pairwise(ticks)}
+    if steps <= {1} or min(steps) < 1 or stream.time_base is None:
+        return ()
+    ahead = stream.codec_context.reorder_depth if container.metadata.get("software", "").startswith("Lavf") else 0
+    ahead = min(ahead, len(ticks) - 1)
+    shown = ticks[ahead:] + array("q", (ticks[-1] + number * min(steps) for number in range(1, ahead + 1)))
+    return array("d", ((tick - shown[0]) * float(stream.time_base) for tick in shown))
 
 
 def _end_s(container: InputContainer, stream: VideoStream, period_s: float, start_s: float) -> float | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model_export.manifest import Manifest, Suppression, Task
+from model_export.manifest import FrameInput, Manifest, Suppression, Task
 
 MAX_DETECTIONS = 300
+_FAR = 4
+"""Larger sides of the input, from its corner: no edge of a box is kept that is farther away."""
 _LEAST_SCORE = float(np.finfo(np.float32).tiny)
 
 F32 = npt.NDArray[np.float32]
@@ -103,6 +105,24 @@ def suppress(detections: Detections, rule: Suppression) -> Detections:
     return detections.take(alive)
 
 
+def readable(manifest: Manifest, outputs: Mapping[str, npt.NDArray[np.generic]]) -> bool:
+    """Whether the outputs of a frame mean anything: of probabilities that are no numbers none is the highest."""
+    return manifest.task is not Task.CLASSIFY or bool(np.isfinite(outputs["probabilities"]).all())
+
+
+def _sound(found: Detections, spec: FrameInput | None) -> Detections:
+    """Without boxes and scores that are no numbers, as half precision gives where it overflows; boxes that are out of
+    all proportion are cut off, or beside them all others would be too small to overlap.
+    """
+    assert spec is not None
+    far = _FAR * max(spec.width, spec.height)
+    # Also false for NaN.
+    if np.abs(found.xyxy).max() <= far and found.scores.max() < np.inf:
+        return found
+    found = found.take(np.isfinite(found.xyxy).all(axis=1) & np.isfinite(found.scores))
+    return found.with_boxes(found.xyxy.clip(-far, far))
+
+
 def read_outputs(
     manifest: Manifest, outputs: Mapping[str, npt.NDArray[np.generic]], *, confidence: float | None = None
 ) -> Prediction:
@@ -119,14 +139,18 @@ def read_outputs(
     if manifest.task is Task.DETECT:
         threshold = manifest.thresholds.confidence if confidence is None else confidence
         scores = np.asarray(outputs["scores"], np.float32)
-        # Descending, padded with 0: what is found is a prefix, and a score of 0 is padding whatever the threshold.
-        found = int(np.count_nonzero(scores >= max(threshold, _LEAST_SCORE)))
-        if not found:
+        # A score of 0 is padding whatever the threshold. Scores descend, so what is found is a prefix; but NaN is not.
+        found = (scores >= max(threshold, _LEAST_SCORE)).nonzero()[0]
+        if not len(found):
             return Detections.empty()
-        detections = Detections(
-            np.asarray(outputs["boxes"], np.float32)[:found],
-            scores[:found],
-            np.asarray(outputs["class_ids"], np.int64)[:found],
+        which = slice(len(found)) if found[-1] == len(found) - 1 else found
+        detections = _sound(
+            Detections(
+                np.asarray(outputs["boxes"], np.float32)[which],
+                scores[which],
+                np.asarray(outputs["class_ids"], np.int64)[which],
+            ),
+            manifest.input,
         )
         if manifest.suppression is not None:
             detections = suppress(detections, manifest.suppression)

@@ -2,7 +2,8 @@
 
 OpenCV reads (FFmpeg inside); PyAV says beforehand what the file is, and reads where OpenCV opens a file and gives no
 frame, as with AV1. Frame counts, frame rates and times that a container states are wrong too often: a time is taken
-only if it rises, and frames are counted where the container has no presentation times (B-frames in AVI).
+only if it rises, and one far ahead only if the next frame does not fall back behind it; frames are counted where the
+container has no presentation times (B-frames in AVI).
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from model_export.container import (
     check_size,
     decoder_options,
     open_container,
-    orientation,
     probe,
     seconds,
     video_stream,
 )
 from model_export.errors import VideoError, VideoTooLong, VideoUnreadable
+from model_export.orientation import may_mirror, orientation
 from model_export.presentation import PresentationClock
 
 Frame = npt.NDArray[np.uint8]
@@ -61,8 +62,12 @@ class Video:
         self._decoder = decoder
         self._max_s = max_s
         self._facts = facts
-        self._clock = PresentationClock(facts.period_s, offset_s=facts.offset_s, counted=facts.counted)
-        self._first = True
+        self._clock = PresentationClock(
+            facts.period_s, offset_s=facts.offset_s, counted=facts.counted, counts_s=facts.counts_s
+        )
+        # Whether there is a next frame, where that is known: `open_video` has already moved to the first one.
+        self._ahead: bool | None = True
+        self._held: Frame | None = None
         self.index = -1
         self.pts_s = 0.0
         self.width, self.height = decoder.size_wh
@@ -72,12 +77,12 @@ class Video:
 
     def grab(self) -> bool:
         """Move to the next frame, which is much cheaper than `retrieve`; False at the end."""
-        # `open_video` has already moved to the first one, to see that there is one.
-        if not self._first and not self._decoder.grab():
+        more, self._ahead, self._held = self._ahead, None, None
+        if not (self._decoder.grab() if more is None else more):
+            self._ahead = False
             self.truncated = self._decoder.damaged or self._short()
             return False
-        self._first = False
-        pts_s = self._clock.next(self._decoder.time_s)
+        pts_s = self._clock.next(self._decoder.time_s, self._look_ahead)
         if self._max_s is not None and pts_s > self._max_s:
             self.exceeded = _too_long(self._max_s)
             return False
@@ -91,7 +96,7 @@ class Video:
         Args:
             out: an array that may be written to and given back, if it fits.
         """
-        return self._decoder.retrieve(out)
+        return self._decoder.retrieve(out) if self._ahead is None else self._held
 
     def close(self) -> None:
         """Let go of the file."""
@@ -102,6 +107,17 @@ class Video:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+    def _look_ahead(self) -> float:
+        """What the container says of the next frame's time, or where none follows of the end; NaN: nothing. The picture
+        of this frame is made, since the decoder moves on.
+        """
+        self._held = self._decoder.retrieve(None)
+        self._ahead = self._decoder.grab()
+        if self._ahead:
+            return self._decoder.time_s
+        end_s = self._facts.pictures_end_s
+        return math.nan if end_s is None else end_s - self._facts.offset_s
 
     def _short(self) -> bool:
         """Whether the last frame lies well before the end that the container states for its pictures."""
@@ -208,7 +224,8 @@ class _OpenCV:
             raise VideoUnreadable("OpenCV cannot open the file.")
         self.damaged = False
         self._flip: int | None = None
-        if self._capture.get(cv2.CAP_PROP_ORIENTATION_META):
+        # Of frames that are mirrored top to bottom alone it says nothing.
+        if self._capture.get(cv2.CAP_PROP_ORIENTATION_META) or may_mirror(path):
             turned, mirrored = _orientation(path)
             self._flip = int(turned % 2) if mirrored else None
 
@@ -244,7 +261,12 @@ class _OpenCV:
 
 
 class _PyAV:
-    """Slower in making pictures than OpenCV, but with more decoders."""
+    """Slower in making pictures than OpenCV, but with more decoders. As OpenCV does, it brings frames that come in
+    another size to that of the first one: whoever follows objects through a video needs one frame of reference.
+
+    Attributes:
+        orientation: quarter turns against the clock, and whether frames are turned upside down before.
+    """
 
     def __init__(self, path: Path, threads: int, max_pixels: int | None = None) -> None:
         options = decoder_options(max_pixels)
@@ -254,21 +276,14 @@ class _PyAV:
         stream.codec_context.options = options
         self._frames = self._decode(stream)
         self._now: VideoFrame | None = None
+        self._size_wh = 0, 0
+        self.orientation = 0, False
         self._start_s = seconds(stream.start_time, stream.time_base) or 0.0
         self.damaged = False
 
     @property
     def size_wh(self) -> tuple[int, int]:
-        if self._now is None:
-            return 0, 0
-        turned, _ = self.orientation
-        size_wh = self._now.width, self._now.height
-        return size_wh[::-1] if turned % 2 else size_wh
-
-    @property
-    def orientation(self) -> tuple[int, bool]:
-        """Quarter turns against the clock of the grabbed frame, and whether it is turned upside down before."""
-        return (0, False) if self._now is None else orientation(self._now)
+        return self._size_wh[::-1] if self.orientation[0] % 2 else self._size_wh
 
     @property
     def time_s(self) -> float:
@@ -278,6 +293,9 @@ class _PyAV:
         frame = next(self._frames, None)
         if frame is None:
             return False
+        if self._now is None:
+            self._size_wh = frame.width, frame.height
+            self.orientation = orientation(frame)
         self._now = frame
         return True
 
@@ -285,7 +303,8 @@ class _PyAV:
         if self._now is None:
             return None
         turned, mirrored = self.orientation
-        frame = _frame(self._now.to_ndarray(format="bgr24"))
+        width, height = self._size_wh
+        frame = _frame(self._now.to_ndarray(format="bgr24", width=width, height=height))
         if mirrored:
             frame = frame[::-1]
         return np.ascontiguousarray(np.rot90(frame, turned)) if turned or mirrored else frame

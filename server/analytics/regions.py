@@ -32,16 +32,14 @@ def around(boxes: F32, placement: Placement) -> tuple[Rectangle, ...]:
     """The parts in which boxes lie; none overlaps or touches another.
 
     Args:
-        boxes: f32 [N, 4], x1 y1 x2 y2 in pixels of the source frame.
+        boxes: f32 [N, 4], x1 y1 x2 y2 in pixels of the source frame. Those of which the input shows nothing, as beside
+            the middle that `crop` takes, are left out.
     """
     scale, offset, _ = placement.corners
     grown = boxes * scale + offset + np.array([-_MARGIN, -_MARGIN, _MARGIN, _MARGIN])
     filled = placement.filled
-    limits = [filled.x, filled.y, filled.x + filled.width, filled.y + filled.height]
-    return joined(
-        _snapped(max(x1, limits[0]), max(y1, limits[1]), min(x2, limits[2]), min(y2, limits[3]), placement)
-        for x1, y1, x2, y2 in grown.tolist()
-    )
+    seen = grown.clip([filled.x, filled.y] * 2, [filled.x + filled.width, filled.y + filled.height] * 2)
+    return joined(_snapped(x1, y1, x2, y2, placement) for x1, y1, x2, y2 in seen.tolist() if x1 < x2 and y1 < y2)
 
 
 def joined(parts: Iterable[Rectangle]) -> tuple[Rectangle, ...]:

@@ -19,6 +19,7 @@ from model_export.predictions import Classes, Detections, Foreground, Prediction
 from server.analytics.merging import Passing
 from server.analytics.mosaic import Tile
 from server.analytics.motion import boxes_of
+from server.analytics.ranking import Ranking
 from server.analytics.standing import Standing
 from server.analytics.summary import Summary
 from server.analytics.tracker import Tracker
@@ -26,8 +27,6 @@ from server.analytics.tracks import TrackChange, Tracks
 from server.domain.analysis import Analysis
 from server.domain.event import Event, EventType
 from server.domain.result import ClassScore, Object, Row
-
-_TOP_CLASSES = 5
 
 
 class Moment(NamedTuple):
@@ -89,6 +88,7 @@ class Scene:
         self._standing = Standing()
         self._tracks = Tracks()
         self._summary = Summary(tracked=tracked)
+        self._ranking = Ranking(manifest, self._labels, analysis.confidence)
         self._seq = events_after
 
     @property
@@ -244,7 +244,7 @@ class Scene:
         self._summary.see(moment.pts_s, names)
         if self._tracker is not None:
             ids = self._tracker.update(found, moment.pts_s).tolist()
-            for change in self._tracks.update(ids, names, confidences, moment.pts_s):
+            for change in self._tracks.update(ids, names, confidences, moment.pts_s, self._tracker.patience_s):
                 events.append(self._event(change))
                 if change.type is EventType.TRACK_STARTED:
                     self._summary.track(change.label)
@@ -262,21 +262,11 @@ class Scene:
         return self._row(moment, objects=objects, events=events), events
 
     def _see_classes(self, moment: Moment, probabilities: npt.NDArray[np.float32]) -> Row:
-        """The most likely labels; of a model whose labels exclude each other the few best, else those found."""
-        order = np.argsort(-probabilities, kind="stable")
-        if self._manifest.multi_label:
-            threshold = self._manifest.thresholds.confidence if self._confidence is None else self._confidence
-            order = order[probabilities[order] >= threshold]
-        else:
-            order = order[:_TOP_CLASSES]
-        scores = [
-            ClassScore(self._manifest.label(index), round(float(probabilities[index]), 4)) for index in order.tolist()
-        ]
-        if self._labels is not None:
-            scores = [score for score in scores if score.label in self._labels]
-        self._summary.see(
-            moment.pts_s, [score.label for score in (scores if self._manifest.multi_label else scores[:1])]
-        )
+        """The labels of one frame, as `Ranking` says."""
+        ranked = self._ranking.of(probabilities)
+        label = self._manifest.label
+        scores = [ClassScore(label(index), round(float(probabilities[index]), 4)) for index in ranked.shown.tolist()]
+        self._summary.see(moment.pts_s, [label(index) for index in ranked.found.tolist()])
         return self._row(moment, classes=scores)
 
     def _row(

@@ -16,7 +16,11 @@ from model_export.predictions import Detections
 from server.analytics.assignment import best_pairs
 
 PATIENCE_S = 1.5
-"""Seconds of media time for which a track that is not seen is remembered."""
+"""Seconds of media time for which a track that is not seen is remembered, at usual rates."""
+_PATIENT_STEPS = 2.5
+"""Where frames are rare it is remembered for so many of their steps: one frame without it, as at any rate."""
+_STEPS = 5
+"""Steps of which the median is the usual one: gaps and bursts do not count."""
 
 _FPS = 10.0
 """Velocities and noise are per tenth of a second."""
@@ -47,6 +51,7 @@ class _State(msgspec.Struct, array_like=True):
     missed_s: bytes
     motion: bytes
     spread: bytes
+    steps_s: tuple[float, ...] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(_State)
@@ -66,11 +71,16 @@ class Tracker:
 
     Args:
         ids_after: an id; the first track gets the next.
+
+    Attributes:
+        patience_s: for how long a track is remembered that is not seen, in seconds of media time.
     """
 
     def __init__(self, ids_after: int = 0) -> None:
+        self.patience_s = PATIENCE_S
         self._next_id = ids_after + 1
         self._pts_s: float | None = None
+        self._steps_s: tuple[float, ...] = ()
         # Of each track its id, or -1; sightings in a row; frames without one since, and seconds.
         self._ids = np.empty(0, np.int64)
         self._sightings = np.empty(0, np.int64)
@@ -90,7 +100,10 @@ class Tracker:
         Returns:
             i64 [N], the track id of each detection, above `ids_after`; -1 where there is none (yet).
         """
-        step_s = 1.0 / _FPS if self._pts_s is None else max(pts_s - self._pts_s, _LEAST_STEP_S)
+        step_s = 1.0 / _FPS
+        if self._pts_s is not None:
+            step_s = max(pts_s - self._pts_s, _LEAST_STEP_S)
+            self._know((*self._steps_s[1 - _STEPS :], step_s))
         self._pts_s = pts_s
         ids = np.full(len(detections), -1, np.int64)
         if not len(detections) and not len(self._ids):
@@ -137,25 +150,35 @@ class Tracker:
         # There a row is a track's.
         counts = np.stack([self._sightings, self._unseen], axis=1)
         arrays = self._ids, counts, self._missed_s, self._motion.transpose(2, 0, 1), self._spread.T
-        return msgspec.msgpack.encode(_State(self._next_id, self._pts_s, *(array.tobytes() for array in arrays)))
+        ids, seen, missed_s, motion, spread = (array.tobytes() for array in arrays)
+        return msgspec.msgpack.encode(
+            _State(self._next_id, self._pts_s, ids, seen, missed_s, motion, spread, self._steps_s)
+        )
 
     def restore(self, state: bytes) -> None:
         """Go on from another one's `state()`; the answers are the same, bit for bit."""
         saved = _decoder.decode(state)
         self._next_id = saved.next_id
         self._pts_s = saved.pts_s
+        self._know(saved.steps_s)
         self._ids = np.frombuffer(saved.ids, np.int64).copy()
         self._sightings, self._unseen = np.frombuffer(saved.counts, np.int64).reshape(-1, 2).T.copy()
         self._missed_s = np.frombuffer(saved.missed_s).copy()
         self._motion = np.frombuffer(saved.motion).reshape(-1, 2, 4).transpose(1, 2, 0).copy()
         self._spread = np.frombuffer(saved.spread).reshape(-1, 3).T.copy()
 
+    def _know(self, steps_s: tuple[float, ...]) -> None:
+        """How rare frames are, by their last steps."""
+        self._steps_s = steps_s
+        usual_s = sorted(steps_s)[(len(steps_s) - 1) // 2] if steps_s else 0.0
+        self.patience_s = max(PATIENCE_S, _PATIENT_STEPS * usual_s)
+
     def _predict(self, step_s: float) -> None:
         """Move every track on, as if none were seen; those not seen for too long are forgotten."""
         self._sightings *= self._unseen == 0
         self._unseen += 1
         self._missed_s += step_s
-        self._keep(self._missed_s <= PATIENCE_S)
+        self._keep(self._missed_s <= self.patience_s)
         step = step_s * _FPS
         edges, speeds = self._motion
         edges += step * speeds

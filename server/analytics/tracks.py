@@ -46,18 +46,18 @@ _decoder = msgspec.msgpack.Decoder(dict[int, _Seen])
 
 
 class Tracks:
-    """Who is there.
+    """Who is there."""
 
-    Args:
-        patience_s: seconds of media time after which a track that was not seen has ended; at least the tracker's.
-    """
-
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self) -> None:
         self._tracks: dict[int, _Seen] = {}
 
     def update(
-        self, ids: Sequence[int], labels: Sequence[str], confidences: Sequence[float], pts_s: float
+        self,
+        ids: Sequence[int],
+        labels: Sequence[str],
+        confidences: Sequence[float],
+        pts_s: float,
+        patience_s: float = PATIENCE_S,
     ) -> list[TrackChange]:
         """What one frame changes: first the tracks that ended, then those that started, each by id.
 
@@ -65,6 +65,7 @@ class Tracks:
             ids: track id of each object of the frame, -1 for none.
             labels, confidences: of the same objects.
             pts_s: media time of the frame in seconds.
+            patience_s: seconds of media time after which a track that was not seen has ended; at least the tracker's.
         """
         started: list[TrackChange] = []
         for track_id, label, confidence in zip(ids, labels, confidences, strict=True):
@@ -77,7 +78,7 @@ class Tracks:
             else:
                 seen.last_s = pts_s
                 seen.confidence = max(seen.confidence, confidence)
-        limit = pts_s - self._patience_s - _ROUNDING_S
+        limit = pts_s - patience_s - _ROUNDING_S
         gone = [track_id for track_id, seen in self._tracks.items() if seen.last_s < limit]
         return self._ended(gone) + sorted(started, key=lambda change: change.track_id)
 

@@ -55,8 +55,8 @@ def convert(rows: Rows, form: Format) -> AsyncIterator[bytes]:
 
     `csv`: a header, then a line an object: frame (from 0), media time in seconds, track, label, class, confidence,
     box x1 y1 x2 y2 in pixels of the source frame. `mot`: `frame,id,left,top,width,height,confidence,-1,-1,-1` for each
-    object that has a track; frames from 1, pixels. `coco`: one document, see `_coco`. All but `ndjson` need rows that
-    have `objects`.
+    object that has a track; frames from 1, and pixels too: the left upper one is 1, 1. `coco`: one document, see
+    `_coco`. All but `ndjson` need rows that have `objects`.
     """
     if form is Format.NDJSON:
         return rows()
@@ -97,6 +97,7 @@ def _mot(rows: list[Row]) -> bytes:
             if one.track_id is UNSET:
                 continue
             left, top, width, height = _left_top_size(one)
+            left, top = round(left + 1, 3), round(top + 1, 3)
             lines.append(f"{row.frame + 1},{one.track_id},{left},{top},{width},{height},{one.confidence},-1,-1,-1\n")
     return "".join(lines).encode()
 
@@ -115,8 +116,9 @@ async def _coco(rows: Rows) -> AsyncIterator[bytes]:
     async for chunk in rows():
         found, images = await asyncio.to_thread(_images, chunk)
         frames += found
-        yield comma + images
-        comma = b","
+        if images:
+            yield comma + images
+            comma = b","
     yield b'],"annotations":['
     annotations = _Annotations(frames)
     comma = b""

@@ -65,9 +65,9 @@ def answer(
         names = tuple(outputs)
         arrays = [np.ascontiguousarray(value[row]) for value in outputs.values()]
     if request.ask.least is not None:
-        # Scores descend, so what counts comes first; the rest is most of it.
-        found = int(np.count_nonzero(outputs["scores"][row] >= request.ask.least))
-        arrays = [array[:found] for array in arrays]
+        # Scores descend, so what counts comes first, if NaN is not among it; the rest is most of it.
+        found = (outputs["scores"][row] >= request.ask.least).nonzero()[0]
+        arrays = [array[: found[-1] + 1 if len(found) else 0] for array in arrays]
     metas = tuple([TensorMeta(name, name_of(one.dtype), one.shape) for name, one in zip(names, arrays, strict=True)])
     total = sum([array.nbytes for array in arrays])
     in_slot = total > INLINE_OUTPUT_BYTES

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import zmq
 
 from model_export.manifest import Manifest, Task
+from model_export.predictions import readable
 from server.wire.messages import (
     INLINE_OUTPUT_BYTES,
     Cancel,
@@ -38,6 +39,9 @@ _SLOT_S = 0.002
 
 LOST = "lost"
 """The error of a request that was recalled."""
+NO_NUMBERS = "no_numbers"
+"""The error of an answer that cannot be read."""
+_NO_NUMBERS = "The answer of {} is not finite. Half precision overflows so, and weights that are damaged do."
 WITHDRAW_S = 2.0
 """Patience with the engine when one takes leave of it."""
 IN_FLIGHT_JOB = 8
@@ -223,6 +227,8 @@ class Requests:
             else:
                 outputs = _unpack(done.outputs, received.payload[0])
         self._free(asked)
+        if outputs is not None and not readable(self._manifest, outputs):
+            return Answer(None, NO_NUMBERS, _NO_NUMBERS.format(self._manifest.id), done.queue_s, done.infer_s)
         return Answer(outputs, done.error, done.message, done.queue_s, done.infer_s)
 
     def wait(self, timeout_s: float, wake: int) -> None:

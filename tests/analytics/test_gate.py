@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from model_export.geometry import Rectangle, place
-from model_export.manifest import FrameInput
+from model_export.manifest import FrameInput, Resize
 from server.analytics.gate import EVERY, MARGIN_S, REST_S, Gate, GateMemory
 from server.analytics.regions import CELL, area, around, joined, whole
 
@@ -67,6 +67,20 @@ def test_a_model_that_cannot_look_at_parts_looks_at_whole_frames_when_something_
     found = looks(lambda frame: [A_CAR] if frame == 4 else [], range(EVERY), parts=False)
     assert {regions for regions in found if regions} == {(WHOLE,)}
     assert found[1] == found[EVERY - 1] == ()
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_what_moves_beside_the_middle_that_is_cropped_is_not_looked_at(parts):
+    """Of a frame of 832 × 468 pixels the input shows 182 to 650 across."""
+    spec = FrameInput(width=416, height=416, resize=Resize.CROP)
+    gate = Gate(spec, parts=parts, memory=GateMemory(since=0))
+    beside, half = [[20, 100, 90, 200], [700, 50, 830, 468]], [150, 100, 230, 200]
+    for frame, moving in enumerate([beside, [*beside, half]]):
+        gate.tell(gate.describe(frame, float(frame), WIDTH, HEIGHT, boxes(*moving)))
+    nothing, some = gate.decide(final=True)
+    assert (nothing.regions, nothing.memory.share) == ((), 0.0)
+    assert some.regions == ((Rectangle(0, 64, 64, 128),) if parts else (Rectangle(0, 0, 416, 416),))
+    assert some.memory.share > 0
 
 
 def test_it_goes_on_from_its_memory_and_what_it_was_told_after_it():

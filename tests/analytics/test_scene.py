@@ -22,7 +22,7 @@ def manifest(task: Task, **more: object) -> Manifest:
         input=FrameInput(width=320, height=160, resize=Resize.STRETCH),
         inputs=(TensorSpec(name="frames", dtype="uint8", shape=(None, 160, 320, 3)),),
         outputs=(),
-        labels=("person", "bicycle", "car"),
+        labels=more.pop("labels", ("person", "bicycle", "car")),
         provenance=Provenance(tool="test"),
         **more,
     )
@@ -79,6 +79,21 @@ def test_who_left_ends_after_a_while_and_who_is_left_ends_with_the_video() -> No
     }
 
 
+def test_a_track_of_one_frame_every_five_seconds_starts_and_ends_once() -> None:
+    scene = Scene(manifest(Task.DETECT), Analysis(), owner="job-1")
+    there = detected(box(40, 40, 60, 30), classes=[2])
+    seen = [there] * 3 + [detected(classes=[])] + [there] * 2 + [detected(classes=[])] * 3
+    events = [
+        event
+        for frame, outputs in enumerate(seen)
+        for event in scene.see(Moment(frame, 5.0 * frame, 640, 320), scene.read(outputs))[1]
+    ]
+    assert [(event.type, event.track_id, event.pts_s) for event in events] == [
+        ("track_started", 1, 5.0),
+        ("track_ended", 1, 25.0),
+    ]
+
+
 def test_only_the_labels_asked_for_are_seen() -> None:
     scene = Scene(manifest(Task.DETECT), Analysis(labels=("person",)), owner="job-1")
     row, _ = scene.see(moment(0), scene.read(drive(0)))
@@ -98,6 +113,38 @@ def test_a_classifier_says_its_best_labels() -> None:
     row, events = scene.see(moment(0), scene.read({"probabilities": np.array([0.1, 0.7, 0.2], np.float32)}))
     assert [one.label for one in row.classes] == ["bicycle", "car", "person"]
     assert (row.objects, events) == (msgspec.UNSET, [])
+
+
+def classified(analysis: Analysis, *frames: list[float], **more: object) -> tuple[list[list[str]], dict[str, int]]:
+    """The labels of each frame's row, and in how many frames the summary counts each label."""
+    scene = Scene(manifest(Task.CLASSIFY, **more), analysis, owner="job-1")
+    rows = [
+        scene.see(moment(frame), scene.read({"probabilities": np.array(probabilities, np.float32)}))[0]
+        for frame, probabilities in enumerate(frames)
+    ]
+    return [[one.label for one in row.classes] for row in rows], {
+        label: counted["frames"] for label, counted in scene.summary().items()
+    }
+
+
+def test_where_labels_exclude_each_other_a_frame_counts_for_the_likeliest_and_only_if_it_is_asked_for() -> None:
+    frames = [0.9, 0.08, 0.02], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1]
+    assert classified(Analysis(), *frames)[1] == {"person": 2, "bicycle": 1}
+    only = Analysis(labels=("bicycle", "car"))
+    assert classified(only, *frames) == ([["bicycle", "car"]] * 3, {"bicycle": 1})
+
+
+def test_labels_that_are_asked_for_are_shown_however_many_others_are_likelier() -> None:
+    labels = tuple("abcdefg")
+    unlikely = classified(Analysis(labels=("g", "f")), [0.3, 0.2, 0.15, 0.12, 0.11, 0.07, 0.05], labels=labels)
+    assert unlikely == ([["f", "g"]], {})
+    assert classified(Analysis(), [0.3, 0.2, 0.15, 0.12, 0.11, 0.07, 0.05], labels=labels)[0] == [list("abcde")]
+
+
+def test_where_labels_do_not_exclude_each_other_those_found_and_asked_for_are_shown_and_counted() -> None:
+    frames = [0.9, 0.8, 0.1], [0.2, 0.7, 0.6]
+    several = classified(Analysis(labels=("person", "car"), confidence=0.5), *frames, multi_label=True)
+    assert several == ([["person"], ["car"]], {"person": 1, "car": 1})
 
 
 def test_a_scene_without_objects_has_an_empty_row() -> None:

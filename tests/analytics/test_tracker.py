@@ -94,6 +94,39 @@ def test_patience_counts_seconds_and_not_frames() -> None:
     assert tracker.update(found(box(100)), 1.05).tolist() == [1]
 
 
+@pytest.mark.parametrize("fps", [0.66, 0.5, 0.2, 0.01])
+def test_however_rare_frames_are_tracks_go_on_and_over_one_that_does_not_show_them(fps: float) -> None:
+    tracker = Tracker()
+    ids = [tracker.update(found(box(100)), frame / fps).tolist() for frame in range(4)]
+    assert ids == [[-1], [1], [1], [1]]
+    tracker.update(found(), 4 / fps)
+    assert tracker.update(found(box(100)), 5 / fps).tolist() == [1]
+    for frame in (6, 7):
+        tracker.update(found(), frame / fps)
+    assert tracker.update(found(box(100)), 8 / fps).tolist() == [-1]
+
+
+def test_patience_is_of_the_usual_rate_and_neither_of_gaps_nor_of_bursts() -> None:
+    tracker = Tracker()
+    patience = []
+    for pts_s in (0.0, 0.1, 9.0, 9.1, 20.0, 20.1, 20.2):
+        tracker.update(found(box(100)), pts_s)
+        patience.append(tracker.patience_s)
+    assert patience == [PATIENCE_S] * 7
+    for pts_s in (30.0, 40.0, 50.0, 50.0, 60.0, 60.1, 70.0):
+        tracker.update(found(box(100)), pts_s)
+    assert tracker.patience_s == pytest.approx(2.5 * 9.9)
+
+
+def test_a_restored_tracker_is_as_patient() -> None:
+    first, second = Tracker(), Tracker()
+    for frame in range(3):
+        first.update(found(box(100)), 5.0 * frame)
+    second.restore(first.state())
+    assert second.patience_s == first.patience_s == 12.5
+    assert second.update(found(box(100)), 20.0).tolist() == [1]
+
+
 def test_times_that_stand_still_or_go_back_do_no_harm() -> None:
     tracker = Tracker()
     ids = [tracker.update(found(box(100)), pts_s).tolist() for pts_s in (5.0, 5.0, 4.0, 4.1, 4.1)]

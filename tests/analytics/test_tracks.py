@@ -5,18 +5,18 @@ STARTED, ENDED = EventType.TRACK_STARTED, EventType.TRACK_ENDED
 
 
 def see(tracks: Tracks, pts_s: float, *ids: int, confidence: float = 0.5) -> list[TrackChange]:
-    return tracks.update(ids, ["car"] * len(ids), [confidence] * len(ids), pts_s)
+    return tracks.update(ids, ["car"] * len(ids), [confidence] * len(ids), pts_s, 1.0)
 
 
 def test_a_track_starts_when_its_id_first_appears() -> None:
-    tracks = Tracks(patience_s=1.0)
+    tracks = Tracks()
     assert see(tracks, 0.0, -1) == []
     assert see(tracks, 0.1, 3) == [TrackChange(STARTED, 3, "car", 0.5, 0.1)]
     assert see(tracks, 0.2, 3) == []
 
 
 def test_a_track_ends_at_its_last_sighting_once_patience_is_over() -> None:
-    tracks = Tracks(patience_s=1.0)
+    tracks = Tracks()
     see(tracks, 0.5, 1)
     see(tracks, 2.0, 1, confidence=0.9)
     assert see(tracks, 3.0) == []
@@ -25,14 +25,14 @@ def test_a_track_ends_at_its_last_sighting_once_patience_is_over() -> None:
 
 
 def test_who_comes_back_in_time_goes_on() -> None:
-    tracks = Tracks(patience_s=1.0)
+    tracks = Tracks()
     see(tracks, 0.0, 1)
     assert see(tracks, 1.0, 1) == []
     assert see(tracks, 1.9) == []
 
 
 def test_what_ended_comes_before_what_started_and_each_by_id() -> None:
-    tracks = Tracks(patience_s=1.0)
+    tracks = Tracks()
     see(tracks, 0.0, 2, 1)
     changes = see(tracks, 5.0, 8, 7)
     assert [(change.type, change.track_id) for change in changes] == [
@@ -52,7 +52,7 @@ def test_all_that_are_left_end_with_the_video() -> None:
 
 
 def test_goes_on_from_its_state() -> None:
-    first, second = Tracks(patience_s=1.0), Tracks(patience_s=1.0)
+    first, second = Tracks(), Tracks()
     see(first, 0.0, 1)
     see(first, 0.5, 1, 2)
     second.restore(first.state())

@@ -1,10 +1,13 @@
+import asyncio
 import csv
 import io
+import json
 
 import pytest
 from fakes import a_class_row, a_row, an_object, assert_problem, ndjson
 
 from model_export.manifest import Task
+from server.api.conversion import Format, convert
 from server.domain.analysis import Analysis
 
 ROWS = [
@@ -39,12 +42,12 @@ def test_csv_has_a_line_an_object(site, client):
     assert [float(lines[0][name]) for name in ("pts_s", "x1", "y1", "x2", "y2")] == [0.0, 10.0, 20.5, 40.25, 40.5]
 
 
-def test_mot_has_a_line_a_tracked_object_and_counts_frames_from_one(site, client):
+def test_mot_has_a_line_a_tracked_object_and_counts_frames_and_pixels_from_one(site, client):
     answer = read(client, site.runtime.jobs.add(*ROWS), format="mot")
     assert answer.text.splitlines() == [
-        "1,1,10.0,20.5,30.25,20.0,0.5,-1,-1,-1",
-        "1,7,99.9,20.5,30.25,20.0,0.5,-1,-1,-1",
-        "3,1,12.345,20.5,30.25,20.0,0.5,-1,-1,-1",
+        "1,1,11.0,21.5,30.25,20.0,0.5,-1,-1,-1",
+        "1,7,100.9,21.5,30.25,20.0,0.5,-1,-1,-1",
+        "3,1,13.345,21.5,30.25,20.0,0.5,-1,-1,-1",
     ]
 
 
@@ -68,6 +71,19 @@ def test_coco_is_one_document_whose_references_hold(site, client):
     }
     assert (last["id"], last["image_id"]) == (4, 2)
     assert "track_id" not in last
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_coco_is_a_document_however_its_rows_come(at):
+    async def rows():
+        for chunk in [*(ndjson(row) for row in ROWS[:at]), b"", *(ndjson(row) for row in ROWS[at:])]:
+            yield chunk
+
+    async def converted():
+        return b"".join([piece async for piece in convert(rows, Format.COCO)])
+
+    document = json.loads(asyncio.run(converted()))
+    assert (len(document["images"]), len(document["annotations"])) == (3, 4)
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv", "coco", "mot"])

@@ -25,3 +25,9 @@ def test_of_a_detector_only_rows_that_count_are_sent(least, rows):
     assert [meta.shape for meta in answered.done.outputs] == [(rows, 4), (rows,), (rows,)]
     expected = [value[0][:rows].tobytes() for value in OUTPUTS.values()]
     assert list(answered.payload) == [b"".join(expected)]
+
+
+def test_a_score_that_is_no_number_keeps_none_behind_it_from_being_sent():
+    outputs = OUTPUTS | {"scores": np.array([[np.nan, 0.9, 0.5, 0.0]], np.float32)}
+    answered = answer(asking(0.4), outputs, 0, Timing(1.0, 0.1, 1), Segments())
+    assert [meta.shape for meta in answered.done.outputs] == [(3, 4), (3,), (3,)]

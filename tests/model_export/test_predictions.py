@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builders import detect_manifest
 
-from model_export.manifest import Suppression
+from model_export.manifest import FrameInput, Manifest, Suppression
 from model_export.predictions import MAX_DETECTIONS, Detections, read_outputs, suppress
 
 
@@ -110,3 +110,58 @@ def test_a_frame_has_at_most_300_detections() -> None:
 def test_columns_of_different_length_are_no_detections() -> None:
     with pytest.raises(ValueError, match="boxes"):
         Detections(np.zeros((2, 4), np.float32), np.zeros(3, np.float32), np.zeros(3, np.int64))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+def large_detect_manifest(**more: Suppression) -> Manifest:
+    """Of a detector for 100 × 100 pixels."""
+    return detect_manifest(**more).model_copy(update={"input": FrameInput(width=100, height=100)})
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_scores_that_are_no_numbers_are_not_found_and_hide_none(bad: float, at: int) -> None:
+    scores = [0.9, 0.8]
+    scores.insert(at, bad)
+
+    found = read_outputs(large_detect_manifest(), outputs(*scores, 0.0, 0.0))
+
+    assert isinstance(found, Detections)
+    assert found.scores.tolist() == [np.float32(0.9), np.float32(0.8)]
+    assert found.xyxy[:, 0].tolist() == [20.0 * number for number in range(3) if number != at]
+
+
+def test_behind_a_score_that_is_no_number_nothing_is_found_that_is_not_above_the_threshold() -> None:
+    found = read_outputs(large_detect_manifest(), outputs(0.9, 0.1, NAN, 0.8, 0.0))
+
+    assert isinstance(found, Detections)
+    assert found.scores.tolist() == [np.float32(0.9), np.float32(0.8)]
+
+
+@pytest.mark.parametrize("edge", [NAN, INF, -INF, 3e38, 1e25, 1e17, -1e17])
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_one_box_out_of_all_proportion_switches_suppression_off_for_none(edge: float, agnostic: bool) -> None:
+    manifest = large_detect_manifest(suppression=Suppression(iou=0.5, class_agnostic=agnostic))
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, edge, 60], [20, 0, 30, 10]]
+    said = outputs(0.9, 0.8, 0.7, 0.6) | {"boxes": np.array(boxes, np.float32), "class_ids": np.array([5, 5, 0, 5])}
+
+    found = read_outputs(manifest, said)
+
+    assert isinstance(found, Detections)
+    assert np.isfinite(found.xyxy).all()
+    left = found.scores.tolist()
+    assert left == [np.float32(score) for score in ((0.9, 0.7, 0.6) if np.isfinite(edge) else (0.9, 0.6))]
+
+
+def test_boxes_a_few_times_as_large_as_the_input_are_left_as_they_are() -> None:
+    manifest = large_detect_manifest()
+    assert manifest.input is not None
+    side = float(max(manifest.input.width, manifest.input.height))
+    said = outputs(0.9) | {"boxes": np.array([[-3 * side, -3 * side, 4 * side, 4 * side]], np.float32)}
+
+    found = read_outputs(manifest, said)
+
+    assert isinstance(found, Detections)
+    np.testing.assert_array_equal(found.xyxy, said["boxes"])

@@ -13,9 +13,10 @@ import av.error
 import cv2
 import numpy as np
 import pytest
+from video_builders import small_video, times_of
 
 from model_export.errors import VideoTooLarge, VideoTooLong, VideoUnreadable
-from model_export.video import Video, open_video
+from model_export.video import open_video
 
 FORMATS = [
     "av1_video.mkv",
@@ -44,33 +45,6 @@ VIDEOS = [
 ]
 # B-frames in AVI: what PyAV says of their times does not rise.
 WITHOUT_TIMES = {"road-2.avi", "vtest.avi"}
-
-
-def small_video(
-    path: Path,
-    *,
-    frames: int = 12,
-    codec: str = "mpeg4",
-    size_wh: tuple[int, int] = (64, 48),
-    options: dict[str, str] | None = None,
-) -> Path:
-    """A file whose frame n has the grey level 10 n (below 250, then from 0 again); `options` for its muxer."""
-    with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
-        stream.bit_rate = 4_000_000
-        for number in range(frames):
-            grey = np.full((size_wh[1], size_wh[0], 3), 10 * number % 250, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "bgr24")))
-        container.mux(stream.encode())
-    return path
-
-
-def times_of(video: Video) -> list[float]:
-    times = []
-    while video.grab():
-        times.append(video.pts_s)
-    return times
 
 
 def decoded_by_pyav(path: Path) -> list[float | None]:
@@ -190,6 +164,40 @@ def test_both_decoders_turn_frames_alike(tmp_path: Path, degrees: int, clockwise
         np.testing.assert_allclose(frame, np.rot90(picture, -clockwise), atol=40)
 
 
+ONE = 1 << 16
+MATRICES = {
+    "upright": (1, 0, 0, 1),
+    "mirrored top to bottom": (1, 0, 0, -1),
+    "mirrored left to right": (-1, 0, 0, 1),
+    "upside down": (-1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [(name, way) for name in ("v.mp4", "v.mov") for way in MATRICES] + [("v.mkv", "mirrored top to bottom")],
+)
+def test_frames_are_turned_and_mirrored_as_the_container_says(tmp_path: Path, name: str, way: str) -> None:
+    """x' = a x + c y, y' = b x + d y."""
+    a, b, c, d = MATRICES[way]
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32], picture[:24, 32:], picture[24:, :32] = 200, 150, 100
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_matrix([a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30])
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        container.mux(stream.encode())
+    expected = picture.transpose(1, 0, 2) if b else picture
+    expected = expected[:: b + d, :: a + c]
+    with open_video(tmp_path / name) as video:
+        assert video.grab()
+        frame = video.retrieve()
+        assert frame is not None
+        np.testing.assert_allclose(frame, expected, atol=40)
+
+
 def test_a_camera_that_writes_exif_into_its_frames_is_turned_all_the_same(tmp_path: Path) -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x04\0\0\0cam\0\0\0\0\0"
     picture = np.zeros((48, 64, 3), np.uint8)
@@ -306,6 +314,23 @@ def test_a_video_that_grows_on_its_way_keeps_the_size_of_its_first_frames(tmp_pa
             assert frame.mean() == pytest.approx(10 * (frames % 3), abs=7)
             frames += 1
     assert frames == 6
+
+
+def test_a_video_that_only_pyav_decodes_keeps_the_size_of_its_first_frames_too(tmp_path: Path) -> None:
+    parts = [
+        small_video(tmp_path / f"{size_wh[0]}.ivf", frames=3, codec="libsvtav1", size_wh=size_wh).read_bytes()
+        for size_wh in ((64, 64), (128, 96))
+    ]
+    joined = tmp_path / "joined.ivf"
+    joined.write_bytes(parts[0] + parts[1][32:])  # behind the file's header are frames
+    with open_video(joined) as video:
+        greys = []
+        while video.grab():
+            frame = video.retrieve()
+            assert frame is not None
+            assert frame.shape == (64, 64, 3) == (video.height, video.width, 3)
+            greys.append(frame.mean())
+    assert greys == pytest.approx([0, 10, 20] * 2, abs=3)
 
 
 def test_a_video_that_says_to_be_longer_than_allowed_is_refused(tmp_path: Path) -> None:

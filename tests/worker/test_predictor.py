@@ -129,6 +129,12 @@ def test_a_picture_that_an_engine_took_with_it_is_asked_again(counter, monkeypat
     desk.ask(100)  # the only slot came back
 
 
+def test_a_picture_whose_answer_is_no_number_is_told_so(counter):
+    said, row = counter(overflowing={100}).ask(100)
+    assert (said.code, row) == ("predict_failed", None)
+    assert "not finite" in said.message
+
+
 def test_an_engine_that_stays_silent_fails_the_picture_and_not_the_next(counter, monkeypatch):
     monkeypatch.setattr(predictor, "_SILENCE_S", 0.1)
     monkeypatch.setattr(predictor, "_PATIENCE_S", 0.5)

@@ -92,6 +92,16 @@ def test_no_frame_inferred_is_a_failure_with_the_last_error(bench):
     assert counted(walk) == {Outcome.INFERENCE_ERROR: 10}
 
 
+def test_an_answer_that_is_no_number_is_an_error_of_inference_and_no_row(bench):
+    around = bench(overflowing={3, 7})
+    walk = around.walk(FakeSource(10))
+    walk.run()
+    assert counted(walk) == {Outcome.ANALYSED: 8, Outcome.INFERENCE_ERROR: 2}
+    assert [row["frame"] for row in rows_of(around)] == [0, 1, 2, 4, 5, 6, 8, 9]
+    with pytest.raises(InferenceFailed, match="fake@1 is not finite"):
+        bench(overflowing=set(range(10))).walk(FakeSource(10)).run()
+
+
 def test_progress_is_unknown_without_a_length_and_never_above_one(bench):
     around = bench()
     unknown = around.walk(FakeSource(10))

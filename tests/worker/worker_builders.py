@@ -97,6 +97,7 @@ class FakeEngine:
 
     Args:
         failing: levels that are answered with an error.
+        overflowing: levels whose answer is no number.
         silent: never answers.
         incarnation: of the process that it stands for.
 
@@ -113,6 +114,7 @@ class FakeEngine:
         *,
         recurrent: bool = False,
         failing: set[int] = frozenset(),
+        overflowing: set[int] = frozenset(),
         silent: bool = False,
         incarnation: int = 1,
     ) -> None:
@@ -121,6 +123,7 @@ class FakeEngine:
         self._recurrent = recurrent
         self.counts: dict[str, int] = {}
         self._failing = failing
+        self._overflowing = overflowing
         self.silent = silent
         self._router = Router(context, address, "engine", incarnation)
         self._segments = Segments()
@@ -161,7 +164,8 @@ class FakeEngine:
             return (InferDone(ask.stream, ask.seq, error="run_failed", message="told to fail"),)
         if self._recurrent:
             self.counts[ask.stream] = self.counts.get(ask.stream, 0) + 1
-        row = np.array([level / 1000, self.counts.get(ask.stream, 0) / 1000, 0], np.float32)
+        first = np.nan if level in self._overflowing else level / 1000
+        row = np.array([first, self.counts.get(ask.stream, 0) / 1000, 0], np.float32)
         meta = TensorMeta("probabilities", "float32", (3,))
         return InferDone(ask.stream, ask.seq, (meta,), queue_s=0.001, infer_s=0.002, batch=1), [row.tobytes()]
 

@@ -50,7 +50,7 @@ _COCO = {
     ],
     "categories": [{"id": 3, "name": "car"}],
 }
-_MOT = "13,3,301.2,118.0,87.3,58.3,0.91,-1,-1,-1\n"
+_MOT = "13,3,302.2,119.0,87.3,58.3,0.91,-1,-1,-1\n"
 
 
 class ResultsQuery(BaseModel):
@@ -89,7 +89,7 @@ async def results(
     - `csv`: a header and a line for each object: `frame,pts_s,track_id,label,class_id,confidence,x1,y1,x2,y2`.
     - `coco`: one JSON document with an image a frame and an annotation an object; `score` and `track_id` stand beside
       COCO's own fields, boxes are left, top, width, height.
-    - `mot`: a line for each tracked object as MOTChallenge writes results, frames counted from 1:
+    - `mot`: a line for each tracked object as MOTChallenge writes results, frames and pixels counted from 1:
       `frame,id,left,top,width,height,confidence,-1,-1,-1`.
 
     A format that cannot say what the job's task says is refused: all but `ndjson` want objects, `mot` wants tracks.

@@ -14,7 +14,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from model_export.container import decoder_options, orientation
+from model_export.container import decoder_options
+from model_export.orientation import orientation
 from server.worker.live.access_units import AccessUnits, Unit
 from server.worker.live.errors import SourceLost, SourceSilent, SourceTooLarge
 
