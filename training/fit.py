@@ -83,7 +83,7 @@ def fit(
     """
     run = RunFolder(folder)
     _see_devices(recipe.fit)
-    if _first_process():
+    if first_process():
         run.resume(recipe) if resume else run.begin(recipe)
     data = load_data(recipe, folder)
     task = task_for(
@@ -97,7 +97,7 @@ def fit(
     net = compose(recipe.net, recipe.looks_at, len(data.labels))
     taken = _head_start(net, recipe, say) if recipe.transfer is not None else None
     teacher = _teacher(recipe, data, say) if recipe.teacher is not None else None
-    if _first_process():
+    if first_process():
         teacher_sha256 = fingerprint(recipe.teacher.model) if recipe.teacher is not None else None
         run.note(data.fingerprint, data.labels, teacher_sha256)
 
@@ -116,7 +116,7 @@ def fit(
     checkpoint = run.last if resume and run.last.exists() else None
     if checkpoint is not None:
         progress.rows += rows_of(checkpoint)
-        if _first_process():
+        if first_process():
             recording.catch_up()
     if len(progress.rows) < recipe.fit.epochs and not progress.stopped:
         with _advice_unsaid():
@@ -125,7 +125,7 @@ def fit(
                 trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
             except SIGTERMException:
                 sys.exit(TERMINATED)
-    if draw and _first_process():
+    if draw and first_process():
         curves.draw(progress.rows, run.curves)
     return Outcome(run, progress.rows[progress.kept or 0], tuple(progress.rows))
 
@@ -207,7 +207,7 @@ def _teacher(recipe: Recipe, data: DataSet, say: Say) -> Distillation:
     return opened
 
 
-def _first_process() -> bool:
+def first_process() -> bool:
     """Whether this is the process that the user started, and not one of those that several devices need."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
