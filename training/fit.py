@@ -165,7 +165,8 @@ def _trainer(config: FitConfig, folder: Path, recording: Recording, *, bar: bool
         accelerator="gpu" if config.device == "cuda" else config.device,
         devices=config.devices,
         strategy="ddp" if several else "auto",
-        sync_batchnorm=several and config.device != "cpu",
+        # Which knows GPUs only; the processes of a CPU each see their own share of a batch.
+        sync_batchnorm=several and config.device in ("auto", "cuda") and torch.cuda.is_available(),
         precision=config.precision,
         gradient_clip_val=config.clip,
         callbacks=[*bars, recording],

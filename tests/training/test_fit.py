@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,16 @@ def test_two_devices_share_batches_and_come_to_the_same(tmp_path: Path) -> None:
     assert [float(row["loss"]) for row in rows_of(tmp_path / "two")] == pytest.approx(
         [row["loss"] for row in alone.rows], rel=1e-4
     )
+
+
+def test_two_devices_of_a_cpu_that_was_not_named_train_nets_with_batch_norms(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("on_two_devices.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "two"), "norms"],
+        capture_output=True, text=True, timeout=180, check=False, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(rows_of(tmp_path / "two")) == 2
 
 
 def test_a_loss_that_is_no_number_stops_names_the_batch_and_keeps_what_was_good(tmp_path: Path) -> None:
