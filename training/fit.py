@@ -100,6 +100,7 @@ def fit(
     if first_process():
         teacher_sha256 = fingerprint(recipe.teacher.model) if recipe.teacher is not None else None
         run.note(data.fingerprint, data.labels, teacher_sha256)
+        _say_unvalidated(data, say)
 
     progress = Progress(task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.keep)
     order = Order(len(data.train), recipe.fit.batch, seed=recipe.seed)
@@ -208,6 +209,15 @@ def _teacher(recipe: Recipe, data: DataSet, say: Say) -> Distillation:
     return opened
 
 
+def _say_unvalidated(data: DataSet, say: Say) -> None:
+    """Name the labels, of several at once, that no sample has by which the best epoch is chosen."""
+    if data.kind == "multi_label":
+        there = data.validation.targets.astype(bool).any(axis=0)
+        none = [label for label, one in zip(data.labels, there, strict=True) if not one]
+        if none:
+            say(f"No sample to validate with has {', '.join(none)}: average precision counts 0 for it.")
+
+
 def first_process() -> bool:
     """Whether this is the process that the user started, and not one of those that several devices need."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
@@ -223,7 +233,7 @@ def _see_devices(config: FitConfig) -> None:
 
 @contextmanager
 def _advice_unsaid() -> Iterator[None]:
-    """Lightning's log lines and its advice about loaders, which are for who wrote the loop."""
+    """Lightning's log lines and its advice about loaders, and warnings of metrics, which are for who wrote the loop."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [one.level for one in loggers]
     for one in loggers:
@@ -231,6 +241,8 @@ def _advice_unsaid() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            # torchmetrics', at every epoch; `_say_unvalidated` says it once.
+            warnings.filterwarnings("ignore", message="No positive samples")
             yield
     finally:
         for one, level in zip(loggers, levels, strict=True):

@@ -96,6 +96,15 @@ def test_clips_labels_at_once_and_numbers_are_learnt_too(tmp_path: Path) -> None
     assert "mean_absolute_error" in numbers.kept
 
 
+def test_labels_that_no_sample_to_validate_with_has_are_said_once_and_not_warned_of(tmp_path: Path) -> None:
+    train = Shades(48, kind="multi_label", classes=3, augmented=True)
+    data = MadeData(train, Shades(1, kind="multi_label", classes=3), ("rain", "snow", "hail"))
+    said: list[str] = []
+    fit(a_recipe(), tmp_path / "run", lambda *_: data, say=said.append)
+    assert said[0] == "No sample to validate with has snow, hail: average precision counts 0 for it."
+    assert all(line.startswith("epoch") for line in said[1:])
+
+
 def test_it_stops_when_nothing_got_better_for_as_long_as_patience_lasts(tmp_path: Path) -> None:
     fitted = {"epochs": 30, "patience": 2, "optimiser": {"kind": "sgd", "rate": 1e-9}}
     outcome = trained(tmp_path, net=STILL_NET, fit=fitted)
