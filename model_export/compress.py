@@ -27,6 +27,7 @@ from model_export.manifest import Batch, Precision, Variant
 from model_export.playing import U8, Array, apart, golden_samples, play
 from model_export.session import Session
 from model_export.states import first_rows
+from model_export.survival import survives
 from model_export.timing import in_turns
 
 _CALIBRATED_AT_ONCE = 8
@@ -82,6 +83,7 @@ class Compression:
         most_lost: points, hundredths of the measure, that a variant may be worse by.
         timed_s: how long latencies are measured.
         tried: is told what became of each.
+        survives: whether ONNX Runtime can load a graph without an end of the process.
     """
 
     wanted: Sequence[Precision]
@@ -90,6 +92,7 @@ class Compression:
     most_lost: float = 1.0
     timed_s: float = 1.0
     tried: Callable[[Sequence[Tried]], None] = lambda rows: None
+    survives: Callable[[bytes], bool] = survives
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,9 @@ def compress(
             made = _made(content, session, draft, precision, how.calibration)
             if made is None:
                 rows.append(replace(row, why="nothing in it is large enough to gain by 8 bits"))
+                continue
+            if not how.survives(made):
+                rows.append(replace(row, why="not written: ONNX Runtime crashes on it"))
                 continue
             variant = Session(made, name=f"the {precision} variant")
         except ImportRefused as error:

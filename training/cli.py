@@ -67,16 +67,23 @@ def _describe(recipe: Recipe) -> None:
 
 
 def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
-    from training.data.loading import load_data
-    from training.fit import fit
+    from training.data.loading import DataDescription, load_data
+    from training.data.summary import summary
+    from training.fit import first_process, fit
 
     console = Console(highlight=False)
 
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
     def load(recipe: Recipe, folder: Path) -> DataSet:
         with console.status("Reading the data …") as status:
-            return load_data(
+            data = load_data(
                 recipe.data, folder, say=lambda done, total: status.update(f"Reading the data … {done} of {total}")
             )
+        if first_process():
+            say(summary(DataDescription.read(folder)))
+        return data
 
     outcome = fit(
         recipe,
@@ -84,10 +91,10 @@ def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
         load,
         resume=resume,
         bar=console.is_terminal,
-        say=lambda line: console.print(line, markup=False, soft_wrap=True),
+        say=say,
     )
     row = outcome.kept
     told = ", ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("epoch", "seconds", "rate"))
     which = "Best" if recipe.fit.keep == "best" else "The last"
-    console.print(f"{which} was epoch {row['epoch']:.0f}: {told}.", markup=False, soft_wrap=True)
-    console.print(f"All of it is in {outcome.folder.path}", markup=False, soft_wrap=True)
+    say(f"{which} was epoch {row['epoch']:.0f}: {told}.")
+    say(f"All of it is in {outcome.folder.path}")

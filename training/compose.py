@@ -21,7 +21,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from training import presets
 from training.border import Border, InputConfig
@@ -32,9 +32,11 @@ from training.particles.foreign import Foreign
 from training.particles.particle import Fusion, Particle, TemporalParticle
 from training.particles.registry import check_options, fusion, made, particle
 from training.particles.shape import Shape
+from training.particles.trial import try_out
 
 Entries = Sequence[Any]
 OUTPUTS = "outputs"
+Made = TypeVar("Made", Particle, TemporalParticle)
 
 
 def compose(net: str | Entries, looks_at: InputConfig, outputs: int) -> Net:
@@ -113,9 +115,10 @@ class _Composer:
             kind = particle(name)
             options = _options(given, self.outputs)
             if issubclass(kind, TemporalParticle):
-                return TimeNode(place, _short(name), comes, made(kind, comes, options=options))
+                return TimeNode(place, _short(name), comes, _tried(name, made(kind, comes, options=options), comes))
             if issubclass(kind, Particle):
-                return FrameNode(place, _short(name), comes, made(kind, comes.frame, options=options))
+                own = made(kind, comes.frame, options=options)
+                return FrameNode(place, _short(name), comes, _tried(name, own, comes))
             if issubclass(kind, Fusion):
                 raise NetInvalid("It fuses two `branches`, and stands alone here.")
             return FrameNode(place, _short(name), comes, Foreign(comes.frame, made(kind, options=options)))
@@ -148,6 +151,13 @@ _ENTRIES = ("particle", "repeat", "branches", "preset")
 def _options(given: Mapping[str, Any], outputs: int) -> dict[str, Any]:
     said = {str(key): value for key, value in given.items() if key != "particle"}
     return {key: outputs if value == OUTPUTS else value for key, value in said.items()}
+
+
+def _tried(name: str, made_one: Made, comes: Shape) -> Made:
+    """Itself, once one that is not ours has shown that it gives what it says."""
+    if ":" in name:
+        try_out(made_one, comes)
+    return made_one
 
 
 def _particles(prefix: str, entries: Any) -> Iterator[tuple[str, Mapping[str, Any], bool]]:

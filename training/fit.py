@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from training import curves
@@ -29,6 +32,9 @@ from training.recipe import FitConfig, Recipe
 from training.run_folder import RunFolder
 from training.tasks.choice import task_for
 from training.transfer import TakenOver, take_over
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit status of a process that SIGTERM ended, as shells have it."""
 
 LoadData = Callable[[Recipe, Path], DataSet]
 
@@ -73,10 +79,11 @@ def fit(
     Raises:
         TrainingError: the recipe, the data or the run cannot be used, the loss is no number any more, or the disk is
             full. What was finished stays.
+        SystemExit: a signal ended it; what was finished stays.
     """
     run = RunFolder(folder)
     _see_devices(recipe.fit)
-    if _first_process():
+    if first_process():
         run.resume(recipe) if resume else run.begin(recipe)
     data = load_data(recipe, folder)
     task = task_for(
@@ -90,9 +97,10 @@ def fit(
     net = compose(recipe.net, recipe.looks_at, len(data.labels))
     taken = _head_start(net, recipe, say) if recipe.transfer is not None else None
     teacher = _teacher(recipe, data, say) if recipe.teacher is not None else None
-    if _first_process():
+    if first_process():
         teacher_sha256 = fingerprint(recipe.teacher.model) if recipe.teacher is not None else None
         run.note(data.fingerprint, data.labels, teacher_sha256)
+        _say_unvalidated(data, say)
 
     progress = Progress(task.measure, task.higher_is_better, recipe.fit.patience, recipe.fit.schedule, recipe.fit.keep)
     order = Order(len(data.train), recipe.fit.batch, seed=recipe.seed)
@@ -109,13 +117,16 @@ def fit(
     checkpoint = run.last if resume and run.last.exists() else None
     if checkpoint is not None:
         progress.rows += rows_of(checkpoint)
-        if _first_process():
+        if first_process():
             recording.catch_up()
     if len(progress.rows) < recipe.fit.epochs and not progress.stopped:
         with _advice_unsaid():
             trainer = _trainer(recipe.fit, folder, recording, bar=bar)
-            trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
-    if draw and _first_process():
+            try:
+                trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
+            except SIGTERMException:
+                sys.exit(TERMINATED)
+    if draw and first_process():
         curves.draw(progress.rows, run.curves)
     return Outcome(run, progress.rows[progress.kept or 0], tuple(progress.rows))
 
@@ -155,7 +166,8 @@ def _trainer(config: FitConfig, folder: Path, recording: Recording, *, bar: bool
         accelerator="gpu" if config.device == "cuda" else config.device,
         devices=config.devices,
         strategy="ddp" if several else "auto",
-        sync_batchnorm=several and config.device != "cpu",
+        # Which knows GPUs only; the processes of a CPU each see their own share of a batch.
+        sync_batchnorm=several and config.device in ("auto", "cuda") and torch.cuda.is_available(),
         precision=config.precision,
         gradient_clip_val=config.clip,
         callbacks=[*bars, recording],
@@ -197,7 +209,16 @@ def _teacher(recipe: Recipe, data: DataSet, say: Say) -> Distillation:
     return opened
 
 
-def _first_process() -> bool:
+def _say_unvalidated(data: DataSet, say: Say) -> None:
+    """Name the labels, of several at once, that no sample has by which the best epoch is chosen."""
+    if data.kind == "multi_label":
+        there = data.validation.targets.astype(bool).any(axis=0)
+        none = [label for label, one in zip(data.labels, there, strict=True) if not one]
+        if none:
+            say(f"No sample to validate with has {', '.join(none)}: average precision counts 0 for it.")
+
+
+def first_process() -> bool:
     """Whether this is the process that the user started, and not one of those that several devices need."""
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
@@ -212,7 +233,7 @@ def _see_devices(config: FitConfig) -> None:
 
 @contextmanager
 def _advice_unsaid() -> Iterator[None]:
-    """Lightning's log lines and its advice about loaders, which are for who wrote the loop."""
+    """Lightning's log lines and its advice about loaders, and warnings of metrics, which are for who wrote the loop."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [one.level for one in loggers]
     for one in loggers:
@@ -220,6 +241,8 @@ def _advice_unsaid() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            # torchmetrics', at every epoch; `_say_unvalidated` says it once.
+            warnings.filterwarnings("ignore", message="No positive samples")
             yield
     finally:
         for one, level in zip(loggers, levels, strict=True):

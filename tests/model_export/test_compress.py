@@ -108,6 +108,14 @@ def test_one_that_loses_too_much_is_not_written_and_it_says_so():
     assert rows[2].lost == pytest.approx(0.5)
 
 
+def test_one_that_onnx_runtime_crashes_on_is_not_written_and_it_says_so():
+    seen = iter([True, False])
+    found, rows = compressed(survives=lambda content: next(seen))
+    assert set(found.files) == {"model.int8.onnx"}
+    assert (rows[2].kept, rows[2].score) == (False, None)
+    assert rows[2].why == "not written: ONNX Runtime crashes on it"
+
+
 @pytest.mark.parametrize(("most", "kept"), [(2.5, True), (2.49, False)])
 def test_how_much_it_may_lose_is_said(most, kept):
     scores = iter([0.91, 0.885])

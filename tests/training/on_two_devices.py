@@ -12,7 +12,9 @@ FIT = {"epochs": 2, "optimiser": {"kind": "sgd", "rate": 0.05}}
 
 if __name__ == "__main__":
     import torch
-    from fit_builders import STILL_NET, trained
+    from fit_builders import NET, STILL_NET, trained
 
     torch.set_num_threads(1)
-    trained(Path(sys.argv[1]), net=STILL_NET, fit=FIT | {"devices": 2})
+    # NET has batch norms.
+    net, device = (NET, "auto") if sys.argv[2:] == ["norms"] else (STILL_NET, "cpu")
+    trained(Path(sys.argv[1]), net=net, fit=FIT | {"devices": 2, "device": device})

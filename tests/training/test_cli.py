@@ -43,6 +43,7 @@ def test_a_run_is_trained_and_gone_on_with(recipe: Path) -> None:
     result = train(recipe, "fit.batch=16")
 
     assert result.exit_code == 0, result.output
+    assert "40 clips in 5 classes (left 8, right 8, grow 8, shrink 8, spin 8): 29 to train, 5 to" in result.output
     assert "epoch 1/1" in result.output
     assert "Best was epoch 1: loss" in result.output
     assert (Path("runs") / "tiny" / "best.ckpt").is_file()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,15 @@ def test_clips_labels_at_once_and_numbers_are_learnt_too(tmp_path: Path) -> None
     assert "mean_absolute_error" in numbers.kept
 
 
+def test_labels_that_no_sample_to_validate_with_has_are_said_once_and_not_warned_of(tmp_path: Path) -> None:
+    train = Shades(48, kind="multi_label", classes=3, augmented=True)
+    data = MadeData(train, Shades(1, kind="multi_label", classes=3), ("rain", "snow", "hail"))
+    said: list[str] = []
+    fit(a_recipe(), tmp_path / "run", lambda *_: data, say=said.append)
+    assert said[0] == "No sample to validate with has snow, hail: average precision counts 0 for it."
+    assert all(line.startswith("epoch") for line in said[1:])
+
+
 def test_it_stops_when_nothing_got_better_for_as_long_as_patience_lasts(tmp_path: Path) -> None:
     fitted = {"epochs": 30, "patience": 2, "optimiser": {"kind": "sgd", "rate": 1e-9}}
     outcome = trained(tmp_path, net=STILL_NET, fit=fitted)
@@ -146,6 +156,16 @@ def test_two_devices_share_batches_and_come_to_the_same(tmp_path: Path) -> None:
     assert [float(row["loss"]) for row in rows_of(tmp_path / "two")] == pytest.approx(
         [row["loss"] for row in alone.rows], rel=1e-4
     )
+
+
+def test_two_devices_of_a_cpu_that_was_not_named_train_nets_with_batch_norms(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("on_two_devices.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "two"), "norms"],
+        capture_output=True, text=True, timeout=180, check=False, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(rows_of(tmp_path / "two")) == 2
 
 
 def test_a_loss_that_is_no_number_stops_names_the_batch_and_keeps_what_was_good(tmp_path: Path) -> None:

@@ -85,11 +85,14 @@ def test_the_table_says_why_one_is_not_there():
         Tried("int8", Precision.INT8, 900, kept=False, why="not written: it loses 3.00 points, and 1 are allowed"),
         Tried("fp16", Precision.FP16, 1000, Score("accuracy", 0.9), -0.4, 1.1),
         Tried("fp16", Precision.FP16, 1000, Score("accuracy", 0.9), -0.4, 1.02),
+        Tried("fp16", Precision.FP16, 1990, Score("accuracy", 0.9), -0.4, 0.99),
+        Tried("fp16", Precision.FP16, 2100, Score("accuracy", 0.9), -0.4, 0.8),
     ]
     cells = [list(column.cells) for column in table(rows).columns]
-    assert cells[0] == ["fp32", "int8", "fp16", "fp16"]
-    assert cells[3] == ["", "", "-0.40", "-0.40"]
-    assert cells[-1] == ["the model", rows[1].why, "kept, though slower here", "kept"]
+    assert cells[0] == ["fp32", "int8", "fp16", "fp16", "fp16", "fp16"]
+    assert cells[3] == ["", "", "-0.40", "-0.40", "-0.40", "-0.40"]
+    slow, useless = "kept, though slower here", "kept, though neither smaller nor faster here"
+    assert cells[-1] == ["the model", rows[1].why, slow, "kept", useless, "kept"]
 
 
 # ── teachers ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,10 @@ from training.run_folder import RECIPE, RunFolder
 
 Say = Callable[[int, int], None]
 
+UNTESTED = (
+    "{} keeps no samples for tests. These validated: they chose the best epoch, so new ones will be answered worse; "
+    "data.split.test keeps some."
+)
 _HINT = "Ask the model about data with its own classes, in the same order."
 
 
@@ -27,6 +31,7 @@ class Asked:
     Attributes:
         title: what they are, for the report.
         groups, names: of the whole data set; batches hold places in them.
+        caution: what is to be said of the figures, if anything.
     """
 
     part: Part
@@ -34,6 +39,7 @@ class Asked:
     labels: tuple[str, ...]
     groups: tuple[str, ...]
     names: tuple[str, ...]
+    caution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,8 @@ def ask_described(data: Described, predictor: Predictor, split: Split | None, *,
     if chosen is Split.TRAIN:
         # Without what augmentation does to them.
         part = loaded.train.still()
-    return Asked(part, f"{data.title}, {chosen.value}", loaded.labels, loaded.groups, loaded.names)
+    untested = "" if split is not None or loaded.test is not None else UNTESTED.format(data.title)
+    return Asked(part, f"{data.title}, {chosen.value}", loaded.labels, loaded.groups, loaded.names, untested)
 
 
 def ask_path(path: Path, predictor: Predictor, *, say: Say) -> Asked:

@@ -92,6 +92,8 @@ def evaluate(
         (folder / NUMBERS).write_text(as_json(found), encoding="utf-8")
         (folder / PAGE).write_text(as_html(found), encoding="utf-8")
     console.print(_table(found))
+    if asked.caution:
+        console.print(asked.caution, markup=False, soft_wrap=True)
     console.print(f"The report is {folder / PAGE}", markup=False, soft_wrap=True)
 
 

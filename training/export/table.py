@@ -37,4 +37,7 @@ def table(rows: Sequence[Tried]) -> Table:
 
 def _kept(row: Tried, own: Tried) -> str:
     """Other machines may be quicker with it, or short of space."""
+    smaller, faster = row.size * _CLEARLY < own.size, row.latency_ms * _CLEARLY < own.latency_ms
+    if not smaller and not faster:
+        return "kept, though neither smaller nor faster here"
     return "kept, though slower here" if row.latency_ms > own.latency_ms * _CLEARLY else "kept"

@@ -135,7 +135,8 @@ def test_data_without_a_test_part_say_so(data: Path, tmp_path: Path) -> None:
     made = recipe(data, tmp_path / "cache")
     untested = made.data.model_copy(update={"split": made.data.split.model_copy(update={"test": 0.0})})
     run = finished_run(tmp_path / "run", made.model_copy(update={"data": untested}))
-    evaluate(run, "--no-conditions")
+    assert "greys keeps no samples for tests. These validated: they chose" in evaluate(run, "--no-conditions")
+    assert "no samples for tests" not in evaluate(run, "--no-conditions", "--split", "val")
     assert numbers(run / "report")["data"] == f"greys, {Split.VALIDATION.value}"
     with pytest.raises(DataInvalid, match="keeps no samples for tests"):
         evaluate(run, "--split", "test")

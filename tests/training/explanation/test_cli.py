@@ -56,3 +56,10 @@ def test_files_that_are_missing_or_broken_are_told(run: Path, tmp_path: Path) ->
     (tmp_path / "a.mp4").write_bytes(b"no video")
     with pytest.raises(VidserveError):
         explain(run, tmp_path / "a.mp4", "-o", tmp_path / "out")
+
+
+def test_data_that_say_how_many_frames_are_a_run_or_a_recipe(run: Path, tmp_path: Path) -> None:
+    file = save(tmp_path / "a.png", picture(250))
+    bundle = brightness_bundle(tmp_path / "brightness")
+    assert ": bright 1.000: " in explain(bundle, file, "--data", run, "-o", tmp_path / "out")
+    assert "is a run's folder or a recipe" in explain(bundle, file, "--data", tmp_path, "-o", tmp_path / "out")

@@ -44,7 +44,7 @@ def read_list(
     """
     existing(file, folder=False)
     rows = list(_csv(file, columns or {}, needed=("path", "label")) if file.suffix.lower() == ".csv" else _words(file))
-    names = [row.values["label"] for row in rows]
+    names = [_label(row, file) for row in rows]
     if labels is None and names and all(name.isdecimal() for name in names):
         labels = [str(number) for number in range(max(map(int, names)) + 1)]
     ids, known = class_ids(names, labels, where=file)
@@ -79,6 +79,8 @@ def read_table(
     known = tuple(labels) if labels else tuple(name for name in (rows[0].values if rows else ()) if name not in _ABOUT)
     if not known:
         raise DataInvalid(f"{file} has no column to learn.", hint="Add one beside `path`, with a number on each line.")
+    if "" in known:
+        raise DataInvalid(f"{file} has a column without a name.", hint="Name it in the first line, or take it away.")
     base = root or file.parent
     samples = tuple(_sample(row, tuple(_number(row, name, kind, file) for name in known), file, base) for row in rows)
     return Listing(samples, known, kind).checked(where=file)
@@ -97,7 +99,7 @@ def _words(file: Path) -> Iterator[_Row]:
 def _csv(file: Path, columns: Mapping[str, str], *, needed: Sequence[str]) -> Iterator[_Row]:
     with file.open(newline="", encoding="utf-8-sig") as opened:
         reader = csv.DictReader(opened)
-        header = [columns.get(name, name) for name in reader.fieldnames or ()]
+        header = [columns.get(name, columns.get(name.strip(), name.strip())) for name in reader.fieldnames or ()]
         missing = [name for name in needed if name not in header]
         if missing:
             raise DataInvalid(
@@ -130,6 +132,16 @@ def _sample(row: _Row, target: int | tuple[float, ...], file: Path, base: Path) 
     # Cuts of one video show the same scene, so they are a group unless the list says otherwise.
     group = values.get("group") or values["path"]
     return Sample(values["path"] + cut, path, target, group, None if split is None else Split(split), start_s, end_s)
+
+
+def _label(row: _Row, file: Path) -> str:
+    label = row.values["label"]
+    if not label:
+        raise DataInvalid(
+            f"{file}, line {row.line}: the label is empty.",
+            hint="Write one, or take the line away. What shows none of the classes has one of its own.",
+        )
+    return label
 
 
 def _seconds(row: _Row, name: str, file: Path) -> float | None:

@@ -87,6 +87,22 @@ def test_a_csv_that_cannot_be_read_says_where(root: Path, text: str, told: str) 
         read_list(write(root, text))
 
 
+@pytest.mark.parametrize("label", ["", "  "])
+def test_an_empty_label_is_no_class_and_its_line_is_told(root: Path, label: str) -> None:
+    with pytest.raises(DataInvalid, match=r"list\.csv, line 3: the label is empty"):
+        read_list(write(root, f"path,label\na.png,run\nb.png,{label}\n"))
+
+
+def test_spaces_around_labels_and_columns_do_not_count(root: Path) -> None:
+    read = read_list(write(root, "path, label \na.png,run \nb.png, run\nmy films/c.png,walk\n"))
+    assert read.labels == ("run", "walk")
+
+
+def test_a_column_without_a_name_is_not_learnt(root: Path) -> None:
+    with pytest.raises(DataInvalid, match="has a column without a name"):
+        read_table(write(root, ",path,fire\n0,a.png,1\n1,b.png,0\n"), "multi_label")
+
+
 def test_a_line_without_a_label_is_told(root: Path) -> None:
     with pytest.raises(DataInvalid, match=r"line 2: 'b.png' is not `path label`"):
         read_list(write(root, "a.png 0\nb.png\n", "train.txt"))
