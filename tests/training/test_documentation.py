@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from net_builders import clips
+from net_builders import clips, net_of, some_frames
 
 from training import presets
 from training.compose import compose
@@ -81,3 +82,24 @@ def test_who_has_no_clips_gets_some_that_the_first_recipe_can_read(
     assert decode(listing.samples[0], recipe.data.input).shape == (24, 96, 96, 3)
     assert "gestures/wave/1.mp4" in FIRST_STEPS
     assert Path("gestures/wave/1.mp4").is_file()
+
+
+def test_the_particles_of_ones_own_that_the_page_shows_make_a_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shown_on_the_page.py").write_text(block(PAGE, "python"))
+    monkeypatch.chdir(tmp_path)
+    net = net_of(
+        {"particle": "shown_on_the_page:Sharpen", "strength": 0.5},
+        {"particle": "shown_on_the_page:Leaky"},
+        "global_pool",
+        {"particle": "shown_on_the_page:Leaky", "keep": 0.9},
+        "time_pool",
+        {"particle": "linear", "channels": "outputs"},
+        looks_at=clips(),
+    )
+    clip = some_frames()
+
+    assert net.streams
+    assert [spec.shape for spec in net.state[:2]] == [(3, 8, 8), (3,)]
+    assert torch.allclose(net.in_time(clip)[:, -1], net(clip), atol=1e-5)
