@@ -17,7 +17,7 @@ import numpy as np
 from model_export.agreement import ROUNDING, Array, Arrays, Tolerance, disagreement
 from model_export.bundle import Bundle
 from model_export.errors import BundleInvalid, GoldenMismatch
-from model_export.manifest import State
+from model_export.manifest import State, Task
 from model_export.states import first_rows
 
 Run = Callable[[dict[str, Array]], Mapping[str, Array]]
@@ -96,11 +96,16 @@ def of(bundle: Bundle) -> Golden | None:
     states are not compared, as what they come to is.
 
     Raises:
-        BundleInvalid: the file is absent, or holds something else.
+        BundleInvalid: the file is absent, holds something else, or answers that are no numbers.
     """
     if bundle.golden is None:
         return None
     samples, manifest = read(bundle.golden), bundle.manifest
+    # What comes to tensors of any meaning, tried with any numbers, may well be NaN.
+    if manifest.task is not Task.TENSOR and any(np.isnan(value).any() for value in samples.outputs.values()):
+        raise BundleInvalid(
+            f"{manifest.id} answers its golden samples with NaN.", hint="Mend the net, export it again."
+        )
     if bundle.variant is None:
         return replace(samples, tolerance=ROUNDING[manifest.precision])
     carried = {state.output for state in manifest.state}

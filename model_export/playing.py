@@ -64,10 +64,11 @@ def prove(net: Run, graph: Run, samples: U8, draft: Draft) -> None:
     """See that the graph answers as the net does, alone and in a batch, at every frame.
 
     Raises:
-        ExportRefused: it does not; says which output, where, and by how much.
+        ExportRefused: it does not, or what the net answers is no number; says which output, where, and by how much.
     """
     samples = np.resize(samples, (max(len(samples), *_SIZES), *samples.shape[1:]))
     expected = play(net, samples, draft.input.name, draft.state)
+    _see_numbers(expected, draft)
     for size in _SIZES:
         for start in range(0, len(samples) - size + 1, size):
             answers = play(graph, samples[start : start + size], draft.input.name, draft.state)
@@ -82,6 +83,20 @@ def prove(net: Run, graph: Run, samples: U8, draft: Draft) -> None:
                         hint="No bundle was written. A net whose answers depend on chance, on the batch or on what "
                         "came before cannot be served.",
                     )
+
+
+def _see_numbers(answers: Sequence[Arrays], draft: Draft) -> None:
+    carried = {one.output for one in draft.state}
+    for step, answer in enumerate(answers):
+        for name, value in answer.items():
+            finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
+            if name not in carried and not finite.all():
+                at = f", frame {step}" if draft.state else ""
+                raise ExportRefused(
+                    f"The net's answer is not a number for sample {int(np.argmin(finite))}{at}: {name!r} has NaN or "
+                    "infinity in it. Nothing was written.",
+                    hint="Look for weights that are no numbers, and for logarithms, roots and divisions by zero.",
+                )
 
 
 def apart(run: Run, samples: U8, draft: Draft) -> dict[str, Array]:

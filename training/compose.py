@@ -29,10 +29,10 @@ from training.errors import NetInvalid, ShapeMismatch
 from training.net import Net
 from training.nodes import Branches, Chain, FrameNode, FuseNode, Node, TimeNode
 from training.particles.foreign import Foreign
-from training.particles.own import failing, tried
 from training.particles.particle import Fusion, Particle, TemporalParticle
 from training.particles.registry import Kind, check_options, fusion, made, particle
 from training.particles.shape import Shape
+from training.particles.trial import failing, try_out
 from training.place import Place
 
 Entries = Sequence[Any]
@@ -119,7 +119,7 @@ class _Composer:
                 return FrameNode(place, _short(name), comes, _made(name, kind, comes.frame, options=options))
             if issubclass(kind, Fusion):
                 raise NetInvalid("It fuses two `branches`, and stands alone here.")
-            with failing("Its `__init__`"):
+            with failing("Its `__init__` fails"):
                 module = made(kind, options=options)
             return FrameNode(place, _short(name), comes, Foreign(comes.frame, module))
 
@@ -162,9 +162,9 @@ def _made(name: str, kind: type[Kind], *comes: Shape, options: Mapping[str, Any]
     """A particle; one of the user's own is tried."""
     if ":" not in name:
         return made(kind, *comes, options=options)
-    with failing("Its `__init__`"):
+    with failing("Its `__init__` fails"):
         one = made(kind, *comes, options=options)
-    tried(one, *comes)
+    try_out(one, *comes)
     return one
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from training import curves
@@ -29,6 +32,9 @@ from training.recipe import FitConfig, Recipe
 from training.run_folder import RunFolder
 from training.tasks.choice import task_for
 from training.transfer import TakenOver, take_over
+
+TERMINATED = 128 + signal.SIGTERM
+"""The exit status of a process that SIGTERM ended, as shells have it."""
 
 LoadData = Callable[[Recipe, Path], DataSet]
 
@@ -73,6 +79,7 @@ def fit(
     Raises:
         TrainingError: the recipe, the data or the run cannot be used, the loss is no number any more, or the disk is
             full. What was finished stays.
+        SystemExit: a signal ended it; what was finished stays.
     """
     run = RunFolder(folder)
     _see_devices(recipe.fit)
@@ -114,7 +121,10 @@ def fit(
     if len(progress.rows) < recipe.fit.epochs and not progress.stopped:
         with _advice_unsaid():
             trainer = _trainer(recipe.fit, folder, recording, bar=bar)
-            trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
+            try:
+                trainer.fit(learner, datamodule=_Loading(data, recipe), ckpt_path=checkpoint)
+            except SIGTERMException:
+                sys.exit(TERMINATED)
     if draw and _first_process():
         curves.draw(progress.rows, run.curves)
     return Outcome(run, progress.rows[progress.kept or 0], tuple(progress.rows))

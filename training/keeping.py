@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.tensorboard import SummaryWriter
 
 from training import atomic
@@ -64,7 +65,7 @@ class Recording(pl.Callback):
         self._watch(tuple(self._progress.rows))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+        if isinstance(exception, KeyboardInterrupt | SIGTERMException) and trainer.is_global_zero:
             self._say("Stopped. What was finished is kept; --resume goes on.")
         self._close()  # there is no teardown after it
 

@@ -20,8 +20,10 @@ from torch_net_builders import (
 
 torch = pytest.importorskip("torch")
 
+from model_export import golden  # noqa: E402
+from model_export.bundle import Bundle  # noqa: E402
 from model_export.check import check_bundle  # noqa: E402
-from model_export.errors import ExportRefused, ModelExists  # noqa: E402
+from model_export.errors import BundleInvalid, ExportRefused, ModelExists  # noqa: E402
 from model_export.manifest import State, Task  # noqa: E402
 from model_export.playing import play  # noqa: E402
 from model_export.repository import Repository  # noqa: E402
@@ -161,6 +163,31 @@ def test_a_graph_that_answers_otherwise_is_refused_with_the_numbers(repository):
 
     with pytest.raises(ExportRefused, match=r"'probabilities' differs by .* instead of .* At most 0.0001"):
         export(net(Shifted), draft(), pictures(), repository)
+    assert repository.names() == ()
+
+
+def test_a_bundle_whose_golden_answers_are_no_numbers_does_not_pass_the_check(exported, tmp_path):
+    good = exported(PICTURE)
+    samples = golden.read(good.golden)
+    outputs = {name: np.full_like(value, np.nan) for name, value in samples.outputs.items()}
+    files = {"model.onnx": good.model, "golden.npz": golden.encode(samples.inputs, outputs)}
+    with pytest.raises(BundleInvalid, match="picturenet@1 answers its golden samples with NaN"):
+        check_bundle(Bundle.write(tmp_path / "bad", good.manifest, files))
+
+
+def test_a_net_whose_answer_is_no_number_is_refused(repository):
+    broken = net(PictureNet)
+    broken.head.bias.data[0] = float("nan")
+    with pytest.raises(ExportRefused, match=r"answer is not a number for sample 0: 'probabilities'.* Nothing was"):
+        export(broken, draft(), pictures(), repository)
+
+    class Later(RecurrentNet):
+        def forward(self, frames, memory):
+            logits, after = super().forward(frames, memory)
+            return logits / (memory.abs().sum() == 0), after
+
+    with pytest.raises(ExportRefused, match="answer is not a number for sample 0, frame 1"):
+        export(net(Later), draft(state=GRU_STATE), clips(), repository)
     assert repository.names() == ()
 
 

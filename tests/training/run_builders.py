@@ -52,7 +52,9 @@ def finished_run(folder: Path, made: Recipe) -> Path:
     data = load_data(made.data, folder)
     torch.manual_seed(0)
     net = compose(made.net, made.looks_at, len(data.labels))
-    torch.save({"state_dict": {f"net.{name}": value for name, value in net.state_dict().items()}}, run.best)
+    weights = {f"net.{name}": value for name, value in net.state_dict().items()}
+    torch.save({"state_dict": weights, "rows": [{"epoch": 1.0}]}, run.best)
+    run.note(data.fingerprint, data.labels, None)
     return folder
 
 

@@ -127,6 +127,31 @@ def test_a_particle_of_ones_own_is_named_by_its_import_path(tmp_path: Path, monk
     assert "did you mean 'by'" in refused({"particle": "my_blocks:Halved", "bye": 4}, *END).lower()
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Silent", "It does not say which shape it gives."),
+        ("Liar", "Its `forward` gives [B, 3, 8, 8], and its `out` says [B, 6, 8, 8]."),
+        ("Failing", "Its `forward` fails on zeros of the shape that comes: RuntimeError: shape '[1, 2, 3]' is invalid"),
+        ("Stepless", "It has no `step`. Write one; or set streams = False"),
+        ("Short", "Its `step` gives [B, 1, 8, 8], and its `out` says [B, 3, 8, 8]."),
+    ],
+)
+def test_a_particle_of_ones_own_that_gives_something_else_than_it_says_is_refused(name: str, told: str) -> None:
+    entries = ["global_pool", "time_pool", END[1]]
+    assert f"Particle 1 (net.0, own_particles:{name}): {told}" in refused(
+        f"own_particles:{name}", *entries, looks_at=clips()
+    )
+
+
+def test_to_be_tried_out_changes_nothing_in_a_particle_of_ones_own() -> None:
+    torch.manual_seed(0)
+    net = compose(["own_particles:Counting", "own_particles:Trace", "global_pool", "time_pool", END[1]], clips(), 3)
+    first = next(net.chain.leaves()).particle
+    assert first.training
+    assert first.norm.num_batches_tracked == 0
+
+
 def test_any_module_of_torch_will_do_and_its_shape_is_found_out() -> None:
     net = net_of({"particle": "torch.nn:ZeroPad2d", "padding": 1}, *END)
     assert next(net.chain.leaves()).out == Shape((3, 10, 10))

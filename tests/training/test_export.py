@@ -8,17 +8,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
-from shape_runs import FRAMES, NETS, recipe
+from shape_runs import FRAMES, NETS, SIDE, recipe
 from typer.testing import CliRunner
 
+from model_export.bundle import Bundle
 from model_export.check import check_bundle
 from model_export.errors import ExportRefused
 from model_export.playing import play
 from model_export.repository import Repository
 from model_export.session import Session
 from training.configuration import read
+from training.data.frame_spec import FrameSpec
 from training.data.loading import load_data
-from training.errors import NothingToResume
+from training.errors import ModelUnsuitable, NothingToResume
+from training.evaluation.opening import open_model
 from training.export.bundling import export_run
 from training.export.cli import app
 from training.export.upload import Server, UploadFailed, key_of
@@ -277,3 +280,22 @@ def test_a_run_of_numbers_has_no_task_in_a_bundle(tmp_path):
 
     with pytest.raises(ExportRefused, match="learnt numbers"):
         export_run(tmp_path / "run", Repository(tmp_path / "models"))
+
+
+def test_a_model_with_a_state_is_asked_about_as_many_frames_as_it_was_trained_on(bundle):
+    for predictor in (open_model(bundle("gru").folder), open_model(bundle("gru").model)):
+        assert (predictor.input.frames, predictor.input.fps) == (FRAMES, 10)
+    assert open_model(bundle("window").folder).input.fps == 10
+    said = open_model(bundle("gru").folder, input=FrameSpec(width=SIDE, height=SIDE, frames=3))
+    assert (said.input.frames, said.input.fps) == (3, None)
+
+
+@pytest.mark.parametrize("config", [None, "rate: 0.1", "just words", "data: {input: {frames: many}}", "a: [", "- 1"])
+def test_a_model_with_a_state_that_does_not_say_how_many_frames_is_not_asked_about_one(bundle, tmp_path, config):
+    exported = bundle("gru")
+    provenance = exported.manifest.provenance.model_copy(update={"config": config})
+    manifest = exported.manifest.model_copy(update={"provenance": provenance})
+    unknown = Bundle.write(tmp_path / "unknown", manifest, {"model.onnx": exported.model})
+    with pytest.raises(ModelUnsuitable, match="nothing in it says how many frames") as told:
+        open_model(unknown.folder)
+    assert "--data RUN" in str(told.value.hint)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -10,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from fit_builders import STILL_NET, MadeData, Shades, same_weights, shades, trained
+from fit_builders import STILL_NET, MadeData, Shades, a_recipe, same_weights, shades, trained
 
 from training import atomic
 from training.errors import NothingToResume, RunChanged, RunExists, RunNotWritten
+from training.fit import fit
 from training.run_folder import RunFolder
 
 KILLED_RUN = Path(__file__).with_name("killed_run.py")
@@ -64,6 +67,21 @@ def test_a_run_that_stopped_in_the_middle_of_an_epoch_does_that_epoch_again(tmp_
     assert [row["epoch"] for row in outcome.rows] == [1, 2, 3, 4]
     assert same_weights(tmp_path / "whole" / "last.ckpt", tmp_path / "stopped" / "last.ckpt")
     assert without_seconds(tmp_path / "whole") == without_seconds(tmp_path / "stopped")
+
+
+def test_a_run_that_sigterm_ends_says_so_keeps_what_was_finished_and_goes_on(tmp_path: Path) -> None:
+    def terminate(epoch: int, places: object) -> None:
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    said: list[str] = []
+    with pytest.raises(SystemExit) as ended:
+        fit(a_recipe(), tmp_path / "run", lambda *_: shades(before=terminate), say=said.append)
+
+    assert ended.value.code == 143
+    assert said[-1] == "Stopped. What was finished is kept; --resume goes on."
+    assert len(without_seconds(tmp_path / "run")) == 1
+    assert len(trained(tmp_path / "run", resume=True).rows) == 2
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import yaml
 
 from model_export.bundle import Bundle
 from model_export.manifest import Manifest, State, Task, TensorSpec
@@ -120,11 +122,11 @@ def from_bundle(
 
     Args:
         variant: the name of the graph that is asked; None: the model's own.
-        frames: of a clip, for a model that has a state and does not say; and `fps` of them a second.
+        frames: of a clip, for a model that has a state, and `fps` of them a second; None: as the model was trained.
 
     Raises:
         ModelError: it is no bundle, or ONNX Runtime cannot load it.
-        ModelUnsuitable: its task is another than `classify`.
+        ModelUnsuitable: its task is another than `classify`, or it has a state and nothing says how many frames.
     """
     bundle = Bundle.open(folder).as_variant(variant)
     manifest = bundle.manifest
@@ -134,10 +136,13 @@ def from_bundle(
             hint="Only models of the task `classify` can be evaluated.",
         )
     session = Session(bundle.model, name=manifest.id if variant is None else f"{manifest.id} {variant}")
-    own = _clip_length(manifest)
+    if frames is None:
+        frames, fps = _trained_on(manifest), manifest.fps
     return OnnxPredictor(
         session,
-        input=FrameSpec(**manifest.input.model_dump(exclude={"name"}), frames=own or frames or 1, fps=fps),
+        input=FrameSpec(
+            **manifest.input.model_dump(exclude={"name"}), frames=_clip_length(manifest) or frames or 1, fps=fps
+        ),
         labels=manifest.labels,
         kind="multi_label" if manifest.multi_label else "class",
         state=manifest.state,
@@ -180,6 +185,24 @@ def _clip_length(manifest: Manifest) -> int | None:
     assert manifest.input is not None
     shapes = [spec.shape for spec in manifest.inputs if spec.name == manifest.input.name]
     return shapes[0][1] if shapes and len(shapes[0]) == 5 else None
+
+
+def _trained_on(manifest: Manifest) -> int | None:
+    """How many frames made a clip when a model with a state was trained, as its recipe says; None where it has none.
+
+    Raises:
+        ModelUnsuitable: nothing says it.
+    """
+    if not manifest.state:
+        return None
+    with suppress(yaml.YAMLError, KeyError, TypeError):
+        frames = yaml.safe_load(manifest.provenance.config or "")["data"]["input"]["frames"]
+        if isinstance(frames, int) and frames > 0:
+            return frames
+    raise ModelUnsuitable(
+        f"{manifest.id} remembers from frame to frame, and nothing in it says how many frames make a clip.",
+        hint="Say how many frames: --data RUN, or a recipe.",
+    )
 
 
 def _listed(specs: Sequence[TensorSpec]) -> str:

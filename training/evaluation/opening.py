@@ -30,7 +30,7 @@ def open_model(
 
     Args:
         input: how the data are fitted. A run and a bundle know that themselves, but a bundle with a state takes from it
-            how many frames make a clip, and a file without a manifest everything.
+            how many frames make a clip, if it is given, and a file without a manifest everything.
         labels, kind: of the data; for a file without a manifest.
 
     Raises:

@@ -27,6 +27,10 @@ def explain(
         Path, typer.Argument(metavar="MODEL", help="A run's folder, a bundle's folder, or an .onnx file.")
     ],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures or videos.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A run or a recipe that says how many frames, where a model does not."),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the pictures go.")] = Path(
         "explained"
     ),
@@ -46,13 +50,17 @@ def explain(
     """
     see_libraries()
     # These import torch, which takes seconds.
+    from training.evaluation import asking
     from training.evaluation.opening import open_model
     from training.explanation.drawing import draw
     from training.explanation.explanation import explain as look
     from training.explanation.seeing import label_of, names_of, seen
 
     console = Console(highlight=False)
-    predictor = open_model(model)
+    wanted = None if data is None else asking.described(data)
+    if data is not None and wanted is None:
+        raise typer.BadParameter("is a run's folder or a recipe.", param_hint="--data")
+    predictor = open_model(model, input=None if wanted is None else wanted.config.input)
     output.mkdir(parents=True, exist_ok=True)
     for file in files:
         with console.status(f"Looking at {file.name} …"):

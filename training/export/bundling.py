@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from model_export.bundle import Bundle
@@ -28,6 +29,7 @@ from training.data.loading import load_data
 from training.errors import NothingToResume, WeightsInvalid
 from training.evaluation.evaluation import ask
 from training.evaluation.onnx_predictor import OnnxPredictor
+from training.export.steps import see_steps
 from training.net import Net
 from training.recipe import Recipe
 from training.run_folder import RunFolder
@@ -122,10 +124,13 @@ def export_run(
     pictures = net.frames is None
     kind = "pictures" if pictures else "one frame at a time, with a state" if draft.state else "clips"
     say(f"The model takes {kind}.")
+    samples = next(_frames(data.validation, PROVED, PROVED, pictures=pictures))
+    if draft.state:
+        see_steps(net, torch.from_numpy(samples))
     return export(
         served,
         draft,
-        next(_frames(data.validation, PROVED, PROVED, pictures=pictures)),
+        samples,
         repository,
         version=version,
         validation=_frames(data.validation, COUNTED, _BATCH, pictures=pictures),

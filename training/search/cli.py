@@ -76,9 +76,10 @@ def tune(
                 watch=lambda text: status.update(f"{text} …"),
                 heard=hear,
             )
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as stop:
             say("Stopped. What was finished is kept; the same command goes on.")
-            raise typer.Exit(1) from None
+            ended = stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 1
+            raise typer.Exit(ended) from None
     console.print(_table(found))
     say(f"All of it is in {found.folder.path}")
 

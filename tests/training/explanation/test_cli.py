@@ -82,3 +82,10 @@ def test_files_of_one_name_from_two_folders_get_a_picture_each(run: Path, tmp_pa
     files = [save(tmp_path / label / "1.png", picture(60)) for label in ("dark", "bright")]
     explain(run, *files, "-o", tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["bright-1.png", "dark-1.png"]
+
+
+def test_data_that_say_how_many_frames_are_a_run_or_a_recipe(run: Path, tmp_path: Path) -> None:
+    file = save(tmp_path / "a.png", picture(250))
+    bundle = brightness_bundle(tmp_path / "brightness")
+    assert ": bright 1.000: " in explain(bundle, file, "--data", run, "-o", tmp_path / "out")
+    assert "is a run's folder or a recipe" in explain(bundle, file, "--data", tmp_path, "-o", tmp_path / "out")
