@@ -1,5 +1,6 @@
 # make demo      set up, start the server, analyse the sample video   (ONCE=1: end by itself, GPU=1: with CUDA)
 # make install   set up alone: vidserve into .venv, without what tests and training need   (GPU=1: with CUDA)
+# make train     set up with what `vidserve train` needs: torch, 5.7 GB   (CPU=1: torch without CUDA, 2 GB)
 # make test      set up, then linters, types, import contracts and all tests   (PROCESSES=1: one after another)
 # make test-deps Debian packages that some tests need (as root)
 # make bench     the figures of the README (DATA=../shared/data, or VIDEO=… MODEL=… LABELS=…; ARGS="--only cpu --runs 3")
@@ -13,18 +14,23 @@ DEBIAN_PACKAGES := chromium prometheus python3-gi gir1.2-gst-rtsp-server-1.0 gir
 POLICY := /usr/sbin/policy-rc.d
 # Tests wait for processes that they start about a third of their time: one more than two cores can feed.
 PROCESSES ?= 3
+# There 2.13.0+cpu is newer than the 2.13.0 that brings CUDA.
+TORCH := $(if $(CPU),--extra-index-url https://download.pytorch.org/whl/cpu)
 EXTRAS := $(if $(GPU),[gpu])
 
 # Each of a thousand processes would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo install test lint suite alone test-deps bench clean check-python
+.PHONY: demo install train test lint suite alone test-deps bench clean check-python
 
 demo: $(VENV)/.server$(if $(GPU),-gpu)
 	@$(BIN)/vidserve demo $(if $(ONCE),--once)
 
 install: $(VENV)/.server$(if $(GPU),-gpu)
 	@echo "vidserve is in $(VENV).   . $(BIN)/activate   makes it a command of this shell."
+
+train: $(VENV)/.train
+	@echo "vidserve is in $(VENV), with torch.   . $(BIN)/activate   makes it a command of this shell."
 
 test: alone
 
@@ -61,6 +67,12 @@ $(VENV)/.server $(VENV)/.server-gpu: pyproject.toml constraints.txt | check-pyth
 	@echo "Installing vidserve into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$(EXTRAS)"
 	@touch $@
+
+$(VENV)/.train: pyproject.toml constraints.txt | check-python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing vidserve and torch into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH) -e ".[train]"
+	@touch $@ $(VENV)/.server
 
 $(VENV)/.dev: pyproject.toml constraints.txt | check-python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

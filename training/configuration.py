@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from model_export.manifest import NAME_PATTERN
 from training.errors import ConfigInvalid
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -37,6 +38,17 @@ def read(kind: type[Kind], given: Mapping[str, Any], *, where: str = "the config
         raise ConfigInvalid(f"{where}: " + "\n".join(lines)) from None
 
 
+def of_kind(usual: str) -> Callable[[object], object]:
+    """Reads a choice by `kind`: one that says none is the usual one, and a word alone is a kind with its defaults."""
+
+    def read_kind(given: object) -> object:
+        if isinstance(given, str):
+            return {"kind": given}
+        return {"kind": usual, **given} if isinstance(given, Mapping) else given
+
+    return read_kind
+
+
 def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """`key: then → now` for every key, with dots, that differs."""
     before, now = _flat(old), _flat(new)
@@ -61,29 +73,46 @@ def _said(flat: Mapping[str, Any], key: str) -> str:
 
 def _line(kind: type[BaseModel], problem: dict[str, Any]) -> str:
     place = tuple(problem["loc"])
-    key = ".".join(str(part) for part in place)
+    kinds, said = _walk(kind, place)
+    key = ".".join(said)
     if problem["type"] == "extra_forbidden":
-        known = _known(kind, place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-        meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-        return f"{key} is not known; {meant}"
+        parents, _ = _walk(kind, place[:-1])
+        known = sorted({name for one in parents for name in one.model_fields})
+        return f"{key} is not known; {_nearest(str(place[-1]), known)}"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        known = [str(tag) for one in kinds for tag in _tags(one)]
+        given = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
+        if given is None:
+            return f"{key}.kind is missing; known are {', '.join(known)}."
+        return f"{key}.kind: there is no {given!r}; {_nearest(str(given), known)}"
     if problem["type"] == "missing":
         return f"{key} is missing."
-    if not key:
-        return str(problem["msg"]).removeprefix("Value error, ") + "."
-    return f"{key}: {problem['msg']} (it is {problem['input']!r})."
+    if problem["type"] == "string_pattern_mismatch" and NAME_PATTERN in problem["msg"]:
+        return (
+            f"{key}: {problem['input']!r} is no name: take lower-case letters, digits, dots, underscores and dashes, at"
+            " most 64, a letter or digit first."
+        )
+    told = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{key}: {told} (it is {problem['input']!r})." if key else f"{told}."
 
 
-def _known(kind: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
-    """The keys that may stand at a place. Steps that are no field are positions in a list and tags of a choice."""
-    kinds: list[type[BaseModel]] = [kind]
+def _nearest(given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+
+
+def _walk(kind: type[BaseModel], place: tuple[Any, ...]) -> tuple[list[type[BaseModel]], list[str]]:
+    """What may stand at a place, and the place as a user writes it: without the tags that pydantic puts into it."""
+    kinds, said = [kind], []
     for step in place:
+        tagged = [one for one in kinds if step in _tags(one)]
         fields = [one.model_fields[step].annotation for one in kinds if step in one.model_fields]
-        if fields:
-            kinds = [inner for field in fields for inner in _models(field)]
-        elif tagged := [one for one in kinds if _tag(one) == step]:
+        if tagged and not fields:
             kinds = tagged
-    return sorted({name for one in kinds for name in one.model_fields})
+            continue
+        kinds = [inner for field in fields for inner in _models(field)] if fields else kinds
+        said.append(str(step))
+    return kinds, said
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -93,7 +122,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for inner in get_args(annotation) for model in _models(inner)]
 
 
-def _tag(kind: type[BaseModel]) -> object:
-    """What a model's `kind` must be to be chosen, if it has one."""
+def _tags(kind: type[BaseModel]) -> tuple[object, ...]:
+    """What a model's `kind` may be for it to be chosen, if it has one."""
     field = kind.model_fields.get("kind")
-    return get_args(field.annotation)[0] if field is not None and get_args(field.annotation) else None
+    return get_args(field.annotation) if field is not None else ()

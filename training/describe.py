@@ -20,10 +20,12 @@ class Row:
     """One particle.
 
     Attributes:
+        key: the place as `key=value` writes it.
         multiply_adds: for one frame, of its convolutions and matrix products; adding and comparing are not counted.
     """
 
     place: str
+    key: str
     particle: str
     out: Shape
     parameters: int
@@ -36,7 +38,8 @@ def rows(net: Net) -> list[Row]:
     net.eval()
     found = [
         Row(
-            leaf.place,
+            str(leaf.place),
+            leaf.place.key,
             leaf.name,
             leaf.out,
             sum(weight.numel() for weight in leaf.parameters()),
@@ -55,6 +58,7 @@ def table(net: Net) -> Table:
     multiply_adds = sum(row.multiply_adds for row in found)
     shown = Table(box=None, pad_edge=False, show_footer=True)
     shown.add_column("", footer="")
+    shown.add_column("key", no_wrap=True)
     shown.add_column("particle", footer="together")
     shown.add_column("gives", no_wrap=True)
     shown.add_column("parameters", f"{parameters:,}", justify="right")
@@ -62,7 +66,9 @@ def table(net: Net) -> Table:
     shown.add_column("share", justify="right")
     for row in found:
         share = f"{row.multiply_adds / multiply_adds:.1%}" if multiply_adds else ""
-        shown.add_row(row.place, row.particle, str(row.out), f"{row.parameters:,}", f"{row.multiply_adds:,}", share)
+        shown.add_row(
+            row.place, row.key, row.particle, str(row.out), f"{row.parameters:,}", f"{row.multiply_adds:,}", share
+        )
     return shown
 
 

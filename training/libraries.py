@@ -29,5 +29,5 @@ def see_libraries() -> None:
     if missing:
         raise TrainerMissing(
             f"Training needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
-            hint="pip install 'vidserve[train]'",
+            hint="pip install 'vidserve[train]'; in a clone of the repository: make train",
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.particles.particle import Fusion, Particle, State, StateSpec, TemporalParticle
 from training.particles.shape import Shape
+from training.place import Place
 
 Extra = Mapping[str, Tensor]
 """The further inputs by name, [B, …]."""
@@ -22,21 +23,21 @@ class Node(nn.Module):
     """A place in a net.
 
     Attributes:
-        place: where it stands in the list, such as `3` or `4.audio.1`.
+        place: where it stands in the list.
         name: of its particle.
         comes, out: the shapes before and after it.
         state: what it remembers from frame to frame; names are unique in the net.
         streams: whether it can go frame by frame.
     """
 
-    place: str
+    place: Place
     name: str
     comes: Shape
     out: Shape
     state: tuple[StateSpec, ...] = ()
     streams: bool = True
 
-    def __init__(self, place: str, name: str, comes: Shape) -> None:
+    def __init__(self, place: Place, name: str, comes: Shape) -> None:
         super().__init__()
         self.place, self.name, self.comes = place, name, comes
 
@@ -57,7 +58,7 @@ class Node(nn.Module):
 class FrameNode(Node):
     """A particle that every frame goes through by itself."""
 
-    def __init__(self, place: str, name: str, comes: Shape, particle: Particle) -> None:
+    def __init__(self, place: Place, name: str, comes: Shape, particle: Particle) -> None:
         super().__init__(place, name, comes)
         self.particle = particle
         self.out = replace(particle.out, time=comes.time)
@@ -75,7 +76,7 @@ class FrameNode(Node):
 class TimeNode(Node):
     """A particle that looks along time."""
 
-    def __init__(self, place: str, name: str, comes: Shape, particle: TemporalParticle) -> None:
+    def __init__(self, place: Place, name: str, comes: Shape, particle: TemporalParticle) -> None:
         super().__init__(place, name, comes)
         self.particle = particle
         self.out = particle.out
@@ -93,7 +94,7 @@ class TimeNode(Node):
 class FuseNode(nn.Module):
     """The particle that makes one of what two branches give; `comes` holds both shapes."""
 
-    def __init__(self, place: str, name: str, comes: tuple[Shape, Shape], particle: Fusion) -> None:
+    def __init__(self, place: Place, name: str, comes: tuple[Shape, Shape], particle: Fusion) -> None:
         super().__init__()
         self.place, self.name, self.comes = place, name, comes
         self.particle = particle
@@ -118,7 +119,7 @@ Leaf = FrameNode | TimeNode | FuseNode
 class Chain(Node):
     """Nodes one after the other."""
 
-    def __init__(self, place: str, comes: Shape, nodes: Sequence[Node]) -> None:
+    def __init__(self, place: Place, comes: Shape, nodes: Sequence[Node]) -> None:
         super().__init__(place, "chain", comes)
         self.nodes = nn.ModuleDict({key(node): node for node in nodes})
         self.out = nodes[-1].out if nodes else comes
@@ -155,7 +156,7 @@ class Branches(Node):
     """
 
     def __init__(
-        self, place: str, comes: Shape, chains: tuple[Chain, Chain], sources: Sequence[str | None], fuse: FuseNode
+        self, place: Place, comes: Shape, chains: tuple[Chain, Chain], sources: Sequence[str | None], fuse: FuseNode
     ) -> None:
         super().__init__(place, "branches", comes)
         self.first, self.second = chains

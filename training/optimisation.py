@@ -9,10 +9,10 @@ import math
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import nn
 
-from training.configuration import Config
+from training.configuration import Config, of_kind
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -44,7 +44,7 @@ class Sgd(Config):
     nesterov: bool = True
 
 
-Optimiser = Annotated[Adam | AdamW | Sgd, Field(discriminator="kind")]
+Optimiser = Annotated[Adam | AdamW | Sgd, Field(discriminator="kind"), BeforeValidator(of_kind("adam"))]
 
 
 class Schedule(Config):
@@ -123,7 +123,9 @@ class Plateau(Schedule):
     by: float = Field(default=0.1, gt=0, lt=1)
 
 
-AnySchedule = Annotated[Constant | Step | Cosine | OneCycle | Plateau, Field(discriminator="kind")]
+AnySchedule = Annotated[
+    Constant | Step | Cosine | OneCycle | Plateau, Field(discriminator="kind"), BeforeValidator(of_kind("constant"))
+]
 
 
 def optimiser(config: Optimiser, net: nn.Module, *, l2: float, fused: bool) -> torch.optim.Optimizer:

@@ -36,7 +36,9 @@ class LossConfig(Config):
     """What counts as wrong, beside the task's own loss."""
 
     smoothing: float = Field(default=0.0, ge=0, lt=1, description="part of a label that is spread over all")
-    weights: ClassWeights = Field(default=None, description="`balanced`, or a number a label")
+    weights: ClassWeights = Field(
+        default=None, description="`balanced`, or a list with a number a label, in their order"
+    )
     l1: float = Field(default=0.0, ge=0, description="λ of λ·Σ|w|, offsets and norms left out")
     l2: float = Field(default=0.0, ge=0, description="λ of λ/2·Σw², offsets and norms left out; not for `adamw`")
 
@@ -135,7 +137,9 @@ def read_file(file: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
     except OSError as error:
         raise ConfigInvalid(f"{file} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"{file} is no YAML: {error}") from error
+        escape = isinstance(error, yaml.YAMLError) and "unknown escape" in str(error)
+        hint = "Patterns with \\ stand in single quotes: 'cam(\\d+)'" if escape else None
+        raise ConfigInvalid(f"{file} is no YAML: {error}", hint=hint) from error
     if not isinstance(given, dict):
         raise ConfigInvalid(f"{file} is no recipe: it must have keys such as `data`, `net` and `fit`.")
     for change in changes:
@@ -156,16 +160,36 @@ def _change(given: dict[str, Any], change: str) -> None:
     branch: Any = given
     for part in path:
         if isinstance(branch, list):
-            branch = branch[_position(branch, part, key)]
+            at = _position(branch, part, key)
+            # A bare name is a particle without options, which may get some.
+            if isinstance(branch[at], str):
+                branch[at] = {"particle": branch[at]}
+            branch = branch[at]
         elif isinstance(branch, dict):
-            branch = branch.setdefault(part, {})
-    value = yaml.safe_load(text)
+            if branch.get(part) is None:
+                branch[part] = {}
+            if part == "fuse" and isinstance(branch[part], str):
+                branch[part] = {"particle": branch[part]}
+            branch = branch[part]
+    value = _value(text, change)
     if isinstance(branch, list):
         branch[_position(branch, last, key)] = value
     elif isinstance(branch, dict):
         branch[last] = value
+    elif path[:1] == ["net"] and isinstance(given["net"], str):
+        raise ConfigInvalid(
+            f"{key}: `net` is the preset {given['net']!r}, whose parts have no keys.",
+            hint="Write its list of particles into the recipe; presets lie in training/presets.",
+        )
     else:
         raise ConfigInvalid(f"{key}: {path[-1]} has no parts that could be set.")
+
+
+def _value(text: str, change: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigInvalid(f"{change!r}: what stands after = is no YAML.", hint="Quote it: key=\"'text'\"") from error
 
 
 def _position(among: Sequence[Any], part: str, key: str) -> int:

@@ -91,6 +91,8 @@ class RunFolder:
             NothingToResume: there is no run.
             RunChanged: the recipe is another; shows the difference.
         """
+        if not (self.path / RECIPE).is_file():
+            raise NothingToResume(f"There is no run at {self.path}.", hint="To begin one, leave --resume out.")
         changed = differences(self.recipe(), recipe)
         if changed:
             raise RunChanged(

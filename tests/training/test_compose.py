@@ -132,14 +132,16 @@ def test_a_particle_of_ones_own_is_named_by_its_import_path(tmp_path: Path, monk
     [
         ("Silent", "It does not say which shape it gives."),
         ("Liar", "Its `forward` gives [B, 3, 8, 8], and its `out` says [B, 6, 8, 8]."),
-        ("Failing", "Its `forward` fails on zeros of the shape that comes: shape '[1, 2, 3]' is invalid"),
-        ("Stepless", "Its `step` does not give an answer and a state. Return (answer, state)"),
+        ("Failing", "Its `forward` fails on zeros of the shape that comes: RuntimeError: shape '[1, 2, 3]' is invalid"),
+        ("Stepless", "It has no `step`. Write one; or set streams = False"),
         ("Short", "Its `step` gives [B, 1, 8, 8], and its `out` says [B, 3, 8, 8]."),
     ],
 )
 def test_a_particle_of_ones_own_that_gives_something_else_than_it_says_is_refused(name: str, told: str) -> None:
     entries = ["global_pool", "time_pool", END[1]]
-    assert f"Particle 1 (own_particles:{name}): {told}" in refused(f"own_particles:{name}", *entries, looks_at=clips())
+    assert f"Particle 1 (net.0, own_particles:{name}): {told}" in refused(
+        f"own_particles:{name}", *entries, looks_at=clips()
+    )
 
 
 def test_to_be_tried_out_changes_nothing_in_a_particle_of_ones_own() -> None:
@@ -154,7 +156,7 @@ def test_any_module_of_torch_will_do_and_its_shape_is_found_out() -> None:
     net = net_of({"particle": "torch.nn:ZeroPad2d", "padding": 1}, *END)
     assert next(net.chain.leaves()).out == Shape((3, 10, 10))
     told = refused("flatten", {"particle": "torch.nn:Conv2d", "in_channels": 3, "out_channels": 4, "kernel_size": 3})
-    assert "Particle 2 (torch.nn:Conv2d)" in told
+    assert "Particle 2 (net.1, torch.nn:Conv2d)" in told
     assert "a vector [C 192] comes" in told
 
 
@@ -174,21 +176,24 @@ def test_an_import_path_that_leads_nowhere_is_told(path: str, told: str) -> None
 @pytest.mark.parametrize(
     ("entries", "told"),
     [
-        (["conf"], "Particle 1 (conf): There is no particle 'conf'. Did you mean 'conv'?"),
-        ([{"particle": "conv", "channels": 4, "kernal": 3}], "Particle 1 (conv): It has no option 'kernal'."),
+        (["conf"], "Particle 1 (net.0, conf): There is no particle 'conf'. Did you mean 'conv'?"),
+        ([{"particle": "conv", "channels": 4, "kernal": 3}], "Particle 1 (net.0, conv): It has no option 'kernal'."),
         ([{"particle": "conv", "channels": 4, "kernal": 3}], "Did you mean 'kernel'?"),
-        ([{"particle": "conv"}], "Particle 1 (conv): It lacks the option 'channels'."),
+        ([{"particle": "conv"}], "Particle 1 (net.0, conv): It lacks the option 'channels'."),
         ([{"particle": "conv", "channels": 0}], "Option 'channels': Input should be greater than or equal to 1"),
         ([{"particle": "pool", "kind": "min"}], "Option 'kind': Input should be 'max' or 'mean' (it is 'min')"),
-        ([{"partical": "conv"}], "1: no particle is named by partical. Did you mean 'particle'?"),
-        ([{"repeat": 2, "nets": []}], "1: 'repeat' needs 'net' beside it."),
-        ([{"repeat": 0, "net": []}], "1: `repeat` is a number from 1 to 1000, not 0."),
-        ([{"branches": {"a": []}, "fuse": "add"}], "1: `branches` are two lists with a name each."),
-        ([{"branches": {"a": [], "b": []}, "fuse": "sum"}], "Particle 1.fuse (sum): There is no fusion 'sum'."),
+        ([{"partical": "conv"}], "1 (net.0): no particle is named by partical. Did you mean 'particle'?"),
+        ([{"repeat": 2, "nets": []}], "1 (net.0): 'repeat' needs 'net' beside it."),
+        ([{"repeat": 0, "net": []}], "1 (net.0): `repeat` is a number from 1 to 1000, not 0."),
+        ([{"branches": {"a": []}, "fuse": "add"}], "1 (net.0): `branches` are two lists with a name each."),
+        (
+            [{"branches": {"a": [], "b": []}, "fuse": "sum"}],
+            "Particle 1.fuse (net.0.fuse, sum): There is no fusion 'sum'.",
+        ),
         ([{"branches": {"a": [], "b": []}, "fuse": "conv"}], "It takes one input and cannot `fuse` two."),
         (["gated"], "It fuses two `branches`."),
         ([{"preset": "resnett"}], "Did you mean 'resnet'?"),
-        ([3], "1: a particle is needed, such as {particle: flatten}, not 3."),
+        ([3], "1 (net.0): a particle is needed, such as {particle: flatten}, not 3."),
     ],
 )
 def test_what_is_wrong_in_a_list_is_told_with_its_place(entries: list, told: str) -> None:
@@ -198,13 +203,27 @@ def test_what_is_wrong_in_a_list_is_told_with_its_place(entries: list, told: str
 def test_a_shape_that_does_not_fit_names_place_what_came_and_what_is_needed() -> None:
     with pytest.raises(ShapeMismatch) as told:
         net_of("flatten", {"particle": "conv", "channels": 4})
-    assert str(told.value) == "Particle 2 (conv): It needs a map [C, H, W], and a vector [C 192] comes."
+    assert str(told.value) == "Particle 2 (net.1, conv): It needs a map [C, H, W], and a vector [C 192] comes."
 
     inside = {"branches": {"a": [], "b": ["flatten", {"repeat": 2, "net": ["pool"]}]}, "fuse": "add"}
-    assert "Particle 1.b.2.1.1 (pool): It needs a map" in refused(inside)
-    assert "Particle 1.fuse (add): It needs two of one shape" in refused(
+    assert "Particle 1.b.2.1.1 (net.0.branches.b.1.net.0, pool): It needs a map" in refused(inside)
+    assert "Particle 1.fuse (net.0.fuse, add): It needs two of one shape" in refused(
         {"branches": {"a": [], "b": ["flatten"]}, "fuse": "add"}
     )
+
+
+def test_a_place_inside_of_a_preset_has_the_key_of_the_preset() -> None:
+    assert "Particle 2.1 (net.1, conv): It needs a map" in refused("flatten", {"preset": "clip-trunk"})
+    with pytest.raises(ShapeMismatch, match=r"Particle 2 \(net, gru\)"):
+        compose("clip-gru", pictures(size=32), 3)
+
+
+def test_a_difference_over_more_frames_than_there_are_is_refused() -> None:
+    told = refused({"particle": "frame_difference", "over": 5}, looks_at=clips(5))
+    assert "It needs a clip of more than 5 frames for `over`: 5; all would be 0, and a map [T 5, " in told
+    assert net_of(
+        {"particle": "frame_difference", "over": 4}, "flatten", "time_pool", END[1], looks_at=clips(5)
+    ).streams
 
 
 def test_the_end_must_be_a_number_a_label() -> None:

@@ -47,7 +47,7 @@ def test_the_table_shows_every_particle_and_what_all_come_to() -> None:
         console.print(table(net))
     lines = capture.get().splitlines()
 
-    assert re.split(r"  +", lines[1].strip())[:3] == ["1.b.1", "conv", "a map [C 3, H 8, W 8]"]
+    assert re.split(r"  +", lines[1].strip())[:4] == ["1.b.1", "net.0.branches.b.0", "conv", "a map [C 3, H 8, W 8]"]
     assert "1.fuse" in lines[2]
     together = sum(weight.numel() for weight in net.parameters())
     assert re.search(rf"together +{together:,} +5,760", lines[-1])

@@ -9,7 +9,7 @@ from fit_builders import a_recipe
 from training import recipes
 from training.compose import compose
 from training.errors import ConfigInvalid
-from training.optimisation import Cosine, Sgd
+from training.optimisation import Adam, Constant, Cosine, Sgd
 from training.recipe import Recipe, differences, read_recipe
 
 TEXT = """
@@ -82,12 +82,46 @@ def test_what_is_printed_is_read_back_the_same(file: Path, tmp_path: Path) -> No
         (("fit.epochs",), "'fit.epochs' is not key=value. For example: fit.epochs=3"),
         (("net.7.channels=3",), "'7' is no place in a list of 2"),
         (("fit.epochs.first=3",), "epochs has no parts that could be set"),
-        (("name=My Run",), "name: "),
+        (("name=My Run",), "name: 'My Run' is no name: take lower-case letters, digits, dots"),
+        (("fit.optimiser.kind=adm",), "fit.optimiser.kind: there is no 'adm'; did you mean 'adam'?"),
+        (("fit.optimiser.kind=sgd", "fit.optimiser.rate=0"), "fit.optimiser.rate: Input should be greater than 0"),
+        (("data.source.kind=clip",), "data.source.kind: there is no 'clip'; did you mean 'clips'?"),
+        (("data.source={path: x}",), "data.source.kind is missing; known are images, clips, "),
+        (("data.source.kind=clips", "data.source.grup=x"), "data.source.grup is not known; did you mean 'group'?"),
+        (("fit.loss.weights.left=2",), "fit.loss.weights: `balanced`, or a list with a number for each label"),
+        (("fit.loss.weights={left:2",), "what stands after = is no YAML"),
         (("net=3",), "net"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_nearest_key(file: Path, changes: tuple[str, ...], message: str) -> None:
     assert message in told(file, *changes)
+
+
+def test_a_part_without_a_kind_has_the_usual_one_and_a_kind_alone_its_defaults(file: Path) -> None:
+    recipe = read_recipe(file, ("fit.optimiser.rate=0.01", "fit.schedule.warmup=2"))
+    assert recipe.fit.optimiser == Adam(rate=0.01)
+    assert recipe.fit.schedule == Constant(warmup=2)
+    assert read_recipe(file, ("fit.optimiser=sgd",)).fit.optimiser == Sgd(kind="sgd")
+
+
+def test_a_particle_that_is_a_bare_name_may_be_given_options(file: Path) -> None:
+    fused = "net.0={branches: {a: [], b: [norm]}, fuse: gated}"
+    changed = read_recipe(file, (fused, "net.0.branches.b.0.kind=layer", "net.0.fuse.channels=8", "transfer.weights=a"))
+    assert changed.net[0]["branches"]["b"] == [{"particle": "norm", "kind": "layer"}]
+    assert changed.net[0]["fuse"] == {"particle": "gated", "channels": 8}
+    assert "`net` is the preset 'mnist', whose parts have no keys" in told(file, "net=mnist", "net.0.channels=3")
+
+
+def test_a_recipe_with_another_ending_is_named(file: Path) -> None:
+    for named in (file.with_suffix(".yml"), file.with_suffix("")):
+        with pytest.raises(ConfigInvalid) as error:
+            recipes.find(str(named))
+        assert error.value.hint == f"Did you mean {file}?"
+
+
+def test_a_pattern_in_double_quotes_is_told_which_quotes_to_take(file: Path) -> None:
+    file.write_text('data: {source: {group: "cam(\\d+)"}}')
+    assert "Patterns with \\ stand in single quotes" in told(file)
 
 
 def test_files_that_are_no_recipes_are_told(tmp_path: Path) -> None:

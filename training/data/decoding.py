@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from model_export.errors import VideoUnreadable
 from model_export.geometry import fit
@@ -14,6 +15,8 @@ from model_export.video import open_video
 from training.data.frame_spec import FrameSpec
 from training.data.listing import PICTURES, U8, Sample
 from training.errors import DataInvalid
+
+F64 = npt.NDArray[np.float64]
 
 _MANY = 256
 """Frames kept while it is not known how long a video is; past that, every second one is let go."""
@@ -27,14 +30,19 @@ def decode(sample: Sample, spec: FrameSpec) -> U8:
     Raises:
         VidserveError: the file cannot be read, or is longer than `spec.longest_s`.
     """
+    return decode_timed(sample, spec)[0]
+
+
+def decode_timed(sample: Sample, spec: FrameSpec) -> tuple[U8, F64]:
+    """The same, and when each frame is shown, float64 [K], in seconds of the file; a picture is shown at 0."""
     if sample.path.suffix.lower() in PICTURES:
-        return decode_picture(read_picture(sample.path), sample, spec)
-    fitted = _fitted_frames(sample, spec)
-    if not fitted:
+        return decode_picture(read_picture(sample.path), sample, spec), np.zeros(1)
+    found = _fitted_frames(sample, spec)
+    if not found:
         raise DataInvalid(f"{sample.id} has no frame between its start and its end.")
     if spec.fps is None:
-        fitted = [fitted[at] for at in _spread(len(fitted), spec.frames)]
-    return np.stack(fitted)
+        found = [found[at] for at in _spread(len(found), spec.frames)]
+    return np.stack([frame for _, frame in found]), np.array([pts_s for pts_s, _ in found])
 
 
 def decode_picture(picture: U8, sample: Sample, spec: FrameSpec) -> U8:
@@ -70,11 +78,13 @@ def read_picture(path: Path) -> U8:
     return np.asarray(picture, np.uint8)
 
 
-def _fitted_frames(sample: Sample, spec: FrameSpec) -> list[U8]:
-    """The frames of a video between start and end, at the rate asked for; thinned out evenly if they are many."""
+def _fitted_frames(sample: Sample, spec: FrameSpec) -> list[tuple[float, U8]]:
+    """The frames of a video between start and end with their seconds, at the rate asked for; thinned out evenly if they
+    are many.
+    """
     start_s, end_s = sample.start_s or 0.0, sample.end_s
     sampler, stride, count = Sampler(spec.fps), 1, 0
-    kept: list[U8] = []
+    kept: list[tuple[float, U8]] = []
     with open_video(sample.path) as video:
         while video.grab():
             if video.pts_s < start_s:
@@ -94,7 +104,7 @@ def _fitted_frames(sample: Sample, spec: FrameSpec) -> list[U8]:
             frame = video.retrieve()
             if frame is None:
                 raise VideoUnreadable(f"The frame at {video.pts_s:.2f} s does not decode.")
-            kept.append(_fitted(frame, spec))
+            kept.append((video.pts_s, _fitted(frame, spec)))
             if spec.fps is None and len(kept) >= max(_MANY, 4 * spec.frames):
                 kept, stride = kept[::2], stride * 2
     return kept

@@ -76,7 +76,9 @@ def open_run(path: Path, *, weights: Path | None = None) -> TorchPredictor:
     recipe, described = run.recipe(), DataDescription.read(path)
     checkpoint = weights or run.best
     if not checkpoint.is_file():
-        raise NothingToResume(f"{path} has not one finished epoch.", hint="Train it first: vidserve train --resume.")
+        raise NothingToResume(
+            f"{path} has not one finished epoch.", hint="Train it to its end: vidserve train RECIPE --resume"
+        )
     net = compose(recipe.net, recipe.looks_at, len(described.labels))
     try:
         net.load_state_dict(weights_of(checkpoint))

@@ -43,7 +43,8 @@ def explain(
 ) -> None:
     """Show where a model looks, and when its scores rise.
 
-    Of a video it shows a strip of frames, what spoke for the label in each, and the scores in time. For example:
+    Of a video it shows a strip of frames, what spoke for the label in each, and the scores in time: of as much as the
+    model sees at once, from the middle if --start-s and --end-s do not say otherwise. For example:
 
     vidserve explain runs/fights-gru clip.mp4 --label fight
     """
@@ -63,15 +64,17 @@ def explain(
     output.mkdir(parents=True, exist_ok=True)
     for file in files:
         with console.status(f"Looking at {file.name} …"):
-            frames = seen(file, predictor, start_s=start_s, end_s=end_s)
+            shown = seen(file, predictor, start_s=start_s, end_s=end_s)
             found = look(
                 predictor,
-                frames,
+                shown.frames,
                 label=None if label is None else label_of(label, predictor),
                 method=None if method is None else method.value,
             )
             labels = names_of(predictor, len(found.said))
-            picture = output / f"{file.stem}.png"
-            picture.write_bytes(draw(found, labels, file.name))
+            part = f", {shown.part}" if shown.part else ""
+            namesake = sum(other.stem == file.stem for other in files) > 1
+            picture = output / f"{f'{file.parent.name}-' if namesake else ''}{file.stem}.png"
+            picture.write_bytes(draw(found, labels, f"{file.name}{part}", shown.seconds))
         said = f"{labels[found.label]} {found.said[found.label]:.3f}"
-        console.print(f"{file}: {said}: {picture}", markup=False, soft_wrap=True)
+        console.print(f"{file}{part}: {said}: {picture}", markup=False, soft_wrap=True)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from training.explanation.explanation import Explanation
 
 U8 = npt.NDArray[np.uint8]
+F64 = npt.NDArray[np.float64]
 
 _SHOWN = 8
 """Frames of a strip, evenly taken."""
@@ -21,9 +23,14 @@ _CURVES = 5
 _DPI = 110
 
 
-def draw(found: Explanation, labels: Sequence[str], title: str) -> bytes:
-    """PNG."""
+def draw(found: Explanation, labels: Sequence[str], title: str, seconds: F64) -> bytes:
+    """PNG.
+
+    Args:
+        seconds: float64 [T], of the file, when each frame is shown.
+    """
     shown = np.unique(np.linspace(0, len(found.frames) - 1, _SHOWN).round().astype(int))
+    moments = [f"{seconds[at]:.2f} s" for at in shown]
     height, width = found.frames.shape[1:3]
     column = max(1.5, 3.0 / len(shown))
     tall = column * height / width
@@ -42,11 +49,11 @@ def draw(found: Explanation, labels: Sequence[str], title: str) -> bytes:
             axes[row, place].set(xticks=[], yticks=[])
             axes[row, place].spines[:].set_visible(False)
         if with_time:
-            axes[0, place].set_title(f"frame {at}", fontsize=8)
+            axes[0, place].set_title(moments[place], fontsize=8)
     score = float(found.said[found.label])
     strips[0].suptitle(f"{title}: {labels[found.label]} {score:.3f}  ({found.method})", fontsize=10)
     if found.in_time is not None:
-        _scores(curves[0][0], found, labels)
+        _scores(curves[0][0], found, labels).set_xticks(shown, moments)
     content = io.BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()
@@ -60,7 +67,7 @@ def heated(rgb: U8, heat: npt.NDArray[np.float32]) -> U8:
     return blended
 
 
-def _scores(figure: SubFigure, found: Explanation, labels: Sequence[str]) -> None:
+def _scores(figure: SubFigure, found: Explanation, labels: Sequence[str]) -> Axes:
     """The score of the label in question, and of the likeliest others, as of each frame."""
     assert found.in_time is not None
     axes = figure.subplots()
@@ -68,10 +75,16 @@ def _scores(figure: SubFigure, found: Explanation, labels: Sequence[str]) -> Non
     for at in (found.label, *others):
         main = at == found.label
         axes.plot(found.in_time[:, at], label=labels[at], linewidth=2.2 if main else 1.0, alpha=1.0 if main else 0.7)
-    axes.set(xlabel="frame", ylabel="score as of this frame", ylim=(-0.02, 1.02), xlim=(0, len(found.frames) - 1))
+    axes.set(
+        xlabel="moment of the file",
+        ylabel="score as of this frame",
+        ylim=(-0.02, 1.02),
+        xlim=(0, len(found.frames) - 1),
+    )
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return axes
 
 
 def _rgb(frame: U8) -> U8:

@@ -100,7 +100,9 @@ def export_run(
     run = RunFolder(folder)
     recipe = run.recipe()
     if not run.best.is_file():
-        raise NothingToResume(f"{folder} has not one finished epoch.", hint="Train it first: vidserve train --resume.")
+        raise NothingToResume(
+            f"{folder} has not one finished epoch.", hint="Train it to its end: vidserve train RECIPE --resume"
+        )
     data = load_data(recipe.data, folder, say=reading)
     if data.kind == "numbers":
         raise ExportRefused(

@@ -38,7 +38,9 @@ def see_steps(net: Net, clips: Tensor) -> None:
         with torch.no_grad():
             whole = net(clips)
             for node, frames, state, answer in seen:
-                _compare(f"Particle {node.place} ({node.name})", answer, _stepped(node, frames, state))
+                _compare(
+                    f"Particle {node.place} ({node.place.key}, {node.name})", answer, _stepped(node, frames, state)
+                )
             _compare("The net", whole, net.in_time(clips)[:, -1])
     finally:
         for hook in hooks:

@@ -114,6 +114,9 @@ def _listed(name: str, known: Mapping[str, type[Kind]], what: str) -> type[Kind]
         hint = "It fuses two `branches`." if other is FUSIONS else "It takes one input and cannot `fuse` two."
     else:
         hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(known))}."
+    if "." in name:
+        module, _, last = name.rpartition(".")
+        hint = f"One of your own is written with a colon before its class: {module}:{last}"
     raise ParticleUnknown(f"There is no {what} {name!r}.", hint=hint)
 
 
@@ -124,14 +127,19 @@ def _own(path: str) -> type[nn.Module]:
     if here not in sys.path:
         sys.path.append(here)
     try:
-        found = getattr(importlib.import_module(module), name)
+        whole = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ParticleUnknown(
             f"{path!r} cannot be imported: there is no module {error.name!r}.",
             hint="Start the command in the folder that holds the package, or install it.",
         ) from error
-    except AttributeError as error:
-        raise ParticleUnknown(f"{path!r} cannot be imported: {module} has no {name!r}.") from error
+    except Exception as error:  # their code may raise anything
+        raise ParticleUnknown(f"{path!r} cannot be imported: {type(error).__name__}: {error}.") from error
+    found = getattr(whole, name, None)
+    if found is None:
+        near = difflib.get_close_matches(name, vars(whole), n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else None
+        raise ParticleUnknown(f"{path!r} cannot be imported: {module} has no {name!r}.", hint=hint)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ParticleUnknown(f"{path!r} is not a torch.nn.Module.", hint="A particle is a class derived from one.")
     return found

@@ -27,7 +27,8 @@ class FrameDifference(TemporalParticle):
 
     def __init__(self, shape: Shape, *, over: Count = 1, keep: bool = False) -> None:
         super().__init__()
-        shape.clip()
+        if over >= shape.clip():
+            raise ShapeMismatch(f"a clip of more than {over} frames for `over`: {over}; all would be 0", shape)
         if len(shape.features) == 2:
             raise ShapeMismatch("a clip of maps [T, C, H, W] or vectors [T, C]", shape)
         self.over = over

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from model_export.errors import VidserveError
 from training.errors import NetInvalid
-from training.particles.particle import Particle, State, TemporalParticle, initial_state
+from training.particles.particle import Fusion, Particle, State, TemporalParticle, initial_state
 from training.particles.shape import Shape
 
 _BATCH = 2
-_FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+_OURS = Path(__file__).parents[1]
 
 
-def try_out(particle: Particle | TemporalParticle, comes: Shape) -> None:
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Whatever the code of somebody else raises is told in one sentence, with its line.
+
+    Raises:
+        NetInvalid: it raised something that is no error of ours.
+    """
+    try:
+        yield
+    except VidserveError:
+        raise
+    except Exception as error:  # their code may raise anything
+        lines = [one for one in traceback.extract_tb(error.__traceback__) if not _libraries(Path(one.filename))]
+        where = f" ({lines[-1].filename}, line {lines[-1].lineno})" if lines else ""
+        said = (str(error).strip().splitlines() or ["without a word"])[0].rstrip(".")
+        raise NetInvalid(f"{what}: {type(error).__name__}: {said}{where}.") from error
+
+
+def _libraries(file: Path) -> bool:
+    """Whether a file is ours or a library's, and so tells nothing to who reads the message."""
+    return file.is_relative_to(_OURS) or "site-packages" in file.parts
+
+
+def try_out(particle: nn.Module, *comes: Shape) -> None:
     """See that a particle gives what its `out` says, for whole clips and frame by frame; its weights stay as they are.
 
     Args:
-        comes: with the time, where there is one.
+        comes: of a `TemporalParticle` with the time; of a fusion both.
 
     Raises:
         NetInvalid: it fails, or gives something else.
@@ -31,12 +58,13 @@ def try_out(particle: Particle | TemporalParticle, comes: Shape) -> None:
             hint="Set self.out in __init__, to the shape that comes or another.",
         )
     particle.eval()
-    with torch.no_grad():
+    # The first weights of what comes after it must not depend on what it draws here.
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         if isinstance(particle, TemporalParticle):
-            _in_time(particle, comes)
-        else:
-            frame = torch.zeros(_BATCH, *comes.features)
-            _see_shape("forward", _called("forward", particle, frame), particle.out.features)
+            _in_time(particle, comes[0])
+        elif isinstance(particle, Particle | Fusion):
+            frames = [torch.zeros(_BATCH, *one.features) for one in comes]
+            _see_shape("forward", _called(particle, "forward", *frames), particle.out.features)
     particle.train()
 
 
@@ -44,11 +72,11 @@ def _in_time(particle: TemporalParticle, comes: Shape) -> None:
     clip = torch.zeros(_BATCH, comes.clip(), *comes.features)
     state = initial_state(particle.state, clip)
     over = () if particle.out.time is None else (particle.out.time,)
-    answer, _ = _both("forward", _called("forward", particle, clip, state))
+    answer, _ = _both("forward", _called(particle, "forward", clip, state))
     _see_shape("forward", answer, over + particle.out.features)
     if not particle.streams:
         return
-    answer, after = _both("step", _called("step", particle.step, clip[:, 0], state))
+    answer, after = _both("step", _called(particle, "step", clip[:, 0], state))
     _see_shape("step", answer, particle.out.features)
     if [one.shape for one in after] != [one.shape for one in state]:
         raise NetInvalid(
@@ -57,12 +85,12 @@ def _in_time(particle: TemporalParticle, comes: Shape) -> None:
         )
 
 
-def _called(name: str, what: nn.Module | Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return what(*arguments)
-    except _FAILURES as error:
-        line = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise NetInvalid(f"Its `{name}` fails on zeros of the shape that comes: {line}.") from error
+def _called(particle: nn.Module, name: str, *arguments: Tensor | State) -> Any:
+    if getattr(type(particle), name) in [getattr(one, name, None) for one in (Particle, TemporalParticle, Fusion)]:
+        otherwise = "; or set streams = False: it is then served with a window" if name == "step" else ""
+        raise NetInvalid(f"It has no `{name}`.", hint=f"Write one{otherwise}.")
+    with failing(f"Its `{name}` fails on zeros of the shape that comes"):
+        return getattr(particle, name)(*arguments)
 
 
 def _both(name: str, given: Any) -> tuple[Any, State]:

@@ -21,5 +21,9 @@ def find(named: str) -> Path:
     shipped = FOLDER / f"{named}.yaml"
     if shipped.parent == FOLDER and shipped.is_file():
         return shipped
+    for ending in (".yaml", ".yml"):
+        for near in (file.with_suffix(ending), Path(f"{named}{ending}")) if file.name else ():
+            if near.is_file():
+                raise ConfigInvalid(f"There is no file {named}.", hint=f"Did you mean {near}?")
     names = sorted(one.stem for one in FOLDER.glob("*.yaml"))
     raise ConfigInvalid(f"There is no file {named}.", hint=f"Recipes that come along: {', '.join(names)}.")

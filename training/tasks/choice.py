@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from training.batch import TargetKind
@@ -16,7 +17,14 @@ from training.tasks.classification import Classification
 from training.tasks.multi_label import MultiLabel
 from training.tasks.regression import Regression
 
-ClassWeights = Literal["balanced"] | tuple[float, ...] | None
+
+def _in_order(given: object) -> object:
+    if given is None or given == "balanced" or isinstance(given, list | tuple):
+        return given
+    raise ValueError("`balanced`, or a list with a number for each label, in the order of the labels")
+
+
+ClassWeights = Annotated[Literal["balanced"] | tuple[float, ...] | None, BeforeValidator(_in_order)]
 AnyTask = Classification | MultiLabel | Regression
 
 
@@ -42,7 +50,10 @@ def task_for(
     if kind == "numbers" and (smoothing or weights == "balanced"):
         raise ConfigInvalid("fit.loss: numbers can be neither smoothed nor balanced.")
     if isinstance(weights, tuple) and len(weights) != labels:
-        raise ConfigInvalid(f"fit.loss.weights: there are {labels} labels, and {len(weights)} weights.")
+        raise ConfigInvalid(
+            f"fit.loss.weights: there are {labels} labels, and {len(weights)} weights.",
+            hint="Give a list with a number for each label, in the order of the labels: sorted, or as `labels` says.",
+        )
     given = _balanced(kind, labels, targets) if weights == "balanced" else None if weights is None else _tensor(weights)
     if kind == "class":
         return Classification(labels, smoothing=smoothing, weights=given)

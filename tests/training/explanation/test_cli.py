@@ -6,11 +6,15 @@ import cv2
 import pytest
 from data_builders import clip, picture, save
 from run_builders import brightness_bundle, finished_run, greys, recipe
+from torch import nn
 from typer.testing import CliRunner
 
 from model_export.errors import VidserveError
+from training.data.frame_spec import FrameSpec
 from training.errors import DataInvalid, DataNotFound, ModelUnsuitable
+from training.evaluation.torch_predictor import TorchPredictor
 from training.explanation.cli import app
+from training.explanation.seeing import seen
 
 
 def explain(*words: object) -> str:
@@ -53,9 +57,31 @@ def test_a_label_is_asked_for_by_its_name(run: Path, tmp_path: Path) -> None:
 def test_files_that_are_missing_or_broken_are_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="There is no file"):
         explain(run, tmp_path / "nowhere.png", "-o", tmp_path / "out")
-    (tmp_path / "a.mp4").write_bytes(b"no video")
-    with pytest.raises(VidserveError):
-        explain(run, tmp_path / "a.mp4", "-o", tmp_path / "out")
+    for name in ("a.mp4", "b.yaml"):
+        (tmp_path / name).write_bytes(b"no video")
+        with pytest.raises(VidserveError, match=f"{name}: "):
+            explain(run, tmp_path / name, "-o", tmp_path / "out")
+    with pytest.raises(DataNotFound, match="is a folder") as told:
+        explain(run, tmp_path, "-o", tmp_path / "out")
+    assert told.value.hint == f"Name files in it: {tmp_path}/*.mp4"
+
+
+def test_it_is_said_which_seconds_of_a_video_the_model_was_shown(tmp_path: Path) -> None:
+    file = clip(tmp_path / "b.mp4", 20, fps=10)
+    spec = FrameSpec(width=16, height=12, frames=5, fps=10)
+    net = TorchPredictor(nn.Identity(), name="net", labels=("dark", "bright"), kind="class", input=spec)
+
+    middle, late = seen(file, net), seen(file, net, start_s=1.0)
+
+    assert middle.seconds.tolist() == pytest.approx([0.7, 0.8, 0.9, 1.0, 1.1])
+    assert (middle.part, late.part) == ("0.70 to 1.10 s of 0.00 to 1.90", "1.20 to 1.60 s of 1.00 to 1.90")
+    assert seen(clip(tmp_path / "short.mp4", 3, fps=10), net).part == "0.00 to 0.20 s"
+
+
+def test_files_of_one_name_from_two_folders_get_a_picture_each(run: Path, tmp_path: Path) -> None:
+    files = [save(tmp_path / label / "1.png", picture(60)) for label in ("dark", "bright")]
+    explain(run, *files, "-o", tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["bright-1.png", "dark-1.png"]
 
 
 def test_data_that_say_how_many_frames_are_a_run_or_a_recipe(run: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_lists_that_make_no_net_are_passed_over_with_the_reason(tmp_path: Path) 
         assert (one.outcome is Outcome.INFEASIBLE) == (one.chosen["net.0"] == "not")
         if one.outcome is Outcome.INFEASIBLE:
             assert one.why is not None
-            assert "Particle 2 (conv): It needs a map [C, H, W], and a vector [C 64] comes." in one.why
+            assert "Particle 2 (net.1, conv): It needs a map [C, H, W], and a vector [C 64] comes." in one.why
 
 
 def test_a_search_in_which_no_list_makes_a_net_says_so(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_search_in_which_no_list_makes_a_net_says_so(tmp_path: Path) -> None:
     with pytest.raises(NothingFeasible) as told:
         searched(search, tmp_path / "study")
     assert "Not one of 5 draws made a net" in str(told.value)
-    assert "Particle 2 (conv): It needs a map" in str(told.value)
+    assert "Particle 2 (net.1, conv): It needs a map" in str(told.value)
     with (tmp_path / "study" / "trials.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 5
 

@@ -95,8 +95,16 @@ def test_what_cannot_be_is_told_before_anything_is_tried(tmp_path: Path, changes
 @pytest.mark.parametrize(
     ("alternative", "kind", "told"),
     [
-        ([{"particle": "convv"}], ParticleUnknown, "with net.0 second: Particle 1 .convv.: There is no particle"),
-        ([{"particle": "conv", "chanels": 3}], OptionInvalid, "with net.0 second: Particle 1 .conv.: .*'chanels'"),
+        (
+            [{"particle": "convv"}],
+            ParticleUnknown,
+            "with net.0 second: Particle 1 .net.0, convv.: There is no particle",
+        ),
+        (
+            [{"particle": "conv", "chanels": 3}],
+            OptionInvalid,
+            "with net.0 second: Particle 1 .net.0, conv.: .*'chanels'",
+        ),
         ([{"particle": "conv"}], OptionInvalid, "lacks the option 'channels'"),
         ([{"particle": "pool", "kind": "min"}], OptionInvalid, "Option 'kind'"),
         ([{"repeat": 2, "net": ["normm"]}], ParticleUnknown, "Particle 1.1.1"),
