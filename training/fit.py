@@ -212,8 +212,8 @@ def _teacher(recipe: Recipe, data: DataSet, say: Say) -> Distillation:
 def _say_unvalidated(data: DataSet, say: Say) -> None:
     """Name the labels, of several at once, that no sample has by which the best epoch is chosen."""
     if data.kind == "multi_label":
-        columns = zip(data.labels, data.validation.targets.T, strict=True)
-        none = [label for label, column in columns if not column.any()]
+        columns = data.validation.targets.T
+        none = [label for label, column in zip(data.labels, columns, strict=True) if not column.any()]
         if none:
             say(f"No sample to validate with has {', '.join(none)}: average precision counts 0 for it.")
 
