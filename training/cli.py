@@ -72,6 +72,13 @@ def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
 
     console = Console(highlight=False)
 
+    if recipe.data.source.kind == "numbers":
+        console.print(
+            "Numbers can be trained and evaluated, but not exported: bundles have no task for them yet. They are learnt"
+            " as they stand, not scaled.",
+            soft_wrap=True,
+        )
+
     def load(recipe: Recipe, folder: Path) -> DataSet:
         with console.status("Reading the data …") as status:
             return load_data(
