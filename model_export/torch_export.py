@@ -10,11 +10,12 @@ torch is imported inside of functions alone, so that a server without it may imp
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -39,6 +40,8 @@ from model_export.states import first_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+_log = logging.getLogger(__name__)
 
 _BATCH = "batch"
 _GOLDEN_ROWS, _GOLDEN_FRAMES = 2, 8
@@ -272,16 +275,23 @@ def _graph(net: nn.Module, draft: Draft, samples: U8, names: tuple[str, ...]) ->
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch warns of what it does itself, and logs which libraries it could do more with."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """torch warns of what it does itself, logs which libraries it could do more with, and prints the whole graph where
+    it gives up; that goes to our log, at the level of debugging.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    printed = io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(printed):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if printed.getvalue():
+            _log.debug("torch: %s", printed.getvalue())
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -73,6 +73,13 @@ def _train(recipe: Recipe, folder: Path, *, resume: bool) -> None:
 
     console = Console(highlight=False)
 
+    if recipe.data.source.kind == "numbers":
+        console.print(
+            "Numbers can be trained and evaluated, but not exported: bundles have no task for them yet. They are learnt"
+            " as they stand, not scaled.",
+            soft_wrap=True,
+        )
+
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 

@@ -245,7 +245,7 @@ def test_a_state_that_nobody_spoke_of_is_refused(repository):
         export(net(Forgetful), draft(state=two), clips(), repository)
 
 
-def test_a_net_whose_way_depends_on_the_picture_is_refused(repository):
+def test_a_net_whose_way_depends_on_the_picture_is_refused_without_a_word_of_torch(repository, capfd):
     class Wavering(PictureNet):
         def forward(self, frames):
             logits = super().forward(frames)
@@ -253,3 +253,4 @@ def test_a_net_whose_way_depends_on_the_picture_is_refused(repository):
 
     with pytest.raises(ExportRefused, match="torch cannot export the net"):
         export(net(Wavering), draft(), pictures(), repository)
+    assert tuple(capfd.readouterr()) == ("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,9 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where the report goes; of a run, to its folder `report`."),
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where the report goes; else RUN/report, or report-MODEL-on-DATA."
+        ),
     ] = None,
     conditions: Annotated[bool, typer.Option(help="Try noise, blur, darkness, JPEG, dropped frames and FGSM.")] = True,
     latency: Annotated[bool, typer.Option(help="Measure how long an answer takes.")] = True,
@@ -87,14 +90,21 @@ def evaluate(
             say=lambda text: status.update(f"Asking … {text}"),
         )
         status.update("Writing the report …")
-        folder = output or (model / "report" if model == (data or model) else Path(f"report-{predictor.name}"))
+        folder = output or (model / "report" if model == (data or model) else _folder(predictor.name, asked.title))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / NUMBERS).write_text(as_json(found), encoding="utf-8")
         (folder / PAGE).write_text(as_html(found), encoding="utf-8")
     console.print(_table(found))
     if asked.caution:
         console.print(asked.caution, markup=False, soft_wrap=True)
+    if found.groups < 2:
+        console.print("There is one group only, so there are no intervals: they come of drawing groups.")
     console.print(f"The report is {folder / PAGE}", markup=False, soft_wrap=True)
+
+
+def _folder(model: str, data: str) -> Path:
+    """A name for a report that one on other data does not take."""
+    return Path("report-" + re.sub(r"[^\w.@-]+", "-", f"{model}-on-{data}").strip("-"))
 
 
 def _table(found: Evaluation) -> Table:

@@ -186,11 +186,11 @@ def test_there_must_be_something_to_validate_with(animals: DataConfig) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"source": {"kind": "clips", "pth": "x"}}, "source.clips.pth is not known; did you mean 'path'?"),
+        ({"source": {"kind": "clips", "pth": "x"}}, "source.pth is not known; did you mean 'path'?"),
         ({"augmnt": {}}, "augmnt is not known; did you mean 'augment'?"),
         ({"augment": {"rotation": 5}}, "augment.rotation is not known; did you mean 'rotate'?"),
         ({"augment": {"flip": 2}}, "augment.flip: Input should be less than or equal to 1"),
-        ({"source": {"kind": "film", "path": "x"}}, "source: Input tag 'film'"),
+        ({"source": {"kind": "film", "path": "x"}}, "source.kind: there is no 'film'; known are images, clips"),
         ({"input": {"width": 16}}, "input.height is missing."),
     ],
 )

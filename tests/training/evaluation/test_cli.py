@@ -75,7 +75,7 @@ def test_a_bundle_is_measured_on_the_test_samples_of_a_run(run: Path, tmp_path: 
 
 def test_a_bundle_is_measured_on_a_folder_of_class_folders(data: Path, tmp_path: Path) -> None:
     evaluate(brightness_bundle(tmp_path / "brightness"), "--data", data)
-    found = numbers(tmp_path / "report-brightness@1")
+    found = numbers(tmp_path / "report-brightness@1-on-greys")
     assert found["samples"] == 24
     assert [row["label"] for row in found["labels"]] == ["dark", "bright"]  # type: ignore[attr-defined]
 
@@ -158,3 +158,19 @@ def test_a_checkpoint_of_another_net_is_refused(run: Path, data: Path, tmp_path:
     (other / "best.ckpt").replace(run / "best.ckpt")
     with pytest.raises(WeightsInvalid, match="is of another net"):
         open_run(run)
+
+
+def test_reports_on_other_data_lie_beside_each_other(run: Path, data: Path, tmp_path: Path) -> None:
+    bundle = brightness_bundle(tmp_path / "brightness")
+    evaluate(bundle, "--data", run, "--no-conditions")
+    evaluate(bundle, "--data", data, "--no-conditions")
+    reports = sorted(folder.name for folder in tmp_path.glob("report-*"))
+    assert reports == ["report-brightness@1-on-greys", "report-brightness@1-on-greys-test"]
+
+
+def test_where_all_samples_are_of_one_group_it_is_said_why_there_are_no_intervals(data: Path, tmp_path: Path) -> None:
+    (data / "list.csv").write_text(
+        "path,label,group\n" + "".join(f"{one}/0.png,{one},cam\n" for one in ("dark", "bright"))
+    )
+    said = evaluate(brightness_bundle(tmp_path / "brightness"), "--data", data / "list.csv", "--no-conditions")
+    assert "There is one group only, so there are no intervals" in said

@@ -29,6 +29,7 @@ def read_folders(
         DataInvalid: a folder that is no label, files that no folder names, or a file with no group.
     """
     existing(path, folder=True)
+    _see_pattern(group)
     folders = sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
     if folders and {one.name for one in folders} <= set(_SPLITS):
         splits: dict[Split | None, Path] = {_SPLITS[one.name]: one for one in folders}
@@ -68,6 +69,16 @@ def _no_files_beside(root: Path, suffixes: Collection[str], classes: Sequence[Pa
         )
 
 
+def _see_pattern(pattern: str | None) -> None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise DataInvalid(
+            f"data.source.group: {pattern!r} is no regular expression: {error}.",
+            hint="For example 'cam(\\d+)': the bracket finds the group.",
+        ) from error
+
+
 def _group(name: str, pattern: str | None) -> str:
     if pattern is None:
         return name
@@ -77,4 +88,6 @@ def _group(name: str, pattern: str | None) -> str:
             f"The pattern {pattern!r} finds no group in {name!r}.",
             hint="It must match every path below `data.source.path`, and have one pair of brackets.",
         )
+    if found.group(1) is None:
+        raise DataInvalid(f"The pattern {pattern!r} matches {name!r}, and its bracket nothing.")
     return found.group(1)

@@ -14,6 +14,9 @@ from training.errors import DataInvalid, DataNotFound
 _ABOUT = ("path", "label", "start_s", "end_s", "group", "split")
 """Columns that say something of the sample; every other is a target of a table."""
 
+_NAMED = 5
+"""Missing files that are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -49,6 +52,7 @@ def read_list(
         labels = [str(number) for number in range(max(map(int, names)) + 1)]
     ids, known = class_ids(names, labels, where=file)
     base = root or file.parent
+    _see_files(rows, file, base)
     samples = tuple(_sample(row, class_id, file, base) for row, class_id in zip(rows, ids, strict=True))
     return Listing(samples, known, "class").checked(where=file)
 
@@ -82,6 +86,7 @@ def read_table(
     if "" in known:
         raise DataInvalid(f"{file} has a column without a name.", hint="Name it in the first line, or take it away.")
     base = root or file.parent
+    _see_files(rows, file, base)
     samples = tuple(_sample(row, tuple(_number(row, name, kind, file) for name in known), file, base) for row in rows)
     return Listing(samples, known, kind).checked(where=file)
 
@@ -113,15 +118,24 @@ def _csv(file: Path, columns: Mapping[str, str], *, needed: Sequence[str]) -> It
             yield _Row(reader.line_num, {name: value.strip() for name, value in row.items()})
 
 
+def _see_files(rows: Sequence[_Row], file: Path, base: Path) -> None:
+    missing = [(row.line, base / row.values["path"]) for row in rows if not (base / row.values["path"]).is_file()]
+    if not missing:
+        return
+    line, first = missing[0]
+    more = "".join(f"\n  line {at}: {path}" for at, path in missing[1:_NAMED])
+    left = f"\n  and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    counted = f" So it is with {len(missing)} of {len(rows)} lines:{more}{left}" if len(missing) > 1 else ""
+    raise DataNotFound(
+        f"{file}, line {line}: there is no file {first}.{counted}",
+        hint="Paths are relative to the list's folder, or to `data.source.root`.",
+    )
+
+
 def _sample(row: _Row, target: int | tuple[float, ...], file: Path, base: Path) -> Sample:
     """The sample of a line; named by its path, and its seconds where they are given."""
     values = row.values
     path = base / values["path"]
-    if not path.is_file():
-        raise DataNotFound(
-            f"{file}, line {row.line}: there is no file {path}.",
-            hint="Paths are relative to the list's folder, or to `data.source.root`.",
-        )
     start_s, end_s = (_seconds(row, name, file) for name in ("start_s", "end_s"))
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise DataInvalid(f"{file}, line {row.line}: it ends at {end_s:g} s, and begins at {start_s:g} s.")

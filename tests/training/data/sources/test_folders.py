@@ -80,3 +80,11 @@ def test_files_without_any_folder_have_no_class(tmp_path: Path) -> None:
 def test_an_empty_folder_has_nothing_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match=r"No files with .*\.png"):
         read_folders(tmp_path, PICTURES)
+
+
+def test_a_pattern_that_is_none_is_told(tmp_path: Path) -> None:
+    folders(tmp_path, {"cat": 1, "dog": 1})
+    with pytest.raises(DataInvalid, match=r"'\(cam' is no regular expression: missing \)"):
+        read_folders(tmp_path, PICTURES, group="(cam")
+    with pytest.raises(DataInvalid, match="its bracket nothing"):
+        read_folders(tmp_path, PICTURES, group="0|(cam)")

@@ -137,3 +137,14 @@ def test_a_table_that_cannot_be_learnt_says_why(root: Path, text: str, told: str
 def test_a_number_that_is_none_is_told(root: Path) -> None:
     with pytest.raises(DataInvalid, match="line 2: speed is nan"):
         read_table(write(root, "path,speed\na.png,nan\n"), "numbers")
+
+
+def test_files_that_are_missing_are_counted_and_some_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("path,label\n" + "".join(f"{at}.mp4,{'ab'[at % 2]}\n" for at in range(7)))
+    with pytest.raises(DataNotFound) as told:
+        read_list(file)
+    assert told.value.message.startswith(
+        f"{file}, line 2: there is no file {tmp_path / '0.mp4'}. So it is with 7 of 7 "
+    )
+    assert told.value.message.endswith("4.mp4\n  and 2 more")
