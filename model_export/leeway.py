@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.agreement import DETECTIONS, Array, Arrays, Tolerance, disagreement
+from model_export.predictions import intersection_and_union
 
 MARGIN = 1.5
 ROUNDING = Tolerance(absolute=0.01, relative=0.0, share=1e-3, pixels=1.0, weakest=0.05)
@@ -85,9 +86,6 @@ def _strong(scores: Array) -> npt.NDArray[np.bool_]:
 
 def _overlaps(ours: Array, theirs: Array) -> npt.NDArray[np.float64]:
     """Intersection over union of boxes [N, 4] and [M, 4], x1 y1 x2 y2, as [N, M]."""
-    a, b = ours.astype(np.float64)[:, None], theirs.astype(np.float64)[None]
-    sides = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0)
-    shared = sides.prod(axis=2)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=2) + (b[..., 2:] - b[..., :2]).prod(axis=2) - shared
+    shared, union = intersection_and_union(ours.astype(np.float64).T, theirs.astype(np.float64).T)
     overlaps: npt.NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlaps

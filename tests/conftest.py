@@ -49,6 +49,17 @@ def _log_as_it_was() -> Iterator[None]:
     logging.captureWarnings(False)
 
 
+@pytest.fixture(autouse=True)
+def _priority_as_it_was() -> Iterator[None]:
+    """Processes that later tests start would have it too, and real-time ones keep all others from the processor."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "gpu" in str(config.option.markexpr):
         return

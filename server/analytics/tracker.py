@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model_export.predictions import Detections
+from model_export.predictions import Detections, intersection_and_union
 from server.analytics.assignment import best_pairs
 
 PATIENCE_S = 1.5
@@ -231,11 +231,7 @@ class Tracker:
 
 def overlap(first: _F64, second: _F64) -> _F64:
     """Buffered IoU, [N, M], of boxes [4, N] and [4, M], a column each: each grown by 0.3 of its size on every side."""
-    a, b = _grown(first), _grown(second)
-    low, high = np.maximum(a[:2, :, None], b[:2, None]), np.minimum(a[2:, :, None], b[2:, None])
-    width, height = np.maximum(high - low, 0.0)
-    shared = width * height
-    union = _area(a)[:, None] + _area(b) - shared
+    shared, union = intersection_and_union(_grown(first), _grown(second))
     # Only a box without area, which the filter may expect after a long gap, has a union of nothing.
     result: _F64 = shared / np.maximum(union, _LEAST_AREA)
     return result
@@ -245,9 +241,3 @@ def _grown(boxes: _F64) -> _F64:
     low, high = boxes[:2], boxes[2:]
     size = np.maximum(high - low, 0.0) * _BUFFER
     return np.concatenate([low - size, high + size])
-
-
-def _area(boxes: _F64) -> _F64:
-    width, height = np.maximum(boxes[2:] - boxes[:2], 0.0)
-    result: _F64 = width * height
-    return result

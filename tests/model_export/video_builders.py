@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +23,7 @@ def small_video(
     options: dict[str, str] | None = None,
 ) -> Path:
     """A file whose frame n has the grey level 10 n (below 250, then from 0 again); `options` for its muxer."""
-    with av.open(str(path), "w", options=options or {}) as container:
+    with _priority_kept(), av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
         stream.bit_rate = 4_000_000
@@ -36,3 +39,14 @@ def times_of(video: Video) -> list[float]:
     while video.grab():
         times.append(video.pts_s)
     return times
+
+
+@contextmanager
+def _priority_kept() -> Iterator[None]:
+    """SVT-AV1 gives root's threads that encode real-time priority, and their processes would have it from them."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    os.sched_setscheduler(0, policy, parameters)

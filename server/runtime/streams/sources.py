@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 from server.core.addresses import AddressPolicy
-from server.core.authority import ESCAPE_OR_APART, UNCLEAR, is_unclear
+from server.core.authority import NO_PLACE, UrlUnreadable, split
 from server.core.errors import (
     SourceDeviceRefused,
     SourceFileRefused,
@@ -191,17 +191,18 @@ class SourcePolicy:
 
 
 def _split(url: str) -> SplitResult:
-    if is_unclear(url):
-        raise SourceUrlInvalid(UNCLEAR, hint=ESCAPE_OR_APART)
     try:
-        parts = urlsplit(url)
+        parts = split(url)
+    except UrlUnreadable as error:
+        raise SourceUrlInvalid(str(error), hint=error.hint or _SOURCES) from None
+    try:
         good = parts.port != 0
         if parts.scheme in WEB:
             web_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
     except ValueError:  # its words show parts of the URL
         good = False
     if not good:
-        raise SourceUrlInvalid("The URL cannot be read: its host or its port cannot be one.", hint=_SOURCES)
+        raise SourceUrlInvalid(NO_PLACE, hint=_SOURCES)
     return parts
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote
 
 import av
 import av.error
@@ -29,7 +29,7 @@ from av.container import InputContainer
 from model_export.container import decoder_options, open_container, video_stream
 from model_export.errors import VideoUnreadable
 from server.core.addresses import refusal
-from server.core.authority import ESCAPE_OR_APART, UNCLEAR, is_unclear
+from server.core.authority import UrlUnreadable, split
 from server.core.calls import Call, CallRow
 from server.domain.stream import StreamSource
 from server.worker.live.connection import Connection, Decoded, Patience
@@ -89,14 +89,11 @@ def open_live(source: StreamSource, row: CallRow, *, max_pixels: int) -> Connect
 
 
 def _split(text: str) -> SplitResult:
-    if is_unclear(text):
-        raise SourceInvalid(UNCLEAR, hint=ESCAPE_OR_APART)
     try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:  # its words show parts of the URL
-        raise SourceInvalid("The URL cannot be read: its host or its port cannot be one.") from None
-    if url.scheme in PORTS and (not url.hostname or port == 0):
+        url = split(text)
+    except UrlUnreadable as error:
+        raise SourceInvalid(str(error), hint=error.hint) from None
+    if url.scheme in PORTS and (not url.hostname or url.port == 0):
         raise SourceInvalid("The URL names no host, or port 0.", hint=f"Write {url.scheme}://HOST/PATH.")
     return url
 
