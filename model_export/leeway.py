@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.agreement import DETECTIONS, Array, Arrays, Tolerance, disagreement
-from model_export.predictions import intersection_and_union
+from model_export.boxes import intersection_and_union
 
 MARGIN = 1.5
 ROUNDING = Tolerance(absolute=0.01, relative=0.0, share=1e-3, pixels=1.0, weakest=0.05)

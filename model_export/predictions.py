@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_export.boxes import intersection_and_union
 from model_export.manifest import FrameInput, Manifest, Suppression, Task
 
 MAX_DETECTIONS = 300
@@ -15,7 +16,6 @@ _FAR = 4
 """Larger sides of the input, from its corner: no edge of a box is kept that is farther away."""
 _LEAST_SCORE = float(np.finfo(np.float32).tiny)
 
-F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
@@ -97,24 +97,6 @@ def suppress(detections: Detections, rule: Suppression) -> Detections:
         if alive[i]:
             alive[i + 1 :] &= ~overlaps[i, i + 1 :]
     return detections.take(alive)
-
-
-def intersection_and_union(first: F64, second: F64) -> tuple[F64, F64]:
-    """Areas of each of the first boxes with each of the second, [N, M] in px².
-
-    Args:
-        first, second: boxes [4, N] and [4, M], a column each: x1, y1, x2, y2.
-    """
-    low, high = np.maximum(first[:2, :, None], second[:2, None]), np.minimum(first[2:, :, None], second[2:, None])
-    width, height = np.maximum(high - low, 0.0)
-    shared = width * height
-    return shared, _area(first)[:, None] + _area(second) - shared
-
-
-def _area(boxes: F64) -> F64:
-    width, height = np.maximum(boxes[2:] - boxes[:2], 0.0)
-    result: F64 = width * height
-    return result
 
 
 def readable(manifest: Manifest, outputs: Mapping[str, npt.NDArray[np.generic]]) -> bool:

@@ -63,16 +63,16 @@ def rows(stage: Stage) -> Iterator[Row]:
     note = ", ".join(f"{one:.1f}" for one in back)
     yield at_most("… running again, the slowest", max(back), BACK_S, f"{note} s", unit=" s", digits=1)
     yield at_most("… rows out of order (frame, pts, captured_at)", wrong, 0, f"of {heard}", digits=0)
-    first, last = sizes[min(_FULL_AFTER, stage.times - 1)], sizes[-1]
-    grown = _growth(sizes[min(_FULL_AFTER, stage.times - 1) :])
+    steady = sizes[min(_FULL_AFTER, stage.times - 1) :]
+    grown = _growth(steady)
     course = " ".join(f"{sum(size.memory.values()):.0f}" for size in sizes)
     note = ", ".join(f"{name} {mb:+.1f}" for name, mb in grown.items())
     yield at_most(
         "… growth of memory", sum(grown.values()), GROWTH_MB, f"{note}; in all {course} MB", unit=" MB", digits=1
     )
     for what, before, after in (
-        ("threads", first.threads, last.threads),
-        ("descriptors", first.descriptors, last.descriptors),
+        ("threads", steady[0].threads, steady[-1].threads),
+        ("descriptors", steady[0].descriptors, steady[-1].descriptors),
     ):
         yield at_most(f"… growth of {what}", after - before, 0, f"{before} → {after}", digits=0)
 

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from model_export.predictions import Detections, intersection_and_union
+from model_export.boxes import intersection_and_union
+from model_export.predictions import Detections
 from server.analytics.assignment import best_pairs
 
 PATIENCE_S = 1.5

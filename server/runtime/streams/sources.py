@@ -193,16 +193,14 @@ class SourcePolicy:
 def _split(url: str) -> SplitResult:
     try:
         parts = split(url)
-    except UrlUnreadable as error:
-        raise SourceUrlInvalid(str(error), hint=error.hint or _SOURCES) from None
-    try:
-        good = parts.port != 0
+        if parts.port == 0:
+            raise UrlUnreadable(NO_PLACE)
         if parts.scheme in WEB:
             web_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+    except UrlUnreadable as error:
+        raise SourceUrlInvalid(str(error), hint=error.hint or _SOURCES) from None
     except ValueError:  # its words show parts of the URL
-        good = False
-    if not good:
-        raise SourceUrlInvalid(NO_PLACE, hint=_SOURCES)
+        raise SourceUrlInvalid(NO_PLACE, hint=_SOURCES) from None
     return parts
 
 
